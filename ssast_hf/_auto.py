@@ -1,0 +1,94 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""
+Registration with transformers' Auto classes and pipelines.
+
+`import ssast_hf` must register, yet importing transformers takes seconds that `ssast --help` has no use for. So each
+registration waits until the module of transformers that it concerns has been imported, which may be already.
+"""
+
+import importlib.abc
+import importlib.machinery
+import sys
+
+
+def _register_config() -> None:
+    from transformers import AutoConfig
+
+    from .configuration_ssast import SSASTConfig
+
+    AutoConfig.register("ssast", SSASTConfig, exist_ok=True)
+
+
+def _register_feature_extractor() -> None:
+    from transformers import AutoFeatureExtractor
+
+    from .configuration_ssast import SSASTConfig
+    from .feature_extraction_ssast import SSASTFeatureExtractor
+
+    AutoFeatureExtractor.register(SSASTConfig, SSASTFeatureExtractor, exist_ok=True)
+
+
+def _register_models() -> None:
+    # Not by `AutoModel.register`, which needs the classes: importing them here would be circular where it was their
+    # own import that led here. Transformers' tables of names import a class when it is first asked for, as wanted.
+    from transformers.models.auto import modeling_auto
+
+    for mapping, name in (
+        (modeling_auto.MODEL_MAPPING, "SSASTModel"),
+        (modeling_auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING, "SSASTForAudioClassification"),
+        (modeling_auto.MODEL_FOR_PRETRAINING_MAPPING, "SSASTForPreTraining"),
+    ):
+        mapping._config_mapping["ssast"] = "SSASTConfig"
+        mapping._reverse_config_mapping["SSASTConfig"] = "ssast"
+        mapping._model_mapping["ssast"] = name
+        mapping._modules["ssast"] = sys.modules[__package__]
+
+
+def _register_pipeline() -> None:
+    from .pipelines import register
+
+    register()
+
+
+REGISTRATIONS = {
+    "transformers.models.auto.configuration_auto": _register_config,
+    "transformers.models.auto.feature_extraction_auto": _register_feature_extractor,
+    "transformers.models.auto.modeling_auto": _register_models,
+    "transformers.pipelines": _register_pipeline,
+}
+
+
+class _RegisterAfterImport(importlib.abc.MetaPathFinder):
+    """Lets the import system find the modules above as ever, and registers as soon as one has been executed."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname not in REGISTRATIONS:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec.loader, REGISTRATIONS[fullname])
+        return spec
+
+
+class _Loader(importlib.abc.Loader):
+    def __init__(self, loader: importlib.abc.Loader, register):
+        self.loader, self.register = loader, register
+
+    def create_module(self, spec):
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module) -> None:
+        self.loader.exec_module(module)
+        module.__spec__.loader = module.__loader__ = self.loader
+        self.register()
+
+
+def register_on_import() -> None:
+    """Registers SSAST with what is imported of transformers, and with the rest when it is."""
+    if any(isinstance(finder, _RegisterAfterImport) for finder in sys.meta_path):
+        return
+    sys.meta_path.insert(0, _RegisterAfterImport())
+    for name, register in REGISTRATIONS.items():
+        if name in sys.modules:
+            register()

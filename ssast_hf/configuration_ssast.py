@@ -1,0 +1,203 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""SSAST configuration: sizes, patch geometry and masking, with the only formula of the patch grid."""
+
+from numbers import Integral, Real
+
+from transformers.activations import ACT2FN
+from transformers.configuration_utils import PreTrainedConfig
+
+SIZES = {  # hidden_size, num_attention_heads, intermediate_size of the paper's models (12 layers each)
+    "tiny": (192, 3, 768),
+    "small": (384, 6, 1536),
+    "base": (768, 12, 3072),
+}
+PATCHES = {  # how the paper's models cut 128 mel bins, and the clusters in which they mask
+    "patch": {"frequency_patch_size": 16, "time_patch_size": 16, "mask_cluster_min": 3, "mask_cluster_max": 5},
+    "frame": {"frequency_patch_size": 128, "time_patch_size": 2, "mask_cluster_min": 1, "mask_cluster_max": 1},
+}
+GRID_FIELDS = (
+    "num_mel_bins", "max_length", "frequency_patch_size", "time_patch_size", "frequency_stride", "time_stride",
+)  # fmt: skip
+MASKED_SHARE = 400 / 512  # of the patches, in the official pretraining
+
+
+class SSASTConfig(PreTrainedConfig):
+    r"""
+    Configuration of every SSAST model. The defaults are the official `SSAST-Base-Patch-400`
+    ([paper](https://arxiv.org/abs/2110.09784), section 3); [`SSASTConfig.tiny`], [`SSASTConfig.small`] and
+    [`SSASTConfig.base`] give the paper's sizes, each patch-based (`patches="patch"`, 16 mel bins x 16 frames) or
+    frame-based (`patches="frame"`, 128 mel bins x 2 frames).
+
+    Args:
+        hidden_size (`int`, defaults to 768): Width of the encoder.
+        num_hidden_layers (`int`, defaults to 12): Number of encoder layers.
+        num_attention_heads (`int`, defaults to 12): Attention heads per layer.
+        intermediate_size (`int`, defaults to 3072): Width of each layer's MLP.
+        hidden_act (`str`, defaults to `"gelu"`): Activation of the MLP.
+        hidden_dropout_prob (`float`, defaults to 0.0): Dropout after embeddings, attention and MLP.
+        attention_probs_dropout_prob (`float`, defaults to 0.0): Dropout of the attention weights.
+        initializer_range (`float`, defaults to 0.02): Standard deviation of the initial weights.
+        layer_norm_eps (`float`, defaults to 1e-6): Epsilon of the encoder's layer norms (the classifier's is 1e-5).
+        qkv_bias (`bool`, defaults to `True`): Whether query, key and value have a bias.
+        num_mel_bins (`int`, defaults to 128): Mel bins of the input.
+        max_length (`int`, defaults to 1024): Frames (10 ms) that the position embeddings are laid out for. Inputs of
+            any other length are accepted.
+        frequency_patch_size (`int`, defaults to 16): Mel bins in a patch.
+        time_patch_size (`int`, defaults to 16): Frames in a patch.
+        frequency_stride (`int`, *optional*): Mel bins from one patch to the next. Default: the patch size.
+        time_stride (`int`, *optional*): Frames from one patch to the next. Default: the patch size.
+        pooling (`str`, defaults to `"mean"`): `"mean"` of the patch outputs, or `"cls"`, the mean of the two special
+            tokens.
+        num_mask_patches (`int`, *optional*): Patches masked in a clip of `max_length` frames in pretraining; clips
+            of other lengths have the same share masked. Default: 400 of 512.
+        mask_cluster_min (`int`, defaults to 3), mask_cluster_max (`int`, defaults to 5): Masked patches come in
+            C x C clusters, C drawn per clip from this range. 1 and 1: single patches, the frame-based way.
+        discriminative_loss_weight (`float`, defaults to 1.0): Weight of the InfoNCE loss; 0 switches it off.
+        generative_loss_weight (`float`, defaults to 10.0): Weight of the mean squared error; 0 switches it off.
+
+    Raises:
+        ValueError: A value is impossible; the message names the field, what was found and what is possible.
+
+    Example:
+
+    ```python
+    >>> from ssast_hf import SSASTConfig
+    >>> config = SSASTConfig.tiny(patches="frame", num_labels=35)
+    >>> config.hidden_size, config.patch_grid(), config.num_patches
+    (192, (1, 512), 512)
+    ```
+    """
+
+    model_type = "ssast"
+
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.0
+    attention_probs_dropout_prob: float = 0.0
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-6
+    qkv_bias: bool = True
+    num_mel_bins: int = 128
+    max_length: int = 1024
+    frequency_patch_size: int = 16
+    time_patch_size: int = 16
+    frequency_stride: int | None = None
+    time_stride: int | None = None
+    pooling: str = "mean"
+    num_mask_patches: int | None = None
+    mask_cluster_min: int = 3
+    mask_cluster_max: int = 5
+    discriminative_loss_weight: float = 1.0
+    generative_loss_weight: float = 10.0
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        if self.frequency_stride is None:
+            self.frequency_stride = self.frequency_patch_size
+        if self.time_stride is None:
+            self.time_stride = self.time_patch_size
+        self._validate()
+        if self.num_mask_patches is None:
+            self.num_mask_patches = max(1, round(MASKED_SHARE * self.num_patches))
+        self._require("num_mask_patches", f"a whole number from 1 to {self.num_patches} (all patches of max_length)",
+                      _is_count(self.num_mask_patches) and self.num_mask_patches <= self.num_patches)  # fmt: skip
+
+    @classmethod
+    def tiny(cls, patches: str = "patch", **kwargs) -> "SSASTConfig":
+        """The paper's tiny model (6 M parameters), `patches="patch"` or `"frame"`; `kwargs` override any field."""
+        return cls._preset("tiny", patches, kwargs)
+
+    @classmethod
+    def small(cls, patches: str = "patch", **kwargs) -> "SSASTConfig":
+        """The paper's small model (23 M parameters), `patches="patch"` or `"frame"`; `kwargs` override any field."""
+        return cls._preset("small", patches, kwargs)
+
+    @classmethod
+    def base(cls, patches: str = "patch", **kwargs) -> "SSASTConfig":
+        """The paper's base model (89 M parameters), `patches="patch"` or `"frame"`; `kwargs` override any field."""
+        return cls._preset("base", patches, kwargs)
+
+    @classmethod
+    def _preset(cls, size: str, patches: str, overrides: dict) -> "SSASTConfig":
+        if patches not in PATCHES:
+            raise ValueError(f"`patches` is {patches!r}, expected one of {', '.join(map(repr, PATCHES))}.")
+        hidden, heads, intermediate = SIZES[size]
+        sizes = {"hidden_size": hidden, "num_attention_heads": heads, "intermediate_size": intermediate}
+        return cls(**{**sizes, **PATCHES[patches], **overrides})
+
+    @classmethod
+    def from_dict(cls, config_dict, **kwargs):
+        # Overrides join the dictionary, so that the result is validated as a whole. Where they change the patch
+        # grid, the number of masked patches keeps its share.
+        overrides = {name: kwargs.pop(name) for name in cls.__annotations__ if name in kwargs}
+        masked = config_dict.get("num_mask_patches")
+        if masked is not None and "num_mask_patches" not in overrides and set(overrides) & set(GRID_FIELDS):
+            before = cls(**{k: config_dict[k] for k in GRID_FIELDS if k in config_dict}).num_patches
+            after = cls(**{k: v for k, v in {**config_dict, **overrides}.items() if k in GRID_FIELDS}).num_patches
+            overrides["num_mask_patches"] = max(1, round(masked * after / before))
+        return super().from_dict({**config_dict, **overrides}, **kwargs)
+
+    @property
+    def num_frequency_patches(self) -> int:
+        """F, the number of patches along frequency."""
+        return (self.num_mel_bins - self.frequency_patch_size) // self.frequency_stride + 1
+
+    def num_time_patches(self, num_frames=None):
+        """T, the number of whole patches in `num_frames` (default `max_length`): int to int, or tensor to tensor."""
+        num_frames = self.max_length if num_frames is None else num_frames
+        patches = (num_frames - self.time_patch_size) // self.time_stride + 1
+        return patches.clamp(min=0) if hasattr(patches, "clamp") else max(patches, 0)
+
+    def patch_grid(self, num_frames: int | None = None) -> tuple[int, int]:
+        """(F, T) of a spectrogram of `num_frames` frames (default `max_length`). Patch (f, t) has index f * T + t."""
+        return self.num_frequency_patches, self.num_time_patches(num_frames)
+
+    @property
+    def num_patches(self) -> int:
+        """F * T at `max_length` frames."""
+        return self.num_frequency_patches * self.num_time_patches()
+
+    def _require(self, field: str, expected: str, fulfilled: bool) -> None:
+        if not fulfilled:
+            raise ValueError(f"SSASTConfig: `{field}` is {getattr(self, field)!r}, expected {expected}.")
+
+    def _validate(self) -> None:
+        """Raises ValueError at the first field that no SSAST model can have."""
+        for field in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+                      *GRID_FIELDS, "mask_cluster_min", "mask_cluster_max"):  # fmt: skip
+            self._require(field, "a whole number of at least 1", _is_count(getattr(self, field)))
+        heads = self.num_attention_heads
+        self._require("hidden_size", f"a multiple of num_attention_heads={heads}", self.hidden_size % heads == 0)
+        for field in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            value = getattr(self, field)
+            self._require(field, "a probability of at least 0 and below 1", _is_real(value) and 0 <= value < 1)
+        for field in ("initializer_range", "discriminative_loss_weight", "generative_loss_weight"):
+            value = getattr(self, field)
+            self._require(field, "a finite number of at least 0", _is_real(value) and 0 <= value < float("inf"))
+        self._require("layer_norm_eps", "a number above 0", _is_real(self.layer_norm_eps) and self.layer_norm_eps > 0)
+        self._require("hidden_act", f"one of {', '.join(sorted(ACT2FN))}", self.hidden_act in ACT2FN)
+        self._require("qkv_bias", "True or False", isinstance(self.qkv_bias, bool))
+        self._require("pooling", "'mean' or 'cls'", self.pooling in ("mean", "cls"))
+        self._require("frequency_patch_size", f"at most num_mel_bins={self.num_mel_bins}",
+                      self.frequency_patch_size <= self.num_mel_bins)  # fmt: skip
+        self._require("time_patch_size", f"at most max_length={self.max_length}",
+                      self.time_patch_size <= self.max_length)  # fmt: skip
+        self._require("mask_cluster_max", f"at least mask_cluster_min={self.mask_cluster_min}",
+                      self.mask_cluster_max >= self.mask_cluster_min)  # fmt: skip
+        self._require("generative_loss_weight", "above 0, or discriminative_loss_weight above 0 (no objective is left)",
+                      self.generative_loss_weight + self.discriminative_loss_weight > 0)  # fmt: skip
+
+
+def _is_count(value) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+
+
+def _is_real(value) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and value == value  # the last is not NaN
+
+
+__all__ = ["SSASTConfig"]

@@ -1,0 +1,81 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Which patches to mask in pretraining: random clusters (SSAST paper, section 3.2), one sampler for a whole batch.
+
+Every possible start of a C x C cluster gets a random arrival time; a patch is covered when the first cluster that
+reaches it arrives; the N patches covered first are masked. Unlike the official sampler (`gen_maskid_patch` in
+`src/models/ast_models.py`), clusters end at the border of the grid instead of wrapping into the next row, patch 0 can
+be masked, and the last cluster is trimmed at random instead of from the highest index.
+"""
+
+import torch
+
+# Arrival times are whole ticks, so that a fraction of a tick can break ties and both are exact in float32.
+TICKS = 8192
+
+
+def sample_masks(
+    batch_size: int,
+    grid: tuple[int, int],
+    num_masked: int | torch.Tensor,
+    cluster_min: int = 3,
+    cluster_max: int = 5,
+    num_time_patches: torch.Tensor | None = None,
+    generator: torch.Generator | None = None,
+    device: torch.device | str | None = None,
+) -> torch.Tensor:
+    """
+    Draws one mask per clip.
+
+    Args:
+        batch_size (`int`): Number of clips, B.
+        grid (`tuple[int, int]`): Patches along frequency and time, (F, T).
+        num_masked (`int` or `torch.Tensor` of shape `(B,)`): Patches to mask in each clip.
+        cluster_min (`int`), cluster_max (`int`): C is drawn per clip from this range. 1 and 1: single patches, each
+            with the same probability (the frame-based way, where clusters hurt).
+        num_time_patches (`torch.Tensor` of shape `(B,)`, *optional*): Real patches along time of each clip, the rest
+            being padding, which is never masked. Default: all T.
+        generator (`torch.Generator`, *optional*): Makes the draw reproducible, on any device.
+        device (`torch.device`, *optional*): Where the masks are wanted. Default: the generator's, else the CPU.
+
+    Returns:
+        `torch.BoolTensor` of shape `(B, F * T)`: True is masked; patch (f, t) is at f * T + t.
+
+    Raises:
+        ValueError: The cluster range is empty, or more patches are to be masked than there are.
+    """
+    frequency, time = grid
+    if not 1 <= cluster_min <= cluster_max:
+        raise ValueError(f"Expected 1 <= cluster_min <= cluster_max, found {cluster_min} and {cluster_max}.")
+    if not torch.is_tensor(num_masked) and not 0 <= num_masked <= frequency * time:
+        raise ValueError(
+            f"`num_masked` is {num_masked}, expected 0 to {frequency * time} (a {frequency} x {time} grid)."
+        )
+    source = generator.device if generator is not None else device
+
+    # A patch is reached by C * C starts. Starts above and left of the grid make that true at its border as well.
+    reach = cluster_max - 1
+    arrival = torch.randint(TICKS, (batch_size, frequency + reach, time + reach), generator=generator, device=source)
+    arrival = arrival.float()  # (B, F + C - 1, T + C - 1)
+    cluster = torch.randint(cluster_min, cluster_max + 1, (batch_size, 1, 1), generator=generator, device=source)
+    covered = None
+    for size in range(cluster_min, cluster_max + 1):
+        starts = arrival[:, cluster_max - size :, cluster_max - size :]
+        earliest = starts.unfold(1, size, 1).amin(-1).unfold(2, size, 1).amin(-1)  # (B, F, T)
+        covered = earliest if covered is None else torch.where(cluster == size, earliest, covered)
+    covered = covered + torch.rand(covered.shape, generator=generator, device=source)  # ties at random
+
+    covered = covered.to(device if device is not None else source)
+    real = None
+    if num_time_patches is not None:
+        time_index = torch.arange(time, device=covered.device)
+        real = (time_index < num_time_patches.to(covered.device)[:, None, None]).expand(-1, frequency, -1)  # (B, F, T)
+        covered = covered.masked_fill(~real, float("inf"))
+    if torch.is_tensor(num_masked):
+        order = covered.flatten(1).argsort(dim=1)
+        chosen = torch.arange(frequency * time, device=covered.device) < num_masked.to(covered.device)[:, None]
+    else:
+        order = covered.flatten(1).topk(num_masked, largest=False, sorted=False).indices
+        chosen = torch.ones_like(order, dtype=torch.bool)
+    masks = torch.zeros_like(covered, dtype=torch.bool).flatten(1).scatter(1, order, chosen)
+    return masks if real is None else masks & real.flatten(1)

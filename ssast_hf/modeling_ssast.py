@@ -1,0 +1,684 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""
+SSAST in transformers' conventions: patches -> encoder -> heads, to be read from top to bottom.
+
+Letters in shape comments: B clips, F x T patches along frequency and time, P = F * T patches, D hidden size, N = 2 + P
+tokens (two special tokens first), V = values in a patch.
+
+Paper: Gong, Lai, Chung, Glass, "SSAST: Self-Supervised Audio Spectrogram Transformer", AAAI 2022
+(https://arxiv.org/abs/2110.09784). Original implementation: `src/models/ast_models.py` of YuanGongND/ssast.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import initialization as init
+from transformers.activations import ACT2FN
+from transformers.configuration_utils import PreTrainedConfig
+from transformers.masking_utils import create_bidirectional_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
+from transformers.utils import ModelOutput
+from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
+from transformers.utils.output_capturing import capture_outputs
+
+from .configuration_ssast import GRID_FIELDS, SSASTConfig
+from .masking import sample_masks
+
+NUM_SPECIAL_TOKENS = 2  # [CLS] and DeiT's distillation token
+CLASSIFIER_LAYER_NORM_EPS = 1e-5  # torch's default, which the official classifier was trained with
+
+
+def patchify(input_values: torch.Tensor, config: SSASTConfig) -> torch.Tensor:
+    """Spectrograms (B, frames, mel bins) -> non-overlapping patches (B, P, V), frequency-major inside and out."""
+    (rows, columns), height, width = (
+        config.patch_grid(input_values.shape[1]), config.frequency_patch_size, config.time_patch_size
+    )  # fmt: skip
+    values = input_values.transpose(1, 2)[:, : rows * height, : columns * width]
+    values = values.unflatten(2, (columns, width)).unflatten(1, (rows, height))  # (B, F, height, T, width)
+    return values.transpose(2, 3).flatten(3).flatten(1, 2)
+
+
+def unpatchify(patches: torch.Tensor, config: SSASTConfig) -> torch.Tensor:
+    """Non-overlapping patches (B, P, V) -> spectrograms (B, frames, mel bins): undoes `patchify`."""
+    rows, height, width = config.num_frequency_patches, config.frequency_patch_size, config.time_patch_size
+    values = patches.unflatten(1, (rows, -1)).unflatten(3, (height, width)).transpose(2, 3)  # (B, F, height, T, width)
+    return values.flatten(3).flatten(1, 2).transpose(1, 2)
+
+
+def resize_positions(positions: torch.Tensor, old_size: int, new_size: int, lengths: torch.Tensor) -> torch.Tensor:
+    """
+    Fits position embeddings to another number of patches along one axis, as the original does for fine-tuning: cut
+    from the centre for a shorter length, bilinearly interpolated (`align_corners=False`) for a longer one.
+
+    Args:
+        positions (`torch.Tensor` of shape `(old_size, *)`): Embeddings, the axis to resize first.
+        old_size (`int`), new_size (`int`): Patches along the axis, before and after.
+        lengths (`torch.Tensor` of shape `(B,)`): Real patches of each clip, from 1 to `new_size`: a clip in a padded
+            batch gets the embeddings that it would get alone.
+
+    Returns:
+        `torch.Tensor` of shape `(B, new_size, *)`
+    """
+    index = torch.arange(new_size, device=positions.device)
+    lengths = lengths.to(positions.device)[:, None]
+    cut = (old_size // 2 - lengths // 2 + index).clamp(max=old_size - 1)  # (B, new_size)
+    if new_size <= old_size:
+        return positions[cut]
+    source = ((index + 0.5) * (old_size / lengths) - 0.5).clamp(0, old_size - 1)
+    source = torch.where(lengths < old_size, cut, source)
+    left = source.floor().long()
+    right = (left + 1).clamp(max=old_size - 1)
+    weight = (source - left).to(positions.dtype).reshape(*source.shape, *[1] * (positions.ndim - 1))
+    return torch.lerp(positions[left], positions[right], weight)
+
+
+class SSASTPatchEmbeddings(nn.Module):
+    """Spectrograms (B, frames, mel bins) -> patch embeddings (B, P, D), patch (f, t) at index f * T + t."""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__()
+        self.projection = nn.Conv2d(
+            1,
+            config.hidden_size,
+            kernel_size=(config.frequency_patch_size, config.time_patch_size),
+            stride=(config.frequency_stride, config.time_stride),
+        )
+
+    def forward(self, input_values: torch.Tensor) -> torch.Tensor:
+        image = input_values.to(self.projection.weight.dtype).transpose(1, 2).unsqueeze(1)  # (B, 1, bins, frames)
+        return self.projection(image).flatten(2).transpose(1, 2)
+
+
+class SSASTEmbeddings(nn.Module):
+    """Spectrograms (B, frames, mel bins) -> tokens (B, N, D): [CLS], distillation token, patches, with positions."""
+
+    def __init__(self, config: SSASTConfig, use_mask_token: bool = False):
+        super().__init__()
+        self.config = config
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
+        self.distillation_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size)) if use_mask_token else None
+        self.patch_embeddings = SSASTPatchEmbeddings(config)
+        self.position_embeddings = nn.Parameter(
+            torch.zeros(1, NUM_SPECIAL_TOKENS + config.num_patches, config.hidden_size)
+        )
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def positions(self, num_time_patches: int, lengths: torch.Tensor | None) -> torch.Tensor:
+        """Position embeddings (1 or B, N, D) for T = `num_time_patches`, of which `lengths` (B,) are real."""
+        rows, columns = self.config.patch_grid()
+        if lengths is None:
+            if num_time_patches == columns:
+                return self.position_embeddings
+            lengths = torch.full((1,), num_time_patches, device=self.position_embeddings.device)
+        special, patches = self.position_embeddings.split([NUM_SPECIAL_TOKENS, rows * columns], dim=1)
+        by_time = patches.reshape(rows, columns, -1).transpose(0, 1)  # (T, F, D)
+        patches = resize_positions(by_time, columns, num_time_patches, lengths).transpose(1, 2).flatten(1, 2)
+        return torch.cat([special.expand(len(patches), -1, -1), patches], dim=1)
+
+    def forward(
+        self,
+        input_values: torch.Tensor,
+        lengths: torch.Tensor | None = None,
+        bool_masked_pos: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        embeddings = self.patch_embeddings(input_values)
+        if bool_masked_pos is not None:
+            if self.mask_token is None:
+                raise ValueError("`bool_masked_pos` needs a mask token: use SSASTModel(config, use_mask_token=True).")
+            mask = bool_masked_pos.to(embeddings.device).unsqueeze(-1)
+            embeddings = torch.where(mask, self.mask_token.to(embeddings.dtype), embeddings)
+        special = torch.cat([self.cls_token, self.distillation_token], dim=1).expand(len(embeddings), -1, -1)
+        num_time_patches = self.config.num_time_patches(input_values.shape[1])
+        embeddings = torch.cat([special, embeddings], dim=1) + self.positions(num_time_patches, lengths)
+        return self.dropout(embeddings)
+
+    def adapt(self, old: SSASTConfig, new: SSASTConfig) -> None:
+        """Refits stride and position embeddings to a new patch grid, in place (official: `ASTModel.__init__`)."""
+        (old_rows, old_columns), (rows, columns) = old.patch_grid(), new.patch_grid()
+        special, patches = self.position_embeddings.data.split([NUM_SPECIAL_TOKENS, old_rows * old_columns], dim=1)
+        patches = patches[0].unflatten(0, (old_rows, old_columns))  # (F, T, D)
+        for old_size, new_size in ((old_columns, columns), (old_rows, rows)):  # time, then frequency
+            patches = resize_positions(
+                patches.transpose(0, 1), old_size, new_size, torch.tensor([new_size], device=patches.device)
+            )[0]
+        self.position_embeddings = nn.Parameter(torch.cat([special, patches.flatten(0, 1)[None]], dim=1))
+        self.patch_embeddings.projection.stride = (new.frequency_stride, new.time_stride)
+
+
+def eager_attention_forward(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """query, key, value (B, heads, N, head size) -> output (B, N, heads, head size), weights (B, heads, N, N)."""
+    scores = torch.matmul(query, key.transpose(2, 3)) * scaling
+    if attention_mask is not None:
+        scores = scores + attention_mask
+    weights = F.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+    weights = F.dropout(weights, p=dropout, training=module.training)
+    return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
+
+
+class SSASTAttention(nn.Module):
+    """Multi-head self-attention, (B, N, D) -> (B, N, D); one fused `qkv` projection as in the original (timm)."""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__()
+        self.config = config
+        self.num_heads = config.num_attention_heads
+        self.head_dim = config.hidden_size // config.num_attention_heads
+        self.scaling = self.head_dim**-0.5
+        self.attention_dropout = config.attention_probs_dropout_prob
+        self.is_causal = False
+        self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.qkv_bias)
+        self.o_proj = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(
+        self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        qkv = self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, self.head_dim))  # (B, N, 3, heads, head size)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
+            self.config._attn_implementation, eager_attention_forward
+        )
+        output, weights = attention(
+            self,
+            query,
+            key,
+            value,
+            attention_mask,
+            dropout=self.attention_dropout if self.training else 0.0,
+            scaling=self.scaling,
+            **kwargs,
+        )
+        return self.o_proj(output.flatten(2)), weights
+
+
+class SSASTMLP(nn.Module):
+    """(B, N, D) -> (B, N, D)"""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__()
+        self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.activation = ACT2FN[config.hidden_act]
+        self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.fc2(self.activation(self.fc1(hidden_states)))
+
+
+class SSASTLayer(GradientCheckpointingLayer):
+    """Pre-norm transformer layer, (B, N, D) -> (B, N, D)."""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__()
+        self.layernorm_before = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.attention = SSASTAttention(config)
+        self.layernorm_after = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.mlp = SSASTMLP(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(
+        self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs
+    ) -> torch.Tensor:
+        attended, _ = self.attention(self.layernorm_before(hidden_states), attention_mask, **kwargs)
+        hidden_states = hidden_states + self.dropout(attended)
+        return hidden_states + self.dropout(self.mlp(self.layernorm_after(hidden_states)))
+
+
+class SSASTPreTrainedModel(PreTrainedModel):
+    """Weight initialisation, and loading with another `max_length` or stride than a checkpoint was made with."""
+
+    config: SSASTConfig
+    config_class = SSASTConfig
+    base_model_prefix = "ssast"
+    main_input_name = "input_values"
+    input_modalities = ("audio",)
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["SSASTEmbeddings", "SSASTLayer"]
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _can_compile_fullgraph = True
+    _can_record_outputs = {"hidden_states": SSASTLayer, "attentions": SSASTAttention}
+    _input_embed_layer = "patch_embeddings"
+    # A pretraining checkpoint is a whole encoder: what only pretraining needs may be left out without a word.
+    _keys_to_ignore_on_load_unexpected = [r"mask_token", r"discriminative_head\.", r"generative_head\."]
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        std = self.config.initializer_range
+        if isinstance(module, SSASTEmbeddings):
+            for token in (module.cls_token, module.distillation_token, module.position_embeddings):
+                init.trunc_normal_(token, std=std)
+            if module.mask_token is not None:
+                init.xavier_normal_(module.mask_token)
+        elif isinstance(module, (nn.Linear, nn.Conv2d)):
+            init.trunc_normal_(module.weight, std=std)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *model_args, config=None, **kwargs):
+        """
+        As [`~transformers.PreTrainedModel.from_pretrained`]. Where `max_length`, `num_mel_bins`, `frequency_stride`
+        or `time_stride`, given as keywords or in `config`, differ from the checkpoint's, its position embeddings are
+        cut or interpolated as the original does for fine-tuning.
+
+        Raises:
+            ValueError: The patch shape differs from the checkpoint's.
+        """
+        overrides = {name: kwargs.pop(name) for name in GRID_FIELDS if name in kwargs}
+        given = isinstance(config, PreTrainedConfig)
+        if pretrained_model_name_or_path is None or not (given or overrides):
+            return super().from_pretrained(pretrained_model_name_or_path, *model_args, config=config, **kwargs)
+
+        hub_names = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
+        hub_kwargs = {name: kwargs[name] for name in hub_names if name in kwargs}
+        stored = SSASTConfig.from_pretrained(pretrained_model_name_or_path, **hub_kwargs)
+        if given:
+            target, config = config, copy.deepcopy(config)
+            for name in (*GRID_FIELDS, "num_mask_patches"):
+                setattr(config, name, getattr(stored, name))
+        else:
+            target = SSASTConfig.from_pretrained(
+                pretrained_model_name_or_path if config is None else config, **hub_kwargs, **overrides
+            )
+        for name in ("frequency_patch_size", "time_patch_size"):
+            if getattr(stored, name) != getattr(target, name):
+                raise ValueError(
+                    f"`{name}` is {getattr(target, name)}, expected {getattr(stored, name)}, with which "
+                    f"{pretrained_model_name_or_path} was made: strides, max_length and num_mel_bins of a checkpoint "
+                    "can change, its patch shape cannot."
+                )
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *model_args, config=config, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        for name in (*GRID_FIELDS, "num_mask_patches"):
+            setattr(model.config, name, getattr(target, name))
+        model._check_config()
+        getattr(model, cls.base_model_prefix, model).embeddings.adapt(stored, model.config)
+        return loaded
+
+    def _check_config(self) -> None:
+        """Raises ValueError where a config is right for other SSAST classes but not for this one."""
+
+
+class SSASTModel(SSASTPreTrainedModel):
+    """
+    The SSAST encoder without a head.
+
+    Args:
+        config ([`SSASTConfig`]): Sizes, patch geometry, pooling.
+        use_mask_token (`bool`, defaults to `False`): Whether there is a mask embedding, for `bool_masked_pos`.
+    """
+
+    def __init__(self, config: SSASTConfig, use_mask_token: bool = False):
+        super().__init__(config)
+        self.embeddings = SSASTEmbeddings(config, use_mask_token=use_mask_token)
+        self.layers = nn.ModuleList([SSASTLayer(config) for _ in range(config.num_hidden_layers)])
+        self.layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.post_init()
+
+    def get_input_embeddings(self) -> SSASTPatchEmbeddings:
+        return self.embeddings.patch_embeddings
+
+    def num_real_time_patches(
+        self, input_values: torch.Tensor, attention_mask: torch.Tensor | None
+    ) -> torch.Tensor | None:
+        """Whole real patches along time of each clip (B,), at least 1; None where there is no `attention_mask`."""
+        if attention_mask is None:
+            return None
+        return self.config.num_time_patches((attention_mask != 0).sum(dim=1)).clamp(min=1)
+
+    def real_patches(self, input_values: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor | None:
+        """Which patches (B, P) are real sound (True) rather than padding; None where all are."""
+        if lengths is None:
+            return None
+        rows, columns = self.config.patch_grid(input_values.shape[1])
+        return (torch.arange(columns, device=lengths.device) < lengths[:, None]).repeat(1, rows)
+
+    def check_inputs(self, input_values, attention_mask=None, bool_masked_pos=None) -> None:
+        """Raises ValueError for shapes that the model cannot take, saying what was found and what was expected."""
+        if input_values is None:
+            raise ValueError(
+                "`input_values` is missing: expected (batch, frames, mel bins) from the feature extractor."
+            )
+        config = self.config
+        if input_values.ndim != 3 or input_values.shape[2] != config.num_mel_bins:
+            raise ValueError(
+                f"`input_values` has shape {tuple(input_values.shape)}, expected (batch, frames, "
+                f"{config.num_mel_bins} mel bins)."
+            )
+        if input_values.shape[1] < config.time_patch_size:
+            raise ValueError(
+                f"`input_values` has {input_values.shape[1]} frames, expected at least one patch of "
+                f"{config.time_patch_size} frames: pad the clip, or call the feature extractor with "
+                f"pad_to_multiple_of={config.time_patch_size}."
+            )
+        if attention_mask is not None and attention_mask.shape != input_values.shape[:2]:
+            raise ValueError(
+                f"`attention_mask` has shape {tuple(attention_mask.shape)}, expected (batch, frames) "
+                f"{tuple(input_values.shape[:2])}."
+            )
+        rows, columns = config.patch_grid(input_values.shape[1])
+        if bool_masked_pos is not None and bool_masked_pos.shape != (len(input_values), rows * columns):
+            raise ValueError(
+                f"`bool_masked_pos` has shape {tuple(bool_masked_pos.shape)}, expected (batch, patches) "
+                f"{(len(input_values), rows * columns)}."
+            )
+
+    @merge_with_config_defaults
+    @capture_outputs(tie_last_hidden_states=False)
+    def forward(
+        self,
+        input_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        bool_masked_pos: torch.Tensor | None = None,
+        **kwargs,
+    ) -> BaseModelOutputWithPooling:
+        r"""
+        Args:
+            input_values (`torch.FloatTensor` of shape `(batch, frames, mel bins)`):
+                Normalised log-mel spectrograms from [`SSASTFeatureExtractor`], of any number of frames from one patch
+                up.
+            attention_mask (`torch.Tensor` of shape `(batch, frames)`, *optional*):
+                1 is real sound, 0 is padding, which comes last. A clip's output is the same alone and padded.
+            bool_masked_pos (`torch.BoolTensor` of shape `(batch, patches)`, *optional*):
+                True where the patch is replaced by the mask token (pretraining).
+
+        Returns:
+            [`~transformers.modeling_outputs.BaseModelOutputWithPooling`]: `last_hidden_state` (batch, 2 + patches,
+            hidden), the two special tokens first, then patch (f, t) at 2 + f * T + t; `pooler_output` (batch,
+            hidden) by `config.pooling`.
+        """
+        self.check_inputs(input_values, attention_mask, bool_masked_pos)
+        lengths = self.num_real_time_patches(input_values, attention_mask)
+        real = self.real_patches(input_values, lengths)
+
+        hidden_states = self.embeddings(input_values, lengths, bool_masked_pos)
+        token_mask = None if real is None else F.pad(real, (NUM_SPECIAL_TOKENS, 0), value=True)
+        token_mask = create_bidirectional_mask(
+            config=self.config, inputs_embeds=hidden_states, attention_mask=token_mask
+        )
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, token_mask, **kwargs)
+        hidden_states = self.layernorm(hidden_states)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=hidden_states, pooler_output=self.pool(hidden_states, real)
+        )
+
+    def pool(self, hidden_states: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
+        """Tokens (B, N, D) -> clips (B, D) (official: `finetuningavgtok` and `finetuningcls`)."""
+        if self.config.pooling == "cls":
+            return hidden_states[:, :NUM_SPECIAL_TOKENS].mean(dim=1)
+        patches = hidden_states[:, NUM_SPECIAL_TOKENS:]
+        if real is None:
+            return patches.mean(dim=1)
+        weights = real.to(patches.device, patches.dtype)
+        return torch.einsum("bpd,bp->bd", patches, weights / weights.sum(dim=1, keepdim=True))
+
+
+class SSASTClassificationHead(nn.Module):
+    """Pooled output (B, D) -> logits (B, labels): LayerNorm, then Linear."""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__()
+        self.layernorm = nn.LayerNorm(config.hidden_size, eps=CLASSIFIER_LAYER_NORM_EPS)
+        self.dense = nn.Linear(config.hidden_size, config.num_labels)
+
+    def forward(self, pooled_output: torch.Tensor) -> torch.Tensor:
+        return self.dense(self.layernorm(pooled_output))
+
+
+class SSASTForAudioClassification(SSASTPreTrainedModel):
+    """SSAST with a classification or regression head on the pooled output, for fine-tuning."""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.ssast = SSASTModel(config)
+        self.classifier = SSASTClassificationHead(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs,
+    ) -> SequenceClassifierOutput:
+        r"""
+        Args:
+            input_values (`torch.FloatTensor` of shape `(batch, frames, mel bins)`):
+                Normalised log-mel spectrograms from [`SSASTFeatureExtractor`].
+            attention_mask (`torch.Tensor` of shape `(batch, frames)`, *optional*):
+                1 is real sound, 0 is padding.
+            labels (`torch.Tensor`, *optional*):
+                `config.problem_type` says how the loss is computed: `"single_label_classification"` (cross-entropy,
+                `(batch,)` integers), `"multi_label_classification"` (binary cross-entropy, `(batch, num_labels)`
+                floats from 0 to 1) or `"regression"` (mean squared error, `(batch,)` or `(batch, num_labels)`
+                floats); if unset, it is inferred from `num_labels` and the type of the labels.
+        """
+        outputs: BaseModelOutputWithPooling = self.ssast(input_values, attention_mask, **kwargs)
+        logits = self.classifier(outputs.pooler_output)
+        loss = None if labels is None else self.loss_function(labels, logits, self.config, **kwargs)
+        return SequenceClassifierOutput(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+
+@dataclass
+class SSASTForPreTrainingOutput(ModelOutput):
+    """
+    Output of [`SSASTForPreTraining`].
+
+    Args:
+        loss (`torch.FloatTensor` of shape `()`): Weighted sum of the two losses.
+        loss_discriminative (`torch.FloatTensor` of shape `()`): InfoNCE, mean over all masked patches, in nats.
+        loss_generative (`torch.FloatTensor` of shape `()`): Mean squared error over the values of all masked patches.
+        accuracy (`torch.FloatTensor` of shape `()`): Share of masked patches matched to their own spectrogram patch.
+        reconstruction (`torch.FloatTensor` of shape `(batch, patches, patch values)`): Output of the generative head
+            at every patch, trained at the masked ones; `unpatchify` makes a spectrogram of it.
+        bool_masked_pos (`torch.BoolTensor` of shape `(batch, patches)`): True where a patch was masked.
+        hidden_states, attentions (`tuple[torch.FloatTensor]`): As in every transformers model, on request.
+    """
+
+    loss: torch.FloatTensor | None = None
+    loss_discriminative: torch.FloatTensor | None = None
+    loss_generative: torch.FloatTensor | None = None
+    accuracy: torch.FloatTensor | None = None
+    reconstruction: torch.FloatTensor | None = None
+    bool_masked_pos: torch.BoolTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+class SSASTPatchPredictionHead(nn.Module):
+    """Patch outputs (B, P, D) -> predictions of the values in each patch (B, P, V)."""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.decoder = nn.Linear(config.hidden_size, config.frequency_patch_size * config.time_patch_size)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.decoder(F.relu(self.dense(hidden_states)))
+
+
+def discriminative_loss(
+    predictions: torch.Tensor, patches: torch.Tensor, mask: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    InfoNCE: within a clip, match each masked patch's prediction to its own spectrogram patch.
+
+    Follows the official `mpc`, which made the checkpoints: the softmax runs over the predictions for each true patch.
+    The paper's equation 1 has it over the true patches for each prediction.
+
+    Args:
+        predictions, patches (`torch.FloatTensor` of shape `(B, P, V)`): Predicted and true patches.
+        mask (`torch.BoolTensor` of shape `(B, P)`): True is masked.
+
+    Returns:
+        Loss and accuracy, each of shape `()`, means over all masked patches of the batch.
+    """
+    similarity = torch.matmul(patches, predictions.transpose(1, 2))  # (B, true patches, predictions)
+    excluded = torch.finfo(similarity.dtype).min  # not -inf: a clip without masked patches would give NaN gradients
+    log_probability = similarity.masked_fill(~mask[:, None, :], excluded).log_softmax(dim=-1)
+    count = mask.sum().clamp(min=1)
+    loss = -log_probability.diagonal(dim1=1, dim2=2).masked_fill(~mask, 0).sum() / count
+    with torch.no_grad():
+        probability = log_probability.exp().masked_fill(~mask[:, :, None], -1)
+        right = probability.argmax(dim=1) == torch.arange(mask.shape[1], device=mask.device)
+        accuracy = (right & mask).sum() / count
+    return loss, accuracy
+
+
+def generative_loss(predictions: torch.Tensor, patches: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean squared error of the masked patches' values. Shapes as in `discriminative_loss`; returns `()`."""
+    error = (predictions - patches).square().mean(dim=-1)  # (B, P)
+    return (error * mask).sum() / mask.sum().clamp(min=1)
+
+
+class SSASTForPreTraining(SSASTPreTrainedModel):
+    """
+    SSAST with the two heads of joint discriminative and generative masked spectrogram patch modeling (MSPM). Both
+    losses come from one masked forward pass, as in the paper (the official script runs two, with two masks).
+
+    Raises:
+        ValueError: The strides differ from the patch sizes: overlapping patches would let the model copy shared edges.
+    """
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__(config)
+        self._check_config()
+        self.ssast = SSASTModel(config, use_mask_token=True)
+        self.discriminative_head = SSASTPatchPredictionHead(config)
+        self.generative_head = SSASTPatchPredictionHead(config)
+        self.post_init()
+
+    def _check_config(self) -> None:
+        for axis in ("frequency", "time"):
+            stride, size = (getattr(self.config, f"{axis}_{name}") for name in ("stride", "patch_size"))
+            if stride != size:
+                raise ValueError(
+                    f"`{axis}_stride` is {stride}, expected {size} (the patch size): patches must not overlap in "
+                    "pretraining."
+                )
+
+    def sample_masks(
+        self,
+        input_values: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """
+        Draws `bool_masked_pos` (batch, patches): `config.num_mask_patches` of a clip of `max_length` frames, the same
+        share of the real patches of any other.
+        """
+        config = self.config
+        if config.num_mask_patches > config.num_patches:
+            raise ValueError(
+                f"`num_mask_patches` is {config.num_mask_patches}, expected at most {config.num_patches}, the patches "
+                f"of {config.max_length} frames."
+            )
+        grid = rows, columns = config.patch_grid(input_values.shape[1])
+        share = config.num_mask_patches / config.num_patches
+        lengths = self.ssast.num_real_time_patches(input_values, attention_mask)
+        if lengths is None:
+            num_masked = max(1, round(share * rows * columns))
+        else:
+            num_masked = (share * rows * lengths).round().long().clamp(min=1)
+        return sample_masks(
+            len(input_values),
+            grid,
+            num_masked,
+            config.mask_cluster_min,
+            config.mask_cluster_max,
+            num_time_patches=lengths,
+            generator=generator,
+            device=input_values.device,
+        )
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        bool_masked_pos: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
+        return_loss: bool = True,
+        **kwargs,
+    ) -> SSASTForPreTrainingOutput:
+        r"""
+        Args:
+            input_values (`torch.FloatTensor` of shape `(batch, frames, mel bins)`):
+                Normalised log-mel spectrograms from [`SSASTFeatureExtractor`].
+            attention_mask (`torch.Tensor` of shape `(batch, frames)`, *optional*):
+                1 is real sound, 0 is padding, which is neither masked nor scored.
+            bool_masked_pos (`torch.BoolTensor` of shape `(batch, patches)`, *optional*):
+                True is masked. Drawn by `sample_masks` if absent.
+            generator (`torch.Generator`, *optional*):
+                Makes the drawn mask reproducible.
+            return_loss (`bool`, defaults to `True`):
+                Whether to compute the losses and the accuracy, or only the reconstruction.
+        """
+        self.ssast.check_inputs(input_values, attention_mask, bool_masked_pos)
+        if bool_masked_pos is None:
+            bool_masked_pos = self.sample_masks(input_values, attention_mask, generator)
+        bool_masked_pos = bool_masked_pos.to(input_values.device, torch.bool)
+        real = self.ssast.real_patches(input_values, self.ssast.num_real_time_patches(input_values, attention_mask))
+        if real is not None:
+            bool_masked_pos = bool_masked_pos & real.to(bool_masked_pos.device)
+
+        outputs: BaseModelOutputWithPooling = self.ssast(input_values, attention_mask, bool_masked_pos, **kwargs)
+        patch_outputs = outputs.last_hidden_state[:, NUM_SPECIAL_TOKENS:]
+        reconstruction = self.generative_head(patch_outputs)
+        losses = {}
+        if return_loss:
+            predictions = self.discriminative_head(patch_outputs)
+            losses = self.losses(predictions, reconstruction, input_values, bool_masked_pos)
+        return SSASTForPreTrainingOutput(
+            **losses,
+            reconstruction=reconstruction,
+            bool_masked_pos=bool_masked_pos,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+    def losses(self, predictions, reconstruction, input_values, mask) -> dict[str, torch.Tensor]:
+        """L = w_d L_d + w_g L_g (paper, section 3.3), in float32 whatever the encoder ran in; a weight of 0 is off."""
+        mask = mask.to(predictions.device)
+        patches = patchify(input_values, self.config).to(predictions.device).float()
+        with torch.autocast(predictions.device.type, enabled=False):
+            loss_discriminative, accuracy = discriminative_loss(predictions.float(), patches, mask)
+            loss_generative = generative_loss(reconstruction.float(), patches, mask)
+        weighted = (
+            (self.config.discriminative_loss_weight, loss_discriminative),
+            (self.config.generative_loss_weight, loss_generative),
+        )
+        return {
+            "loss": sum(weight * loss for weight, loss in weighted if weight > 0),
+            "loss_discriminative": loss_discriminative,
+            "loss_generative": loss_generative,
+            "accuracy": accuracy,
+        }
+
+
+__all__ = [
+    "SSASTForAudioClassification", "SSASTForPreTraining", "SSASTForPreTrainingOutput", "SSASTModel",
+    "SSASTPreTrainedModel", "patchify", "unpatchify",
+]  # fmt: skip

@@ -1,0 +1,49 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`pipeline("feature-extraction")` for sound: transformers' own needs a tokenizer."""
+
+import numpy as np
+import torch
+from transformers.pipelines import PIPELINE_REGISTRY, FeatureExtractionPipeline
+
+from .audio import load_audio, resample
+
+
+class SSASTFeatureExtractionPipeline(FeatureExtractionPipeline):
+    """
+    The `"feature-extraction"` pipeline, for models with a feature extractor as well as for those with a tokenizer,
+    which go on as before.
+
+    Takes a waveform (samples,) at the extractor's rate, `{"array": waveform, "sampling_rate": Hz}`, or a file's name,
+    or a list of these; gives `last_hidden_state` as nested lists, or as a tensor with `return_tensors=True`.
+    """
+
+    _load_tokenizer = None  # optional
+    _load_feature_extractor = None
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.tokenizer is None and self.feature_extractor is None:
+            raise ValueError(
+                f"Found neither a tokenizer nor a feature extractor for {self.model.name_or_path or 'the model'}: give "
+                "`feature_extractor=`, or save one beside the model."
+            )
+
+    def preprocess(self, inputs, **kwargs):
+        if self.tokenizer is not None:
+            return super().preprocess(inputs, **kwargs)
+        rate = self.feature_extractor.sampling_rate
+        if isinstance(inputs, (str, bytes)):
+            inputs = load_audio(inputs, rate)
+        elif isinstance(inputs, dict):
+            found = inputs["sampling_rate"]
+            waveform = np.asarray(inputs["array"] if "array" in inputs else inputs["raw"])
+            inputs = waveform if found == rate else resample(waveform, found, rate)
+        features = self.feature_extractor(inputs, sampling_rate=rate, return_tensors="pt", **kwargs)
+        return features.to(self.dtype) if isinstance(self.dtype, torch.dtype) else features
+
+
+def register() -> None:
+    """Makes `pipeline("feature-extraction")` this one."""
+    task = PIPELINE_REGISTRY.supported_tasks["feature-extraction"]
+    PIPELINE_REGISTRY.supported_tasks["feature-extraction"] = {**task, "impl": SSASTFeatureExtractionPipeline}

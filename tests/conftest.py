@@ -1,0 +1,26 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import pytest
+import torch
+
+from ssast_hf import SSASTConfig
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 37}
+
+
+@pytest.fixture
+def config() -> SSASTConfig:
+    """A tiny model: 24 bins x 40 frames in patches of 4 x 4, F = 6, T = 10."""
+    return SSASTConfig(
+        **SMALL, num_mel_bins=24, max_length=40, frequency_patch_size=4, time_patch_size=4, num_mask_patches=40
+    )
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
