@@ -89,14 +89,13 @@ def load_official(path: str | os.PathLike) -> dict[str, torch.Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)  # runs no code that a pickle may carry
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(
-            f"{path} is not a checkpoint of plain tensors that torch.load can read safely: {reason}"
-        ) from None
+        if "Unsupported" in str(error):
+            reason = "it holds Python objects other than tensors, which can run code"
+        else:
+            reason = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
+        raise ValueError(f"{path} is not a checkpoint of plain tensors that can be read safely: {reason}.") from None
     if not isinstance(state, dict) or not state or not all(torch.is_tensor(value) for value in state.values()):
-        raise ValueError(
-            f"{path} holds {type(state).__name__}, expected an official SSAST state dict (names to tensors)."
-        )
+        raise ValueError(f"{path} holds no state dict (tensors by name), which an official SSAST checkpoint is.")
     return state
 
 
@@ -118,12 +117,12 @@ def config_of(state: dict[str, torch.Tensor], **overrides) -> SSASTConfig:
     if missing:
         raise ValueError(f"Not an official SSAST checkpoint: it has no {', '.join(missing)}.")
     hidden, _, height, width = state["v.patch_embed.proj.weight"].shape
+    num_patches = state["v.pos_embed"].shape[1] - NUM_SPECIAL_TOKENS
     num_mel_bins = int(state.get("p_input_fdim", 128))
     patches = "frame" if height == num_mel_bins else "patch"
     fields = {
         "hidden_size": hidden,
-        "num_hidden_layers": 1
-        + max(int(m.group(1)) for m in (re.match(r"v\.blocks\.(\d+)\.", n) for n in state) if m),
+        "num_hidden_layers": len({name.split(".")[2] for name in state if name.startswith("v.blocks.")}),
         "num_attention_heads": max(1, hidden // HEAD_SIZE),
         "intermediate_size": state["v.blocks.0.mlp.fc1.weight"].shape[0],
         "qkv_bias": "v.blocks.0.attn.qkv.bias" in state,
@@ -138,13 +137,13 @@ def config_of(state: dict[str, torch.Tensor], **overrides) -> SSASTConfig:
     if "p_input_tdim" in state:
         fields["max_length"] = int(state["p_input_tdim"])
     elif not {"max_length", "frequency_stride", "time_stride"} <= overrides.keys():
-        fields.update(_guess_grid(fields, patches, state["v.pos_embed"].shape[1] - NUM_SPECIAL_TOKENS, overrides))
+        fields.update(_guess_grid(fields, patches, num_patches, overrides))
     if "num_labels" in fields and ("id2label" in overrides):
         fields.pop("num_labels")
     config = SSASTConfig(**{**fields, **overrides})
-    if config.num_patches != state["v.pos_embed"].shape[1] - NUM_SPECIAL_TOKENS:
+    if config.num_patches != num_patches:
         raise ValueError(
-            f"The checkpoint has position embeddings for {state['v.pos_embed'].shape[1] - NUM_SPECIAL_TOKENS} patches, "
+            f"The checkpoint has position embeddings for {num_patches} patches, "
             f"but frequency_stride={config.frequency_stride}, time_stride={config.time_stride} and "
             f"max_length={config.max_length} make {config.num_patches}."
         )
@@ -167,9 +166,9 @@ def _guess_grid(fields: dict, patches: str, num_patches: int, overrides: dict) -
     fitting = [grid for grid in grids if SSASTConfig(**shapes, **grid).num_patches == num_patches]
     if len(fitting) != 1:
         raise ValueError(
-            f"A fine-tuned checkpoint records neither strides nor length, and {len(fitting) or 'none'} of the official "
-            f"ones make its {num_patches} patches: give frequency_stride, time_stride and max_length (in frames), with "
-            "which it was trained."
+            f"A fine-tuned checkpoint records neither strides nor length, and {len(fitting) or 'none'} of the "
+            f"official ones make its {num_patches} patches: give frequency_stride, time_stride and max_length (in "
+            "frames), with which it was trained."
         )
     return fitting[0]
 

@@ -188,7 +188,7 @@ class SSASTConfig(PreTrainedConfig):
                       self.time_patch_size <= self.max_length)  # fmt: skip
         self._require("mask_cluster_max", f"at least mask_cluster_min={self.mask_cluster_min}",
                       self.mask_cluster_max >= self.mask_cluster_min)  # fmt: skip
-        self._require("generative_loss_weight", "above 0, or discriminative_loss_weight above 0 (no objective is left)",
+        self._require("generative_loss_weight", "above 0 where discriminative_loss_weight is 0",
                       self.generative_loss_weight + self.discriminative_loss_weight > 0)  # fmt: skip
 
 

@@ -25,8 +25,8 @@ class SSASTFeatureExtractionPipeline(FeatureExtractionPipeline):
         super().__init__(*args, **kwargs)
         if self.tokenizer is None and self.feature_extractor is None:
             raise ValueError(
-                f"Found neither a tokenizer nor a feature extractor for {self.model.name_or_path or 'the model'}: give "
-                "`feature_extractor=`, or save one beside the model."
+                "Found neither a feature extractor nor a tokenizer beside the model: give `feature_extractor=`, or "
+                "save one in the model's directory."
             )
 
     def preprocess(self, inputs, **kwargs):

@@ -1,0 +1,284 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The `ssast` command. Whatever is slow to import is imported by the subcommand that needs it."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from . import __version__
+
+EXIT_PARTLY, EXIT_WRONG = 1, 2  # some files failed; nothing could be done
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ssast",
+        description="SSAST, the self-supervised audio spectrogram transformer: labels and embeddings of sound, "
+        "fine-tuning and pretraining.",
+        epilog="`ssast COMMAND --help` says more. Exit status: 0 done, 1 some files could not be read, 2 wrong input.",
+    )
+    parser.add_argument("--version", action="version", version=f"ssast_hf {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    sound = argparse.ArgumentParser(add_help=False)
+    sound.add_argument("files", nargs="+", metavar="FILE", help="sound file, or folder to search for sound files")
+    sound.add_argument(
+        "--model", required=True, metavar="MODEL", help="directory of a checkpoint, or its name on the Hub"
+    )
+    sound.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="clips per batch (default: 16)")
+    sound.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: cuda if there is one)")
+
+    classify = commands.add_parser(
+        "classify",
+        parents=[sound],
+        help="print the labels of sound files",
+        description="Prints the most probable labels of each file. Files longer than the model's max_length are cut "
+        "into windows whose scores are averaged.",
+    )
+    classify.add_argument("--top-k", type=_positive, default=3, metavar="K", help="labels per file (default: 3)")
+    classify.add_argument("--json", action="store_true", help="print one JSON object per file and line")
+    classify.set_defaults(run=run_classify)
+
+    embed = commands.add_parser(
+        "embed",
+        parents=[sound],
+        help="write embeddings of sound files to .npz",
+        description="Writes embeddings to a .npz file with the arrays `files` and `embeddings`; for frames and "
+        "patches also `file_index` (which of `files` a row belongs to), `time` (its start in seconds) and, for "
+        "patches, `mel_bin` (its lowest bin).",
+    )
+    embed.add_argument("--output", required=True, metavar="X.npz", help="file to write")
+    embed.add_argument(
+        "--level",
+        choices=("clip", "frame", "patch"),
+        default="clip",
+        help="one vector per file, per time step or per patch (default: clip)",
+    )
+    embed.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    embed.set_defaults(run=run_embed)
+
+    convert = commands.add_parser(
+        "convert",
+        help="convert an official checkpoint (.pth)",
+        description="Converts an official SSAST checkpoint, pretrained or fine-tuned, to a directory that "
+        "from_pretrained loads. Size and patch shape are read from the file; no code in it is run.",
+    )
+    convert.add_argument("source", metavar="OFFICIAL.pth", help="official checkpoint")
+    convert.add_argument("directory", metavar="DIR", help="directory to write")
+    convert.add_argument(
+        "--label-names",
+        metavar="FILE",
+        help="names of a fine-tuned checkpoint's labels: one per line, a .json list, or an official class CSV",
+    )
+    for name, unit in (("frequency-stride", "mel bins"), ("time-stride", "frames"), ("max-length", "frames")):
+        convert.add_argument(
+            f"--{name}", type=_positive, metavar="N", help=f"{unit}, for a fine-tuned checkpoint of an unusual grid"
+        )
+    convert.add_argument("--num-mask-patches", type=_positive, metavar="N", help="patches masked in pretraining")
+    convert.add_argument(
+        "--pooling", choices=("mean", "cls"), help="how a fine-tuned checkpoint pools (default: mean)"
+    )
+    convert.add_argument(
+        "--problem-type",
+        choices=("single_label_classification", "multi_label_classification", "regression"),
+        help="what a fine-tuned checkpoint predicts",
+    )
+    for name in ("mean", "std"):
+        convert.add_argument(
+            f"--{name}", type=float, metavar="X", help=f"{name} of normalisation (default: AudioSet's)"
+        )
+    convert.add_argument("--keys", action="store_true", help="print how every tensor was used")
+    convert.add_argument("--overwrite", action="store_true", help="write into a directory that is not empty")
+    convert.set_defaults(run=run_convert)
+
+    for name, text in (("pretrain", "pretrain on unlabeled sound"), ("finetune", "train a classifier")):
+        commands.add_parser(name, help=f"{text} (`ssast {name} --help`)", add_help=False)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs a command line; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        if argv[:1] in (["pretrain"], ["finetune"]):
+            return _train(argv[0], argv[1:])
+        arguments = build_parser().parse_args(argv)
+        return arguments.run(arguments)
+    except BrokenPipeError:  # `ssast classify ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PARTLY
+    except KeyboardInterrupt:
+        return 130
+    except (ValueError, OSError) as error:
+        if os.environ.get("SSAST_DEBUG"):
+            raise
+        print(f"ssast: error: {_first_sentence(error)}", file=sys.stderr)
+        return EXIT_WRONG
+
+
+def run_classify(arguments: argparse.Namespace) -> int:
+    from .inference import classify, expand_paths, load_classifier
+
+    files = expand_paths(arguments.files)
+    extractor, model = _load(arguments, load_classifier)
+    failed = 0
+    for path, scores in _progress(classify(model, extractor, files, arguments.batch_size), len(files)):
+        if isinstance(scores, Exception):
+            failed += 1
+            _report(path, scores)
+            if arguments.json:
+                print(json.dumps({"file": path, "error": str(scores)}), flush=True)
+            continue
+        best = list(scores.items())[: arguments.top_k]
+        if arguments.json:
+            labels = [{"label": label, "score": round(score, 6)} for label, score in best]
+            print(json.dumps({"file": path, "labels": labels}), flush=True)
+        else:
+            print(path, *(f"{score:8.4f}  {label}" for label, score in best), sep="\n", flush=True)
+    return _finish(failed, len(files))
+
+
+def run_embed(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
+    from .inference import embed, expand_paths
+    from .modeling_ssast import SSASTModel
+
+    output = Path(arguments.output)
+    if output.suffix != ".npz":
+        raise ValueError(f"--output is {output}, expected a name that ends in .npz")
+    if output.exists() and not arguments.overwrite:
+        raise ValueError(f"{output} exists: choose another name or give --overwrite")
+    if not output.parent.is_dir():
+        raise ValueError(f"{output.parent} is not a directory")
+    files = expand_paths(arguments.files)
+    extractor, model = _load(arguments, SSASTModel.from_pretrained)
+    done, rows, failed = [], [], 0
+    embeddings = embed(model.eval(), extractor, files, arguments.level, arguments.batch_size)
+    for path, arrays in _progress(embeddings, len(files)):
+        if isinstance(arrays, Exception):
+            failed += 1
+            _report(path, arrays)
+            continue
+        if arguments.level == "clip":
+            arrays = {"embeddings": arrays["embeddings"][None]}
+        else:
+            arrays["file_index"] = np.full(len(arrays["time"]), len(done))
+        done.append(path)
+        rows.append(arrays)
+    if not rows:
+        raise ValueError(f"none of {len(files)} file(s) could be read: {output} was not written")
+    arrays = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    unfinished = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        with open(unfinished, "wb") as file:
+            np.savez(file, files=np.array(done), **arrays)
+        os.replace(unfinished, output)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    print(f"{output}: {len(arrays['embeddings'])} embeddings of size {model.config.hidden_size}, {len(done)} file(s)")
+    return _finish(failed, len(files))
+
+
+def run_convert(arguments: argparse.Namespace) -> int:
+    from .checkpoints import convert_checkpoint, read_label_names
+
+    _quieten()
+    fields = ("frequency_stride", "time_stride", "max_length", "num_mask_patches", "pooling", "problem_type")
+    overrides = {name: getattr(arguments, name) for name in fields if getattr(arguments, name) is not None}
+    conversion = convert_checkpoint(
+        arguments.source,
+        arguments.directory,
+        label_names=read_label_names(arguments.label_names) if arguments.label_names else None,
+        mean=arguments.mean,
+        std=arguments.std,
+        overwrite=arguments.overwrite,
+        **overrides,
+    )
+    if arguments.keys:
+        width = max(map(len, [*conversion.keys, *conversion.dropped]))
+        for name, use in [*conversion.keys.items(), *((k, f"- ({v})") for k, v in conversion.dropped.items())]:
+            print(f"{name:{width}}  {use}")
+    config = conversion.model.config
+    print(
+        f"{type(conversion.model).__name__}: {sum(p.numel() for p in conversion.model.parameters()) / 1e6:.1f} M "
+        f"parameters, patches of {config.frequency_patch_size} bins x {config.time_patch_size} frames every "
+        f"{config.frequency_stride} x {config.time_stride}, {config.max_length} frames\n"
+        f"{len(conversion.keys)} tensors used, {len(conversion.dropped)} dropped\nwritten to {arguments.directory}"
+    )
+    return 0
+
+
+def _train(command: str, argv: list[str]) -> int:
+    try:
+        if command == "pretrain":
+            from .training.pretrain import main as train
+        else:
+            from .training.finetune import main as train
+    except ImportError as error:
+        raise ValueError(f"`ssast {command}` needs more packages ({error}): pip install 'ssast_hf[train]'") from error
+    return train(argv)
+
+
+def _load(arguments: argparse.Namespace, load_model):
+    """The extractor and the model of `--model`, on `--device`."""
+    import torch
+
+    from .feature_extraction_ssast import SSASTFeatureExtractor
+
+    _quieten()
+    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device is {device}, which cannot be used here: {_first_sentence(error)}") from None
+    if os.path.exists(arguments.model) and not Path(arguments.model, "config.json").is_file():
+        raise ValueError(f"--model is {arguments.model}, expected a directory of a checkpoint (with config.json)")
+    return SSASTFeatureExtractor.from_pretrained(arguments.model), load_model(arguments.model).to(device)
+
+
+def _quieten() -> None:
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def _progress(iterable, total: int):
+    """A progress bar on standard error, where that is a terminal."""
+    from tqdm import tqdm
+
+    return tqdm(iterable, total=total, unit="file", disable=not sys.stderr.isatty() or total < 2, leave=False)
+
+
+def _report(path: str, error: Exception) -> None:
+    message = error.strerror if isinstance(error, OSError) and error.strerror else _first_sentence(error)
+    print(f"ssast: skipped {path}: {message.removeprefix(path).lstrip(': ')}", file=sys.stderr)
+
+
+def _finish(failed: int, total: int) -> int:
+    if failed:
+        print(f"ssast: {failed} of {total} file(s) could not be read", file=sys.stderr)
+    return EXIT_PARTLY if failed else 0
+
+
+def _first_sentence(error: BaseException) -> str:
+    """The first paragraph of a message, on one line."""
+    return " ".join(str(error).strip().split("\n\n")[0].split()) or type(error).__name__
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
