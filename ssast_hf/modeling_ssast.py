@@ -257,6 +257,8 @@ class SSASTPreTrainedModel(PreTrainedModel):
     _can_compile_fullgraph = True
     _can_record_outputs = {"hidden_states": SSASTLayer, "attentions": SSASTAttention}
     _input_embed_layer = "patch_embeddings"
+    # The losses are means over a batch: the Trainer shall divide them by the steps whose gradients it accumulates.
+    accepts_loss_kwargs = False
     # A pretraining checkpoint is a whole encoder: what only pretraining needs may be left out without a word.
     _keys_to_ignore_on_load_unexpected = [r"mask_token", r"discriminative_head\.", r"generative_head\."]
 

@@ -231,3 +231,18 @@ def test_a_crop_of_max_length_frames_has_max_length_frames():
 
     for frames in (1, 64, 100, 1024):
         assert num_frames(round(clip_seconds(frames) * 16000)) == frames
+
+
+def test_accumulated_gradients_equal_those_of_one_batch(tones, pretrained, tmp_path):
+    """Two batches of 4 clips accumulated, and one of 8: the same weights after a step."""
+    manifest = tmp_path / "clips.csv"
+    rows = [f"{tones}/{label}/{i}.wav,{label}" for label in ("low", "high") for i in range(12)]
+    manifest.write_text("\n".join(["file,label", *rows]))
+    common = ["finetune", "--data", str(manifest), "--model", str(pretrained), "--max_steps", "2",
+              "--eval_strategy", "no", "--save_strategy", "no", "--learning_rate", "1e-3", "--optim", "sgd"]  # fmt: skip
+    for size, steps in ((4, 2), (8, 1)):
+        flags = ["--per_device_train_batch_size", str(size), "--gradient_accumulation_steps", str(steps)]
+        assert main([*common, *flags, "--output_dir", str(tmp_path / str(size))]) == 0
+    weights = [SSASTForAudioClassification.from_pretrained(tmp_path / name).state_dict() for name in ("4", "8")]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=0, atol=1e-6, msg=name)
