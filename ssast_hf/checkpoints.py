@@ -55,6 +55,18 @@ OFFICIAL_STRIDES = {"patch": [(10, 10), (16, 16)], "frame": [(128, 1), (128, 2)]
 OFFICIAL_LENGTHS = (1024, 512, 128, 100)
 
 
+def resolve(name: str | os.PathLike) -> str:
+    """The directory of a checkpoint, or the name of a Hub repository, which cannot be told from a missing `a/b`."""
+    path = Path(name).expanduser()
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise ValueError(f"{name} has no config.json, expected the directory of a checkpoint.")
+    if path.is_file():
+        raise ValueError(f"{name} is a file, expected the directory of a checkpoint.")
+    if not path.exists() and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(name)):
+        raise FileNotFoundError(f"No such directory: {name}")
+    return str(path) if path.exists() else str(name)
+
+
 @dataclass
 class Conversion:
     """A converted checkpoint and how each official tensor was used: `keys` maps official names to names here, and

@@ -13,8 +13,15 @@ from . import __version__
 EXIT_PARTLY, EXIT_WRONG = 1, 2  # some files failed; nothing could be done
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str):
+        self.exit(EXIT_WRONG, f"ssast: error: {message} (see `{self.prog} --help`)\n")
+
+
+def build_parser() -> Parser:
+    parser = Parser(
         prog="ssast",
         description="SSAST, the self-supervised audio spectrogram transformer: labels and embeddings of sound, "
         "fine-tuning and pretraining.",
@@ -23,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ssast_hf {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    sound = argparse.ArgumentParser(add_help=False)
+    sound = Parser(add_help=False)
     sound.add_argument("files", nargs="+", metavar="FILE", help="sound file, or folder to search for sound files")
     sound.add_argument(
         "--model", required=True, metavar="MODEL", help="directory of a checkpoint, or its name on the Hub"
@@ -227,6 +234,7 @@ def _load(arguments: argparse.Namespace, load_model):
     """The extractor and the model of `--model`, on `--device`."""
     import torch
 
+    from .checkpoints import resolve
     from .feature_extraction_ssast import SSASTFeatureExtractor
 
     _quieten()
@@ -235,9 +243,8 @@ def _load(arguments: argparse.Namespace, load_model):
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device is {device}, which cannot be used here: {_first_sentence(error)}") from None
-    if os.path.exists(arguments.model) and not Path(arguments.model, "config.json").is_file():
-        raise ValueError(f"--model is {arguments.model}, expected a directory of a checkpoint (with config.json)")
-    return SSASTFeatureExtractor.from_pretrained(arguments.model), load_model(arguments.model).to(device)
+    path = resolve(arguments.model)
+    return SSASTFeatureExtractor.from_pretrained(path), load_model(path).to(device)
 
 
 def _quieten() -> None:

@@ -205,8 +205,8 @@ def test_convert(tmp_path, capsys):
     ("command", "message"),
     [
         ("classify {sounds}/short.flac --model {checkpoints}/pretrained", "not fine-tuned"),
-        ("classify {sounds}/short.flac --model {sounds}", "expected a directory of a checkpoint"),
-        ("classify {sounds}/short.flac --model {sounds}/nowhere", "nowhere"),
+        ("classify {sounds}/short.flac --model {sounds}", "expected the directory of a checkpoint"),
+        ("classify {sounds}/short.flac --model {sounds}/nowhere", "No such directory"),
         ("classify {empty} --model {checkpoints}/classifier", "holds no audio files"),
         ("classify {sounds}/short.flac --model {checkpoints}/classifier --device cuda:99", "cuda:99"),
         ("classify {sounds}/short.flac --model {checkpoints}/classifier --top-k 0", "--top-k"),

@@ -3,11 +3,14 @@
 """Command lines of the training scripts: dataclasses -> flags, on top of every flag of the Trainer."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.utils import logging
+
+from ..cli import Parser
 
 
 @dataclass
@@ -32,12 +35,14 @@ def parse(classes: tuple, argv: list[str], prog: str, description: str) -> tuple
     Raises:
         ValueError: The YAML file is missing or not a mapping, or `--output_dir` is missing or not empty.
     """
-    parser = HfArgumentParser(classes, prog=f"ssast {prog}", description=description)
+    usage = f"ssast {prog} [RECIPE.yaml] --data SOURCE --output_dir DIR [--FLAG VALUE ...]"
+    parser = HfArgumentParser(classes, prog=f"ssast {prog}", usage=usage, description=description)
+    parser.error = partial(Parser.error, parser)
     if argv and argv[0].endswith((".yaml", ".yml")):
         argv = [*_flags_of(argv[0]), *argv[1:]]
     *parsed, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
     if unknown:
-        raise ValueError(f"unrecognized arguments: {' '.join(unknown)} (see `ssast {prog} --help`)")
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     logging.disable_progress_bar()  # of loading and saving weights; the Trainer's own stays
     training = parsed[-1]
     output = Path(training.output_dir)

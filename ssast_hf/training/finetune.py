@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
 from transformers import EvalPrediction, Trainer, set_seed
 
+from ..checkpoints import resolve
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForAudioClassification
 from .arguments import SharedArguments, parse
@@ -68,11 +69,12 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"{data.data} has one clip per label, too few to hold any out: give --validation_data.")
     test = _known(read_clips(data.test_data, labelled=True), labels, data.test_data) if data.test_data else None
 
+    path = resolve(data.model)
     label2id = {name: index for index, name in enumerate(labels)}
     names = ("max_length", "frequency_stride", "time_stride", "pooling")
     fields = {name: getattr(data, name) for name in names if getattr(data, name) is not None}
     model = SSASTForAudioClassification.from_pretrained(
-        data.model,
+        path,
         num_labels=len(labels),
         id2label={index: name for name, index in label2id.items()},
         label2id=label2id,
@@ -83,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     if data.from_scratch:
         model = SSASTForAudioClassification(model.config)
     statistics = {name: getattr(data, name) for name in ("mean", "std") if getattr(data, name) is not None}
-    extractor = SSASTFeatureExtractor.from_pretrained(data.model, max_length=model.config.max_length, **statistics)
+    extractor = SSASTFeatureExtractor.from_pretrained(path, max_length=model.config.max_length, **statistics)
 
     def dataset(clips: list[Clip], random_crop: bool = False) -> AudioClips:
         seconds = clip_seconds(model.config.max_length)
