@@ -16,7 +16,8 @@ FRAME_SECONDS = 0.025
 SHIFT_SECONDS = 0.010
 PREEMPHASIS = 0.97
 LOWEST_FREQUENCY = 20.0  # Hz
-FRAMES_PER_CHUNK = 2048  # bounds the memory for long recordings and keeps the work in the processor's cache
+# Bounds the memory for long recordings; on the CPU it also keeps the work in the cache, elsewhere launches few.
+FRAMES_PER_CHUNK = {"cpu": 2**9, "other": 2**15}
 PCM_SCALE = {torch.int8: 2**7, torch.uint8: 2**7, torch.int16: 2**15, torch.int32: 2**31}  # full scale of each type
 LOUD = 32.0  # a float waveform above this is hardly sound in [-1, 1]
 
@@ -69,10 +70,12 @@ def log_mel_filterbank(
         chunk = waveform[:, first * shift : (last - 1) * shift + length].unfold(1, length, shift)
         chunk = chunk - chunk.mean(dim=2, keepdim=True)  # (batch, frames, length)
         previous = torch.cat([chunk[..., :1], chunk[..., :-1]], dim=2)
-        power = torch.fft.rfft((chunk - PREEMPHASIS * previous) * window, n=fft_length).abs().square()
+        emphasized = previous.mul_(-PREEMPHASIS).add_(chunk)  # in place: memory is what takes time here
+        spectrum = torch.fft.rfft(emphasized.mul_(window), n=fft_length)
+        power = spectrum.real.square().add_(spectrum.imag.square())  # abs() would take a root in between
         return (power @ filters).clamp(min=torch.finfo(torch.float32).eps).log()
 
-    step = max(1, FRAMES_PER_CHUNK // batch)
+    step = max(1, FRAMES_PER_CHUNK["cpu" if waveform.device.type == "cpu" else "other"] // batch)
     return torch.cat([chunk_features(i, min(i + step, frames)) for i in range(0, frames, step)], dim=1)
 
 
@@ -207,7 +210,7 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         input_values, attention_mask = [], []
         for feature, length, target in zip(features, lengths, targets):
             padded = torch.nn.functional.pad(feature, (0, 0, 0, target - length), value=self.padding_value)
-            input_values.append((padded - self.mean) / (2 * self.std) if self.do_normalize else padded)
+            input_values.append(padded.sub_(self.mean).div_(2 * self.std) if self.do_normalize else padded)
             attention_mask.append((torch.arange(target, device=feature.device) < length).long())
         if return_attention_mask is None:
             return_attention_mask = self.return_attention_mask

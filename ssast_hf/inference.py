@@ -110,7 +110,7 @@ def embed(
 
     def embeddings(inputs) -> list[dict[str, np.ndarray]]:
         outputs = model(**inputs)
-        lengths = model.num_real_time_patches(inputs["input_values"], inputs["attention_mask"]).tolist()
+        lengths = model.num_real_time_patches(inputs["attention_mask"]).tolist()
         if level == "clip":
             return [{"embeddings": row, "weight": n} for row, n in zip(outputs.pooler_output.float().cpu(), lengths)]
         patches = outputs.last_hidden_state[:, NUM_SPECIAL_TOKENS:].float().cpu()

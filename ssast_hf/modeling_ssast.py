@@ -190,8 +190,10 @@ class SSASTAttention(nn.Module):
     def forward(
         self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        qkv = self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, self.head_dim))  # (B, N, 3, heads, head size)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        query, key, value = (
+            part.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)  # (B, heads, N, head size)
+            for part in self.qkv(hidden_states).chunk(3, dim=-1)
+        )
         attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
         )
@@ -338,9 +340,7 @@ class SSASTModel(SSASTPreTrainedModel):
     def get_input_embeddings(self) -> SSASTPatchEmbeddings:
         return self.embeddings.patch_embeddings
 
-    def num_real_time_patches(
-        self, input_values: torch.Tensor, attention_mask: torch.Tensor | None
-    ) -> torch.Tensor | None:
+    def num_real_time_patches(self, attention_mask: torch.Tensor | None) -> torch.Tensor | None:
         """Whole real patches along time of each clip (B,), at least 1; None where there is no `attention_mask`."""
         if attention_mask is None:
             return None
@@ -408,7 +408,7 @@ class SSASTModel(SSASTPreTrainedModel):
             hidden) by `config.pooling`.
         """
         self.check_inputs(input_values, attention_mask, bool_masked_pos)
-        lengths = self.num_real_time_patches(input_values, attention_mask)
+        lengths = self.num_real_time_patches(attention_mask)
         real = self.real_patches(input_values, lengths)
 
         hidden_states = self.embeddings(input_values, lengths, bool_masked_pos)
@@ -600,7 +600,7 @@ class SSASTForPreTraining(SSASTPreTrainedModel):
             )
         grid = rows, columns = config.patch_grid(input_values.shape[1])
         share = config.num_mask_patches / config.num_patches
-        lengths = self.ssast.num_real_time_patches(input_values, attention_mask)
+        lengths = self.ssast.num_real_time_patches(attention_mask)
         if lengths is None:
             num_masked = max(1, round(share * rows * columns))
         else:
@@ -643,7 +643,7 @@ class SSASTForPreTraining(SSASTPreTrainedModel):
         if bool_masked_pos is None:
             bool_masked_pos = self.sample_masks(input_values, attention_mask, generator)
         bool_masked_pos = bool_masked_pos.to(input_values.device, torch.bool)
-        real = self.ssast.real_patches(input_values, self.ssast.num_real_time_patches(input_values, attention_mask))
+        real = self.ssast.real_patches(input_values, self.ssast.num_real_time_patches(attention_mask))
         if real is not None:
             bool_masked_pos = bool_masked_pos & real.to(bool_masked_pos.device)
 

@@ -53,10 +53,10 @@ def test_filterbank_equals_a_naive_loop(bins, rate, samples):
 
 
 def test_long_recordings_are_computed_in_chunks_that_leave_no_trace():
-    samples = 400 + 160 * (2 * FRAMES_PER_CHUNK + 7)
+    samples = 400 + 160 * (2 * FRAMES_PER_CHUNK["cpu"] + 7)
     whole = log_mel_filterbank(torch.from_numpy(noise(samples))[None])[0]
-    assert len(whole) == num_frames(samples) == 2 * FRAMES_PER_CHUNK + 8
-    start = FRAMES_PER_CHUNK - 3
+    assert len(whole) == num_frames(samples) == 2 * FRAMES_PER_CHUNK["cpu"] + 8
+    start = FRAMES_PER_CHUNK["cpu"] - 3
     waveform = noise(samples) - noise(samples).mean(dtype=np.float64).astype(np.float32)
     part = torch.from_numpy(waveform[160 * start : 160 * (start + 5) + 400])[None]
     torch.testing.assert_close(log_mel_filterbank(part)[0], whole[start : start + 6], atol=1e-2, rtol=0)

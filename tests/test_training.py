@@ -239,7 +239,8 @@ def test_accumulated_gradients_equal_those_of_one_batch(tones, pretrained, tmp_p
     rows = [f"{tones}/{label}/{i}.wav,{label}" for label in ("low", "high") for i in range(12)]
     manifest.write_text("\n".join(["file,label", *rows]))
     common = ["finetune", "--data", str(manifest), "--model", str(pretrained), "--max_steps", "2",
-              "--eval_strategy", "no", "--save_strategy", "no", "--learning_rate", "1e-3", "--optim", "sgd"]  # fmt: skip
+              "--eval_strategy", "no", "--save_strategy", "no", "--learning_rate", "1e-3",
+              "--optim", "sgd"]  # fmt: skip
     for size, steps in ((4, 2), (8, 1)):
         flags = ["--per_device_train_batch_size", str(size), "--gradient_accumulation_steps", str(steps)]
         assert main([*common, *flags, "--output_dir", str(tmp_path / str(size))]) == 0

@@ -97,7 +97,7 @@ class SSASTModelTest(ModelTesterMixin, unittest.TestCase):
         self.config_tester.run_common_tests()
 
     def test_model_get_set_embeddings(self):
-        """The input embeddings can be replaced. (Transformers' test is for embeddings of text tokens; AST's differs.)"""
+        """The input embeddings can be replaced. (Transformers' test is for text tokens; AST overrides it as well.)"""
         for model_class in self.all_model_classes:
             model = model_class(self.model_tester.get_config())
             self.assertIsInstance(model.get_input_embeddings().projection, torch.nn.Conv2d)
