@@ -10,10 +10,11 @@ __version__ = "0.1.0"
 
 _MODULES = {  # where each public name lives; imported when first used, so that `import ssast_hf` costs nothing
     "audio": ["find_audio_files", "load_audio"],
-    "checkpoints": ["convert_checkpoint", "convert_state_dict"],
     "configuration_ssast": ["SSASTConfig"],
+    "convert": ["convert_checkpoint"],
     "feature_extraction_ssast": ["SSASTFeatureExtractor"],
     "inference": ["classify", "embed"],
+    "layouts": ["convert_state_dict"],
     "masking": ["sample_masks"],
     "modeling_ssast": [
         "SSASTForAudioClassification", "SSASTForPreTraining", "SSASTForPreTrainingOutput", "SSASTModel",

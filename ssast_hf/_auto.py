@@ -1,10 +1,10 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """
-Registration with transformers' Auto classes and pipelines.
+Registration with transformers' Auto classes and pipelines, and of what the package adds to loading and pushing.
 
 `import ssast_hf` must register, yet importing transformers takes seconds that `ssast --help` has no use for. So each
-registration waits until the module of transformers that it concerns has been imported, which may be already.
+registration waits until the module that it concerns has been imported, which may be already.
 """
 
 import importlib.abc
@@ -46,12 +46,28 @@ def _register_models() -> None:
 
 
 def _register_pipeline() -> None:
-    from .pipelines import register
+    from . import pipelines  # noqa: F401  (registers itself)
 
-    register()
+
+def _register_names() -> None:
+    from . import checkpoints
+    from .configuration_ssast import AROUND
+
+    def push(load, repo_id, **kwargs):
+        from .hub import push
+
+        return push(load.__self__, repo_id, **kwargs)
+
+    AROUND.update(
+        config=checkpoints.load_config_dict,
+        feature_extractor=checkpoints.load_feature_extractor_dict,
+        model=checkpoints.load_model,
+        push=push,
+    )
 
 
 REGISTRATIONS = {
+    f"{__package__}.configuration_ssast": _register_names,
     "transformers.models.auto.configuration_auto": _register_config,
     "transformers.models.auto.feature_extraction_auto": _register_feature_extractor,
     "transformers.models.auto.modeling_auto": _register_models,

@@ -191,7 +191,7 @@ def run_embed(arguments: argparse.Namespace) -> int:
 
 
 def run_convert(arguments: argparse.Namespace) -> int:
-    from .checkpoints import convert_checkpoint, read_label_names
+    from .convert import convert_checkpoint, read_label_names
 
     _quieten()
     fields = ("frequency_stride", "time_stride", "max_length", "num_mask_patches", "pooling", "problem_type")
@@ -234,7 +234,6 @@ def _load(arguments: argparse.Namespace, load_model):
     """The extractor and the model of `--model`, on `--device`."""
     import torch
 
-    from .checkpoints import resolve
     from .feature_extraction_ssast import SSASTFeatureExtractor
 
     _quieten()
@@ -243,7 +242,7 @@ def _load(arguments: argparse.Namespace, load_model):
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device is {device}, which cannot be used here: {_first_sentence(error)}") from None
-    path = resolve(arguments.model)
+    path = arguments.model
     return SSASTFeatureExtractor.from_pretrained(path), load_model(path).to(device)
 
 

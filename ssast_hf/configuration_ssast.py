@@ -2,7 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """SSAST configuration: sizes, patch geometry and masking, with the only formula of the patch grid."""
 
+import os
+import shutil
+from collections.abc import Callable
 from numbers import Integral, Real
+from pathlib import Path
 
 from transformers.activations import ACT2FN
 from transformers.configuration_utils import PreTrainedConfig
@@ -20,6 +24,31 @@ GRID_FIELDS = (
     "num_mel_bins", "max_length", "frequency_patch_size", "time_patch_size", "frequency_stride", "time_stride",
 )  # fmt: skip
 MASKED_SHARE = 400 / 512  # of the patches, in the official pretraining
+CLASSIFIER_LAYER_NORM_EPS = 1e-5  # torch's default, which the official classifier was trained with
+
+# The `*_ssast.py` files go along with every saved model, as code for `trust_remote_code` where the package is missing.
+# There, loading and pushing is transformers' alone; the package adds names and layouts of checkpoints and model cards
+# by putting functions around it, which get what they surround as first argument. See `checkpoints.py` and `hub.py`.
+AROUND: dict[str, Callable] = {}
+AUTO_MAP = {
+    "AutoConfig": "configuration_ssast.SSASTConfig",
+    "AutoModel": "modeling_ssast.SSASTModel",
+    "AutoModelForAudioClassification": "modeling_ssast.SSASTForAudioClassification",
+    "AutoModelForPreTraining": "modeling_ssast.SSASTForPreTraining",
+}
+
+
+def around(name: str, function: Callable, *args, **kwargs):
+    """`function(*args, **kwargs)`, by way of what the package put around it under this name."""
+    return AROUND[name](function, *args, **kwargs) if name in AROUND else function(*args, **kwargs)
+
+
+def save_code(directory: str | os.PathLike, *names: str) -> None:
+    """Copies modules of this package into a directory that is being saved."""
+    if not os.path.isfile(directory):  # transformers says what is wrong with a file
+        os.makedirs(directory, exist_ok=True)
+        for name in ("configuration_ssast.py", *names):
+            shutil.copyfile(Path(__file__).with_name(name), Path(directory, name))
 
 
 class SSASTConfig(PreTrainedConfig):
@@ -38,7 +67,8 @@ class SSASTConfig(PreTrainedConfig):
         hidden_dropout_prob (`float`, defaults to 0.0): Dropout after embeddings, attention and MLP.
         attention_probs_dropout_prob (`float`, defaults to 0.0): Dropout of the attention weights.
         initializer_range (`float`, defaults to 0.02): Standard deviation of the initial weights.
-        layer_norm_eps (`float`, defaults to 1e-6): Epsilon of the encoder's layer norms (the classifier's is 1e-5).
+        layer_norm_eps (`float`, defaults to 1e-6): Epsilon of the encoder's layer norms.
+        classifier_layer_norm_eps (`float`, defaults to 1e-5): Epsilon of the classifier's layer norm.
         qkv_bias (`bool`, defaults to `True`): Whether query, key and value have a bias.
         num_mel_bins (`int`, defaults to 128): Mel bins of the input.
         max_length (`int`, defaults to 1024): Frames (10 ms) that the position embeddings are laid out for. Inputs of
@@ -80,6 +110,7 @@ class SSASTConfig(PreTrainedConfig):
     attention_probs_dropout_prob: float = 0.0
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-6
+    classifier_layer_norm_eps: float = CLASSIFIER_LAYER_NORM_EPS
     qkv_bias: bool = True
     num_mel_bins: int = 128
     max_length: int = 1024
@@ -130,6 +161,10 @@ class SSASTConfig(PreTrainedConfig):
         return cls(**{**sizes, **PATCHES[patches], **overrides})
 
     @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
+        return around("config", super().get_config_dict, pretrained_model_name_or_path, **kwargs)
+
+    @classmethod
     def from_dict(cls, config_dict, **kwargs):
         # Overrides join the dictionary, so that the result is validated as a whole. Where they change the patch
         # grid, the number of masked patches keeps its share.
@@ -178,7 +213,8 @@ class SSASTConfig(PreTrainedConfig):
         for field in ("initializer_range", "discriminative_loss_weight", "generative_loss_weight"):
             value = getattr(self, field)
             self._require(field, "a finite number of at least 0", _is_real(value) and 0 <= value < float("inf"))
-        self._require("layer_norm_eps", "a number above 0", _is_real(self.layer_norm_eps) and self.layer_norm_eps > 0)
+        for field in ("layer_norm_eps", "classifier_layer_norm_eps"):
+            self._require(field, "a number above 0", _is_real(getattr(self, field)) and getattr(self, field) > 0)
         self._require("hidden_act", f"one of {', '.join(sorted(ACT2FN))}", self.hidden_act in ACT2FN)
         self._require("qkv_bias", "True or False", isinstance(self.qkv_bias, bool))
         self._require("pooling", "'mean' or 'cls'", self.pooling in ("mean", "cls"))

@@ -10,6 +10,8 @@ from transformers.feature_extraction_sequence_utils import SequenceFeatureExtrac
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import PaddingStrategy, TensorType, logging
 
+from .configuration_ssast import around, save_code
+
 logger = logging.get_logger(__name__)
 
 FRAME_SECONDS = 0.025
@@ -134,6 +136,20 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         self.do_normalize = do_normalize
         self.mean = mean
         self.std = std
+
+    @classmethod
+    def get_feature_extractor_dict(cls, pretrained_model_name_or_path, **kwargs):
+        return around("feature_extractor", super().get_feature_extractor_dict, pretrained_model_name_or_path, **kwargs)
+
+    def save_pretrained(self, save_directory, **kwargs):
+        """As in transformers, with the code that loads the feature extractor elsewhere."""
+        self.auto_map = {"AutoFeatureExtractor": "feature_extraction_ssast.SSASTFeatureExtractor"}
+        save_code(save_directory, "feature_extraction_ssast.py")
+        return super().save_pretrained(save_directory, **kwargs)
+
+    def push_to_hub(self, repo_id: str, **kwargs):
+        """As in transformers, without a model card: that comes with the model."""
+        return around("push", super().push_to_hub, repo_id, **kwargs)
 
     def __call__(
         self,

@@ -42,15 +42,13 @@ def sample_masks(
         `torch.BoolTensor` of shape `(B, F * T)`: True is masked; patch (f, t) is at f * T + t.
 
     Raises:
-        ValueError: The cluster range is empty, or more patches are to be masked than there are.
+        ValueError: The cluster range is empty, or more patches are to be masked than there are. (On another device
+            than the CPU, whose values would have to be waited for, tensors are taken as they are.)
     """
     frequency, time = grid
     if not 1 <= cluster_min <= cluster_max:
         raise ValueError(f"Expected 1 <= cluster_min <= cluster_max, found {cluster_min} and {cluster_max}.")
-    if not torch.is_tensor(num_masked) and not 0 <= num_masked <= frequency * time:
-        raise ValueError(
-            f"`num_masked` is {num_masked}, expected 0 to {frequency * time} (a {frequency} x {time} grid)."
-        )
+    _check_num_masked(num_masked, frequency, time, num_time_patches)
     source = generator.device if generator is not None else device
 
     # A patch is reached by C * C starts. Starts above and left of the grid make that true at its border as well.
@@ -79,3 +77,17 @@ def sample_masks(
         chosen = torch.ones_like(order, dtype=torch.bool)
     masks = torch.zeros_like(covered, dtype=torch.bool).flatten(1).scatter(1, order, chosen)
     return masks if real is None else masks & real.flatten(1)
+
+
+def _check_num_masked(num_masked, frequency: int, time: int, num_time_patches: torch.Tensor | None) -> None:
+    tensors = [value for value in (num_masked, num_time_patches) if torch.is_tensor(value)]
+    if torch.compiler.is_compiling() or any(tensor.device.type != "cpu" for tensor in tensors):
+        return
+    lengths = [time] if num_time_patches is None else num_time_patches.tolist()
+    numbers = num_masked.tolist() if torch.is_tensor(num_masked) else [num_masked]
+    clips = max(len(lengths), len(numbers))
+    for number, length in zip(*(values * clips if len(values) == 1 else values for values in (numbers, lengths))):
+        if not 0 <= number <= frequency * length:
+            raise ValueError(
+                f"`num_masked` is {number}, expected 0 to {frequency * length} (a {frequency} x {length} grid)."
+            )

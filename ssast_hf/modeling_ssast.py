@@ -13,6 +13,7 @@ Paper: Gong, Lai, Chung, Glass, "SSAST: Self-Supervised Audio Spectrogram Transf
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Unpack
 
 import torch
@@ -29,11 +30,10 @@ from transformers.utils import ModelOutput, TransformersKwargs
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
-from .configuration_ssast import GRID_FIELDS, SSASTConfig
+from .configuration_ssast import AUTO_MAP, GRID_FIELDS, SSASTConfig, around, save_code
 from .masking import sample_masks
 
 NUM_SPECIAL_TOKENS = 2  # [CLS] and DeiT's distillation token
-CLASSIFIER_LAYER_NORM_EPS = 1e-5  # torch's default, which the official classifier was trained with
 
 
 def patchify(input_values: torch.Tensor, config: SSASTConfig) -> torch.Tensor:
@@ -287,21 +287,25 @@ class SSASTPreTrainedModel(PreTrainedModel):
             ValueError: The patch shape differs from the checkpoint's.
         """
         overrides = {name: kwargs.pop(name) for name in GRID_FIELDS if name in kwargs}
-        given = isinstance(config, PreTrainedConfig)
-        if pretrained_model_name_or_path is None or not (given or overrides):
-            return super().from_pretrained(pretrained_model_name_or_path, *model_args, config=config, **kwargs)
+        load = partial(around, "model", super().from_pretrained)
+        if pretrained_model_name_or_path is None or (config is None and not overrides):
+            return load(pretrained_model_name_or_path, *model_args, config=config, **kwargs)
 
         hub_names = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
         hub_kwargs = {name: kwargs[name] for name in hub_names if name in kwargs}
         stored = SSASTConfig.from_pretrained(pretrained_model_name_or_path, **hub_kwargs)
-        if given:
-            target, config = config, copy.deepcopy(config)
-            for name in (*GRID_FIELDS, "num_mask_patches"):
-                setattr(config, name, getattr(stored, name))
-        else:
-            target = SSASTConfig.from_pretrained(
-                pretrained_model_name_or_path if config is None else config, **hub_kwargs, **overrides
+        if not isinstance(config, PreTrainedConfig):
+            config, kwargs = SSASTConfig.from_pretrained(
+                config or pretrained_model_name_or_path, return_unused_kwargs=True, **kwargs, **overrides
             )
+            kwargs = {**hub_kwargs, **kwargs}
+        elif overrides:
+            attention = config._attn_implementation
+            config = SSASTConfig.from_dict(config.to_dict(), **overrides, attn_implementation=attention)
+        target, config = config, copy.deepcopy(config)
+        for name in (*GRID_FIELDS, "num_mask_patches"):
+            setattr(config, name, getattr(stored, name))
+        config.is_adapted = False  # until it has the target's grid
         for name in ("frequency_patch_size", "time_patch_size"):
             if getattr(stored, name) != getattr(target, name):
                 raise ValueError(
@@ -309,13 +313,25 @@ class SSASTPreTrainedModel(PreTrainedModel):
                     f"{pretrained_model_name_or_path} was made: strides, max_length and num_mel_bins of a checkpoint "
                     "can change, its patch shape cannot."
                 )
-        loaded = super().from_pretrained(pretrained_model_name_or_path, *model_args, config=config, **kwargs)
+        loaded = load(pretrained_model_name_or_path, *model_args, config=config, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         for name in (*GRID_FIELDS, "num_mask_patches"):
             setattr(model.config, name, getattr(target, name))
+        del model.config.is_adapted
         model._check_config()
         getattr(model, cls.base_model_prefix, model).embeddings.adapt(stored, model.config)
         return loaded
+
+    def save_pretrained(self, save_directory, **kwargs):
+        """As [`~transformers.PreTrainedModel.save_pretrained`], with the code that loads the model elsewhere."""
+        self.config.auto_map = dict(AUTO_MAP)
+        if kwargs.get("is_main_process", True):
+            save_code(save_directory, "modeling_ssast.py", "masking.py")
+        super().save_pretrained(save_directory, **kwargs)
+
+    def push_to_hub(self, repo_id: str, **kwargs):
+        """As [`~transformers.PreTrainedModel.push_to_hub`], with a model card of what is known."""
+        return around("push", super().push_to_hub, repo_id, **kwargs)
 
     def _check_config(self) -> None:
         """Raises ValueError where a config is right for other SSAST classes but not for this one."""
@@ -439,7 +455,7 @@ class SSASTClassificationHead(nn.Module):
 
     def __init__(self, config: SSASTConfig):
         super().__init__()
-        self.layernorm = nn.LayerNorm(config.hidden_size, eps=CLASSIFIER_LAYER_NORM_EPS)
+        self.layernorm = nn.LayerNorm(config.hidden_size, eps=config.classifier_layer_norm_eps)
         self.dense = nn.Linear(config.hidden_size, config.num_labels)
 
     def forward(self, pooled_output: torch.Tensor) -> torch.Tensor:
@@ -574,6 +590,8 @@ class SSASTForPreTraining(SSASTPreTrainedModel):
         self.post_init()
 
     def _check_config(self) -> None:
+        if not getattr(self.config, "is_adapted", True):
+            return
         for axis in ("frequency", "time"):
             stride, size = (getattr(self.config, f"{axis}_{name}") for name in ("stride", "patch_size"))
             if stride != size:
@@ -599,12 +617,11 @@ class SSASTForPreTraining(SSASTPreTrainedModel):
                 f"of {config.max_length} frames."
             )
         grid = rows, columns = config.patch_grid(input_values.shape[1])
-        share = config.num_mask_patches / config.num_patches
         lengths = self.ssast.num_real_time_patches(attention_mask)
-        if lengths is None:
-            num_masked = max(1, round(share * rows * columns))
-        else:
-            num_masked = (share * rows * lengths).round().long().clamp(min=1)
+        real = rows * (columns if lengths is None else lengths)
+        # Rounded in whole numbers, which come out the same for a clip alone and in a padded batch.
+        num_masked = (2 * config.num_mask_patches * real + config.num_patches) // (2 * config.num_patches)
+        num_masked = max(1, num_masked) if lengths is None else num_masked.clamp(min=1)
         return sample_masks(
             len(input_values),
             grid,

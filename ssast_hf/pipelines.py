@@ -43,7 +43,6 @@ class SSASTFeatureExtractionPipeline(FeatureExtractionPipeline):
         return features.to(self.dtype) if isinstance(self.dtype, torch.dtype) else features
 
 
-def register() -> None:
-    """Makes `pipeline("feature-extraction")` this one."""
-    task = PIPELINE_REGISTRY.supported_tasks["feature-extraction"]
-    PIPELINE_REGISTRY.supported_tasks["feature-extraction"] = {**task, "impl": SSASTFeatureExtractionPipeline}
+# Makes `pipeline("feature-extraction")` this one.
+_TASKS = PIPELINE_REGISTRY.supported_tasks
+_TASKS["feature-extraction"] = {**_TASKS["feature-extraction"], "impl": SSASTFeatureExtractionPipeline}

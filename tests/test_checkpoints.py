@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining
-from ssast_hf.checkpoints import DROPPED, convert_checkpoint, convert_name, convert_state_dict, read_label_names
+from ssast_hf.convert import convert_checkpoint, read_label_names
+from ssast_hf.layouts import OFFICIAL_DROPPED, convert_state_dict, official_to_ours
 
 from .golden import seeded
 
@@ -46,7 +47,7 @@ def test_every_tensor_is_used_or_dropped_for_a_stated_reason():
     conversion = convert_state_dict(state)
     assert conversion.keys.keys() | conversion.dropped.keys() == state.keys()
     assert not conversion.keys.keys() & conversion.dropped.keys()
-    assert set(conversion.dropped.values()) == set(DROPPED.values())
+    assert set(conversion.dropped.values()) == set(OFFICIAL_DROPPED.values())
     assert sorted(conversion.keys.values()) == sorted(conversion.model.state_dict())
     for official, here in conversion.keys.items():
         torch.testing.assert_close(conversion.model.state_dict()[here], state[official], rtol=0, atol=0)
@@ -97,14 +98,15 @@ def test_missing_unknown_and_misshapen_tensors_are_named():
         convert_state_dict({**state, "module.gpredlayer.2.bias": torch.zeros(255)})
     with pytest.raises(ValueError, match="Not an official SSAST checkpoint"):
         convert_state_dict({"weight": torch.zeros(1)})
-    assert convert_name("module.v.blocks.11.attn.qkv.bias") == "ssast.layers.11.attention.qkv.bias"
+    assert official_to_ours("module.v.blocks.11.attn.qkv.bias") == "ssast.layers.11.attention.qkv.bias"
 
 
 def test_a_converted_directory_loads_as_any_class(tmp_path):
     torch.save(pretraining_state(), tmp_path / "official.pth")
     convert_checkpoint(tmp_path / "official.pth", tmp_path / "out", num_mask_patches=250, mean=-6.0)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "config.json", "model.safetensors", "preprocessor_config.json"
+        "config.json", "model.safetensors", "preprocessor_config.json",
+        "configuration_ssast.py", "feature_extraction_ssast.py", "masking.py", "modeling_ssast.py",
     }  # fmt: skip
     assert json.loads((tmp_path / "out/config.json").read_text())["architectures"] == ["SSASTForPreTraining"]
     assert SSASTForPreTraining.from_pretrained(tmp_path / "out").config.num_mask_patches == 250

@@ -13,7 +13,8 @@ import torch
 from safetensors import safe_open
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining, SSASTModel
-from ssast_hf.checkpoints import convert_checkpoint, convert_name, convert_state_dict
+from ssast_hf.convert import convert_checkpoint
+from ssast_hf.layouts import convert_state_dict, official_to_ours
 
 from .golden import seeded
 
@@ -60,7 +61,9 @@ def test_pretraining_equals_the_original(name):
     gradients = {key: parameter.grad for key, parameter in model.named_parameters()}
     assert len(expected) >= 7
     for official, norm in expected.items():
-        torch.testing.assert_close(gradients[convert_name(official)].norm(), norm, rtol=1e-3, atol=1e-7, msg=official)
+        torch.testing.assert_close(
+            gradients[official_to_ours(official)].norm(), norm, rtol=1e-3, atol=1e-7, msg=official
+        )
 
     with torch.no_grad():
         hidden = model.ssast(input_values).last_hidden_state
@@ -74,7 +77,9 @@ def test_finetuning_equals_the_original(name, tmp_path):
     path = tmp_path / "official.pth"
     torch.save(checkpoint(case, 1024), path)
     convert_checkpoint(path, tmp_path / "converted")
-    head = {convert_name(key): value for key, value in seeded.classifier_head(case["size"], case["labels"]).items()}
+    head = {
+        official_to_ours(key): value for key, value in seeded.classifier_head(case["size"], case["labels"]).items()
+    }
     input_values = seeded.spectrogram(2, case["tdim"])
     for pooling in ("mean", "cls"):
         model = SSASTForAudioClassification.from_pretrained(

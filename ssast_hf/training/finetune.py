@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
 from transformers import EvalPrediction, Trainer, set_seed
 
-from ..checkpoints import resolve
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForAudioClassification
 from .arguments import SharedArguments, parse
@@ -69,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"{data.data} has one clip per label, too few to hold any out: give --validation_data.")
     test = _known(read_clips(data.test_data, labelled=True), labels, data.test_data) if data.test_data else None
 
-    path = resolve(data.model)
+    path = data.model
     label2id = {name: index for index, name in enumerate(labels)}
     names = ("max_length", "frequency_stride", "time_stride", "pooling")
     fields = {name: getattr(data, name) for name in names if getattr(data, name) is not None}

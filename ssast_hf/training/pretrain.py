@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import torch
 from transformers import Trainer, set_seed
 
-from ..checkpoints import resolve
 from ..configuration_ssast import SSASTConfig
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPreTraining
@@ -137,7 +136,7 @@ def _build(data: DataArguments) -> tuple[SSASTConfig, SSASTFeatureExtractor, SSA
         fields["max_length"] = data.max_length
     statistics = {name: getattr(data, name) for name in ("mean", "std") if getattr(data, name) is not None}
     if data.model is not None:
-        path = resolve(data.model)
+        path = data.model
         model = SSASTForPreTraining.from_pretrained(path, **fields)
         extractor = SSASTFeatureExtractor.from_pretrained(path, max_length=model.config.max_length, **statistics)
     else:
