@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import __version__
 
+MODEL_HELP = "directory, short name (see `ssast checkpoints`) or Hub repository of a checkpoint"
 EXIT_PARTLY, EXIT_WRONG = 1, 2  # some files failed; nothing could be done
 
 
@@ -32,9 +33,7 @@ def build_parser() -> Parser:
 
     sound = Parser(add_help=False)
     sound.add_argument("files", nargs="+", metavar="FILE", help="sound file, or folder to search for sound files")
-    sound.add_argument(
-        "--model", required=True, metavar="MODEL", help="directory of a checkpoint, or its name on the Hub"
-    )
+    sound.add_argument("--model", required=True, metavar="MODEL", help=MODEL_HELP)
     sound.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="clips per batch (default: 16)")
     sound.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: cuda if there is one)")
 
@@ -69,12 +68,23 @@ def build_parser() -> Parser:
 
     convert = commands.add_parser(
         "convert",
-        help="convert an official checkpoint (.pth)",
+        help="convert a checkpoint: official .pth, transformers' AST layout, this package's",
         description="Converts an official SSAST checkpoint, pretrained or fine-tuned, to a directory that "
-        "from_pretrained loads. Size and patch shape are read from the file; no code in it is run.",
+        "from_pretrained loads. Size and patch shape are read from the file; no code in it is run. Or converts any "
+        "checkpoint that from_pretrained loads, to the layout that --to names.",
     )
-    convert.add_argument("source", metavar="OFFICIAL.pth", help="official checkpoint")
-    convert.add_argument("directory", metavar="DIR", help="directory to write")
+    convert.add_argument("source", metavar="SOURCE", help=f"official .pth file; or {MODEL_HELP}")
+    convert.add_argument("directory", metavar="DIR", nargs="?", help="directory to write")
+    convert.add_argument(
+        "--name", metavar="NAME", help="instead of DIR: where from_pretrained(NAME) finds it, a short name's own place"
+    )
+    convert.add_argument(
+        "--to",
+        choices=("ssast", "ast", "official"),
+        default="ssast",
+        help="layout to write: this package's, transformers' ASTModel's, or an official best_audio_model.pth "
+        "(default: ssast)",
+    )
     convert.add_argument(
         "--label-names",
         metavar="FILE",
@@ -100,6 +110,34 @@ def build_parser() -> Parser:
     convert.add_argument("--keys", action="store_true", help="print how every tensor was used")
     convert.add_argument("--overwrite", action="store_true", help="write into a directory that is not empty")
     convert.set_defaults(run=run_convert)
+
+    table = commands.add_parser(
+        "checkpoints",
+        help="list the checkpoints that have a short name",
+        description="Lists the checkpoints that from_pretrained and --model take by a short name, where each comes "
+        "from, and whether it is on this machine.",
+        epilog="Names of your own: a JSON file, $SSAST_CHECKPOINTS or checkpoints.json in $SSAST_HOME (default: ssast "
+        'beside the Hub\'s cache), such as {"birds": "me/birds", "bats": {"path": "/data/bats"}}; with repo, it may '
+        "give revision and sha256. $SSAST_ORGANIZATION is where the official family's names are looked for instead.",
+    )
+    table.add_argument("--json", action="store_true", help="print one JSON object per checkpoint and line")
+    table.set_defaults(run=run_checkpoints)
+
+    push = commands.add_parser(
+        "push",
+        help="push a saved checkpoint to the Hub",
+        description="Pushes a saved model and its feature extractor to the Hub: safetensors, configurations, results, "
+        "the code that loads them where this package is missing, and README.md or else a model card of what is known. "
+        "Log in first (`hf auth login`).",
+    )
+    push.add_argument("directory", metavar="DIR", help="directory of a saved checkpoint")
+    push.add_argument("repository", metavar="ORG/NAME", help="repository; made if it is not there")
+    push.add_argument("--private", action="store_true", help="make a new repository private")
+    push.add_argument("--revision", metavar="BRANCH", help="branch to push to; made if it is not there")
+    push.add_argument("--license", metavar="ID", help="the model's licence, such as cc-by-4.0, for the card")
+    push.add_argument("--dataset", metavar="ID", action="append", help="Hub dataset, for the card; may be repeated")
+    push.add_argument("--message", metavar="TEXT", help="commit message")
+    push.set_defaults(run=run_push)
 
     for name, text in (("pretrain", "pretrain on unlabeled sound"), ("finetune", "train a classifier")):
         commands.add_parser(name, help=f"{text} (`ssast {name} --help`)", add_help=False)
@@ -191,21 +229,34 @@ def run_embed(arguments: argparse.Namespace) -> int:
 
 
 def run_convert(arguments: argparse.Namespace) -> int:
-    from .convert import convert_checkpoint, read_label_names
+    from .convert import convert_checkpoint, convert_named, read_label_names
 
     _quieten()
+    if (arguments.directory is None) == (arguments.name is None):
+        raise ValueError("give either DIR or --name NAME, as the place to write")
     fields = ("frequency_stride", "time_stride", "max_length", "num_mask_patches", "pooling", "problem_type")
     overrides = {name: getattr(arguments, name) for name in fields if getattr(arguments, name) is not None}
+    if arguments.name is not None:
+        given = [name for name in ("label_names", "mean", "std") if getattr(arguments, name) is not None]
+        if overrides or given or arguments.to != "ssast":
+            raise ValueError("--name takes a pretrained official file as it is, with no other option but --overwrite")
+        conversion, directory = convert_named(arguments.source, arguments.name, arguments.overwrite)
+        return _report_conversion(conversion, directory, arguments.keys)
     conversion = convert_checkpoint(
         arguments.source,
         arguments.directory,
+        arguments.to,
         label_names=read_label_names(arguments.label_names) if arguments.label_names else None,
         mean=arguments.mean,
         std=arguments.std,
         overwrite=arguments.overwrite,
         **overrides,
     )
-    if arguments.keys:
+    return _report_conversion(conversion, arguments.directory, arguments.keys)
+
+
+def _report_conversion(conversion, directory, keys: bool) -> int:
+    if keys:
         width = max(map(len, [*conversion.keys, *conversion.dropped]))
         for name, use in [*conversion.keys.items(), *((k, f"- ({v})") for k, v in conversion.dropped.items())]:
             print(f"{name:{width}}  {use}")
@@ -214,8 +265,54 @@ def run_convert(arguments: argparse.Namespace) -> int:
         f"{type(conversion.model).__name__}: {sum(p.numel() for p in conversion.model.parameters()) / 1e6:.1f} M "
         f"parameters, patches of {config.frequency_patch_size} bins x {config.time_patch_size} frames every "
         f"{config.frequency_stride} x {config.time_stride}, {config.max_length} frames\n"
-        f"{len(conversion.keys)} tensors used, {len(conversion.dropped)} dropped\nwritten to {arguments.directory}"
+        f"{len(conversion.keys)} tensors used, {len(conversion.dropped)} dropped\nwritten to {directory}"
     )
+    return 0
+
+
+def run_checkpoints(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from .checkpoints import status, table
+
+    rows = [(entry, status(entry)) for entry in table().values()]
+    if arguments.json:
+        for entry, here in rows:
+            print(json.dumps({**asdict(entry), "here": here}))
+        return 0
+    cells = [("NAME", "SIZE", "PATCHES", "MASKED", "HERE", "LICENCE", "FROM", "NOTE")]
+    for entry, here in rows:
+        source = entry.path or entry.repo or (f"ssast convert {entry.official}" if entry.official else "")
+        shown = (
+            entry.name,
+            entry.size,
+            entry.patches,
+            entry.num_mask_patches,
+            here,
+            entry.licence,
+            source,
+            entry.note,
+        )
+        cells.append(tuple("" if value is None else str(value) for value in shown))
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    for row in cells:
+        print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths)).rstrip())
+    return 0
+
+
+def run_push(arguments: argparse.Namespace) -> int:
+    from .hub import push_directory
+
+    commit = push_directory(
+        arguments.directory,
+        arguments.repository,
+        private=arguments.private or None,
+        revision=arguments.revision,
+        licence=arguments.license,
+        datasets=arguments.dataset,
+        commit_message=arguments.message,
+    )
+    print(commit.commit_url)
     return 0
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
-from transformers import EvalPrediction, Trainer, set_seed
+from transformers import EvalPrediction, set_seed
 
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForAudioClassification
 from .arguments import SharedArguments, parse
+from .card import CardTrainer, finish
 from .data import AudioClips, Clip, Collator, clip_seconds, label_names, read_clips, split
 
 
@@ -20,7 +21,7 @@ class DataArguments:
     """What to fine-tune, on what."""
 
     data: str = field(metadata={"help": "Folder with a subfolder per label, or .csv/.tsv/.jsonl manifest."})
-    model: str = field(metadata={"help": "Pretrained checkpoint: a directory, or a name on the Hub."})
+    model: str = field(metadata={"help": "Pretrained checkpoint: directory, short name or Hub repository."})
     validation_data: str | None = field(default=None, metadata={"help": "Likewise, for evaluation while training."})
     validation_fraction: float = field(default=0.1, metadata={"help": "Share of --data held out without the above."})
     test_data: str | None = field(default=None, metadata={"help": "Likewise, evaluated once, at the end."})
@@ -90,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
         seconds = clip_seconds(model.config.max_length)
         return AudioClips(clips, extractor.sampling_rate, seconds, label2id, random_crop, data.cache_audio)
 
-    trainer = Trainer(
+    trainer = CardTrainer(
         model=model,
         args=training,
         data_collator=Collator(extractor, model.config.time_patch_size),
@@ -102,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{len(clips)} clips for training, {len(validation)} for validation; labels: {', '.join(labels)}",
           file=sys.stderr)  # fmt: skip
     result = trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
-    trainer.save_model()
+    trainer.save_model(_internal_call=True)  # pushed, if at all, with the results
     trainer.save_metrics("train", result.metrics)
     for name, part in (("eval", validation), ("test", test)):
         if part is not None:
@@ -111,6 +112,9 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{'Validation' if name == 'eval' else 'Test'}: accuracy {metrics[f'{name}_accuracy']:.3f} on "
                   f"{len(part)} clips, macro F1 {metrics[f'{name}_f1_macro']:.3f}")  # fmt: skip
     trainer.save_state()
+    counts = {"training": clips, "validation": validation, "test": test or []}
+    base_model = None if data.from_scratch else data.model
+    finish(trainer, "finetune", data.data, base_model, {name: len(part) for name, part in counts.items() if part})
     print(f"Model saved in {training.output_dir}")
     return 0
 

@@ -8,12 +8,13 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 import torch
-from transformers import Trainer, set_seed
+from transformers import set_seed
 
 from ..configuration_ssast import SSASTConfig
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPreTraining
 from .arguments import SharedArguments, parse
+from .card import CardTrainer, finish
 from .data import AudioClips, Collator, clip_seconds, read_clips, split
 
 METRICS = ("loss_discriminative", "loss_generative", "accuracy")
@@ -26,7 +27,9 @@ class DataArguments:
     data: str = field(metadata={"help": "Folder of sound files (any depth), or .csv/.tsv/.jsonl manifest."})
     validation_data: str | None = field(default=None, metadata={"help": "Likewise, for evaluation."})
     validation_fraction: float = field(default=0.05, metadata={"help": "Share of --data held out without the above."})
-    model: str | None = field(default=None, metadata={"help": "Checkpoint to continue from, instead of a new model."})
+    model: str | None = field(
+        default=None, metadata={"help": "Checkpoint to continue from (directory, short name, Hub repository)."}
+    )
     size: str = field(default="base", metadata={"help": "New model.", "choices": ["tiny", "small", "base"]})
     patches: str = field(default="patch", metadata={"help": "16x16 or 128x2.", "choices": ["patch", "frame"]})
     config: str = field(default="{}", metadata={"help": "JSON object of SSASTConfig fields that override the size's."})
@@ -49,7 +52,7 @@ class PreTrainingArguments(SharedArguments):
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning rate schedule."})
 
 
-class PreTrainer(Trainer):
+class PreTrainer(CardTrainer):
     """Logs both losses and the accuracy beside the loss, and evaluates with the same masks every time."""
 
     def __init__(self, *args, **kwargs):
@@ -111,11 +114,12 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{len(clips)} clips for training, {len(validation)} for validation; {model.num_parameters() / 1e6:.1f} M "
           f"parameters", file=sys.stderr)  # fmt: skip
     result = trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
-    trainer.save_model()
+    trainer.save_model(_internal_call=True)  # pushed, if at all, with the results
     trainer.save_metrics("train", result.metrics)
     metrics = trainer.evaluate()
     trainer.save_metrics("eval", metrics)
     trainer.save_state()
+    finish(trainer, "pretrain", data.data, data.model, {"training": len(clips), "validation": len(validation)})
     print(f"Validation: discriminative loss {metrics['eval_loss_discriminative']:.3f}, generative loss "
           f"{metrics['eval_loss_generative']:.4f}, accuracy {metrics['eval_accuracy']:.3f}\n"
           f"Model saved in {training.output_dir}")  # fmt: skip
