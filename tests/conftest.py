@@ -7,10 +7,20 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import pytest
 import torch
+from transformers.utils import logging
 
 from ssast_hf import SSASTConfig
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 37}
+
+
+@pytest.fixture(autouse=True)
+def verbosity():
+    """Commands run in this process quieten transformers; the next test shall hear its warnings again."""
+    before = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    yield
+    logging.set_verbosity(before[0])
+    (logging.enable_progress_bar if before[1] else logging.disable_progress_bar)()
 
 
 @pytest.fixture
