@@ -4,6 +4,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from unittest import mock
 
 import torch
 
@@ -13,11 +14,12 @@ from ssast_hf import (
     SSASTForAudioClassification,
     SSASTForPreTraining,
     SSASTModel,
+    convert_state_dict,
     sample_masks,
 )
 
 from .harness import Goal, Result, compare
-from .peers import ast_like, sample_masks_in_a_loop, torchaudio_fbank
+from .peers import OFFICIAL, ast_like, official_pretraining_model, sample_masks_in_a_loop, torchaudio_fbank
 
 FRAMES, MEL_BINS, RATE = 1024, 128, 16000
 BATCH = {"tiny": 4, "base": 1}
@@ -131,6 +133,40 @@ def pretraining(repeats: int) -> Iterator[Result]:
         )
 
 
+def two_pass(repeats: int) -> Iterator[Result]:
+    """The joint pretraining step, against the official one of two passes, on the same weights."""
+    for size, batch in (("tiny", 8), ("base", 4)):
+        config = getattr(SSASTConfig, size)()
+        official = official_pretraining_model(config, size, FRAMES)
+        if official is None:
+            print(f"two_pass: skipped, because the peer could not be had: ${OFFICIAL} names no checkout of it.")
+            return
+        model = convert_state_dict(official.state_dict()).model.train()
+        input_values = torch.randn(batch, FRAMES, MEL_BINS)
+
+        def two_passes(official=official, input_values=input_values, masked=config.num_mask_patches):
+            official.zero_grad()
+            _, discriminative = official(input_values, "pretrain_mpc", mask_patch=masked)
+            generative = official(input_values, "pretrain_mpg", mask_patch=masked)
+            (discriminative + 10 * generative).backward()
+            return discriminative, generative
+
+        with torch.no_grad():  # with one mask for all
+            mask = sample_masks(1, config.patch_grid(), config.num_mask_patches)
+            with mock.patch.object(official, "gen_maskid_patch", return_value=mask[0].nonzero()[:, 0]):
+                expected = official(input_values, "pretrain_mpc")[1], official(input_values, "pretrain_mpg")
+            outputs = model(input_values, bool_masked_pos=mask.expand(batch, -1))
+        torch.testing.assert_close((outputs.loss_discriminative, outputs.loss_generative), expected)
+        yield compare(
+            f"joint pretraining step, {size}, {batch} x {FRAMES} frames (peer: the official step of two passes)",
+            Goal("speedup", 2.3),
+            partial(step, model, input_values),
+            two_passes,
+            max(3, repeats // 4),
+            warm_up=1,
+        )
+
+
 def masks(repeats: int) -> Iterator[Result]:
     """Masks of 64 clips, 400 of 8 x 64 patches each."""
 
@@ -144,4 +180,6 @@ def masks(repeats: int) -> Iterator[Result]:
     yield compare("masks of 64 clips (peer: a plain Python loop)", Goal("ms", 3.0), ours, peer, 3 * repeats)
 
 
-CLAIMS = {claim.__name__: claim for claim in (forward, backward, short_clips, filterbank, pretraining, masks)}
+CLAIMS = {
+    claim.__name__: claim for claim in (forward, backward, short_clips, filterbank, pretraining, two_pass, masks)
+}
