@@ -224,7 +224,8 @@ def test_lengths(extractor):
 @pytest.mark.parametrize(
     "values",
     [
-        {"std": 0}, {"std": float("nan")}, {"std": "1"}, {"mean": None}, {"mean": True}, {"padding_value": float("inf")},
+        {"std": 0}, {"std": float("nan")}, {"std": "1"}, {"mean": None}, {"mean": True},
+        {"padding_value": float("inf")},
         {"padding_side": "left"}, {"feature_size": 2}, {"max_length": 0}, {"num_mel_bins": 1.5}, {"sampling_rate": 50},
     ],
 )  # fmt: skip
