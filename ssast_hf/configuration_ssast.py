@@ -8,6 +8,8 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from pathlib import Path
 
+import numpy as np
+import torch
 from transformers.activations import ACT2FN
 from transformers.configuration_utils import PreTrainedConfig
 
@@ -23,6 +25,7 @@ PATCHES = {  # how the paper's models cut 128 mel bins, and the clusters in whic
 GRID_FIELDS = (
     "num_mel_bins", "max_length", "frequency_patch_size", "time_patch_size", "frequency_stride", "time_stride",
 )  # fmt: skip
+PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 MASKED_SHARE = 400 / 512  # of the patches, in the official pretraining
 CLASSIFIER_LAYER_NORM_EPS = 1e-5  # torch's default, which the official classifier was trained with
 
@@ -127,6 +130,10 @@ class SSASTConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
+        for field in type(self).__annotations__:
+            value = getattr(self, field, None)
+            if isinstance(value, np.generic):  # JSON has no place for NumPy's numbers
+                setattr(self, field, value.item())
         if self.frequency_stride is None:
             self.frequency_stride = self.frequency_patch_size
         if self.time_stride is None:
@@ -185,7 +192,7 @@ class SSASTConfig(PreTrainedConfig):
         """T, the number of whole patches in `num_frames` (default `max_length`): int to int, or tensor to tensor."""
         num_frames = self.max_length if num_frames is None else num_frames
         patches = (num_frames - self.time_patch_size) // self.time_stride + 1
-        return patches.clamp(min=0) if hasattr(patches, "clamp") else max(patches, 0)
+        return patches.clamp(min=0) if torch.is_tensor(patches) else max(patches, 0)
 
     def patch_grid(self, num_frames: int | None = None) -> tuple[int, int]:
         """(F, T) of a spectrogram of `num_frames` frames (default `max_length`). Patch (f, t) has index f * T + t."""
@@ -214,10 +221,13 @@ class SSASTConfig(PreTrainedConfig):
             value = getattr(self, field)
             self._require(field, "a finite number of at least 0", _is_real(value) and 0 <= value < float("inf"))
         for field in ("layer_norm_eps", "classifier_layer_norm_eps"):
-            self._require(field, "a number above 0", _is_real(getattr(self, field)) and getattr(self, field) > 0)
-        self._require("hidden_act", f"one of {', '.join(sorted(ACT2FN))}", self.hidden_act in ACT2FN)
+            value = getattr(self, field)
+            self._require(field, "a finite number above 0", _is_real(value) and 0 < value < float("inf"))
+        self._require("hidden_act", f"one of {', '.join(sorted(ACT2FN))}", self.hidden_act in list(ACT2FN))
         self._require("qkv_bias", "True or False", isinstance(self.qkv_bias, bool))
         self._require("pooling", "'mean' or 'cls'", self.pooling in ("mean", "cls"))
+        self._require("problem_type", f"None or one of {', '.join(PROBLEM_TYPES)}",
+                      self.problem_type in (None, *PROBLEM_TYPES))  # fmt: skip
         self._require("frequency_patch_size", f"at most num_mel_bins={self.num_mel_bins}",
                       self.frequency_patch_size <= self.num_mel_bins)  # fmt: skip
         self._require("time_patch_size", f"at most max_length={self.max_length}",

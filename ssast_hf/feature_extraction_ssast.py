@@ -3,6 +3,7 @@
 """SSAST's features: waveforms -> Kaldi log-mel filterbank -> normalised spectrograms (batch, frames, mel bins)."""
 
 import math
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -122,20 +123,29 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
     ):
         super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value,
                          return_attention_mask=return_attention_mask, **kwargs)  # fmt: skip
-        for name, value in (
-            ("sampling_rate", sampling_rate),
-            ("num_mel_bins", num_mel_bins),
-            ("max_length", max_length),
+        lowest_rate = round(1 / SHIFT_SECONDS)  # one sample from a frame to the next
+        for name, value, least in (
+            ("sampling_rate", sampling_rate, lowest_rate),
+            ("num_mel_bins", num_mel_bins, 1),
+            ("max_length", max_length, 1),
         ):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"`{name}` is {value!r}, expected a whole number of at least 1.")
-        if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
-            raise ValueError(f"`mean` and `std` are {mean!r} and {std!r}, expected finite numbers, std above 0.")
-        self.num_mel_bins = num_mel_bins
-        self.max_length = max_length
+            _require_count(name, value, least)
+        for name, value in (("mean", mean), ("std", std), ("padding_value", padding_value)):
+            if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+                raise ValueError(f"`{name}` is {value!r}, expected a finite number.")
+        if std <= 0:
+            raise ValueError(f"`std` is {std!r}, expected a number above 0.")
+        if feature_size != 1 or self.padding_side != "right":
+            raise ValueError(
+                f"`feature_size` and `padding_side` are {feature_size!r} and {self.padding_side!r}, expected 1 (mono) "
+                "and 'right'."
+            )
+        self.sampling_rate = int(sampling_rate)
+        self.num_mel_bins = int(num_mel_bins)
+        self.max_length = int(max_length)
         self.do_normalize = do_normalize
-        self.mean = mean
-        self.std = std
+        self.mean = float(mean)
+        self.std = float(std)
 
     @classmethod
     def get_feature_extractor_dict(cls, pretrained_model_name_or_path, **kwargs):
@@ -206,8 +216,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         strategy = self._padding_strategy(padding)
         max_length = self.max_length if max_length is None else max_length
         for name, value in (("max_length", max_length), ("pad_to_multiple_of", pad_to_multiple_of)):
-            if value is not None and value < 1:
-                raise ValueError(f"`{name}` is {value}, expected at least 1.")
+            if value is not None:
+                _require_count(name, value)
 
         waveforms = self._waveforms(raw_speech)
         features = self._filterbanks(waveforms, max_length if truncation else None)
@@ -294,7 +304,7 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
 
     def _waveform(self, item, index: int) -> torch.Tensor:
         try:
-            waveform = item.detach() if torch.is_tensor(item) else torch.as_tensor(np.ascontiguousarray(item))
+            waveform = item.detach() if torch.is_tensor(item) else torch.from_numpy(_native_array(item))
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"Waveform {index}: {error}; expected numbers, all of one waveform in one array."
@@ -310,7 +320,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         if waveform.is_floating_point():
             return waveform.float()
         kind = waveform.dtype
-        if kind is torch.int64 and waveform.abs().max() <= PCM_SCALE[torch.int16]:
+        full = PCM_SCALE[torch.int16]
+        if kind is torch.int64 and -full <= waveform.min() and waveform.max() <= full:
             kind = torch.int16
         if kind not in PCM_SCALE:
             raise ValueError(
@@ -332,6 +343,17 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             for index, feature in zip(indices, batch):
                 features[index] = feature
         return features
+
+
+def _native_array(item) -> np.ndarray:
+    """A copy in this machine's byte order that may be written to, as torch wants it."""
+    array = np.asarray(item)
+    return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+
+
+def _require_count(name: str, value, least: int = 1) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"`{name}` is {value!r}, expected a whole number of at least {least}.")
 
 
 def _mono_hint(shape) -> str:

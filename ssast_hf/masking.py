@@ -49,21 +49,22 @@ def sample_masks(
     if not 1 <= cluster_min <= cluster_max:
         raise ValueError(f"Expected 1 <= cluster_min <= cluster_max, found {cluster_min} and {cluster_max}.")
     _check_num_masked(num_masked, frequency, time, num_time_patches)
-    source = generator.device if generator is not None else device
+    # A compiler of varying lengths can take no generator, not even None.
+    source = {"device": device} if generator is None else {"device": generator.device, "generator": generator}
 
     # A patch is reached by C * C starts. Starts above and left of the grid make that true at its border as well.
     reach = cluster_max - 1
-    arrival = torch.randint(TICKS, (batch_size, frequency + reach, time + reach), generator=generator, device=source)
+    arrival = torch.randint(TICKS, (batch_size, frequency + reach, time + reach), **source)
     arrival = arrival.float()  # (B, F + C - 1, T + C - 1)
-    cluster = torch.randint(cluster_min, cluster_max + 1, (batch_size, 1, 1), generator=generator, device=source)
+    cluster = torch.randint(cluster_min, cluster_max + 1, (batch_size, 1, 1), **source)
     covered = None
     for size in range(cluster_min, cluster_max + 1):
         starts = arrival[:, cluster_max - size :, cluster_max - size :]
         earliest = starts.unfold(1, size, 1).amin(-1).unfold(2, size, 1).amin(-1)  # (B, F, T)
         covered = earliest if covered is None else torch.where(cluster == size, earliest, covered)
-    covered = covered + torch.rand(covered.shape, generator=generator, device=source)  # ties at random
+    covered = covered + torch.rand(covered.shape, **source)  # ties at random
 
-    covered = covered.to(device if device is not None else source)
+    covered = covered.to(device if device is not None else source["device"])
     real = None
     if num_time_patches is not None:
         time_index = torch.arange(time, device=covered.device)

@@ -134,7 +134,7 @@ class SSASTEmbeddings(nn.Module):
         if bool_masked_pos is not None:
             if self.mask_token is None:
                 raise ValueError("`bool_masked_pos` needs a mask token: use SSASTModel(config, use_mask_token=True).")
-            mask = bool_masked_pos.to(embeddings.device).unsqueeze(-1)
+            mask = bool_masked_pos.to(embeddings.device, torch.bool).unsqueeze(-1)
             embeddings = torch.where(mask, self.mask_token.to(embeddings.dtype), embeddings)
         special = torch.cat([self.cls_token, self.distillation_token], dim=1).expand(len(embeddings), -1, -1)
         num_time_patches = self.config.num_time_patches(input_values.shape[1])
@@ -489,12 +489,17 @@ class SSASTForAudioClassification(SSASTPreTrainedModel):
             labels (`torch.Tensor`, *optional*):
                 `config.problem_type` says how the loss is computed: `"single_label_classification"` (cross-entropy,
                 `(batch,)` integers), `"multi_label_classification"` (binary cross-entropy, `(batch, num_labels)`
-                floats from 0 to 1) or `"regression"` (mean squared error, `(batch,)` or `(batch, num_labels)`
+                numbers from 0 to 1) or `"regression"` (mean squared error, `(batch,)` or `(batch, num_labels)`
                 floats); if unset, it is inferred from `num_labels` and the type of the labels.
         """
         outputs: BaseModelOutputWithPooling = self.ssast(input_values, attention_mask, **kwargs)
         logits = self.classifier(outputs.pooler_output)
-        loss = None if labels is None else self.loss_function(labels, logits, self.config, **kwargs)
+        loss = None
+        if labels is not None:
+            if not labels.is_floating_point():  # torch's losses are particular about integers
+                values = self.config.problem_type in ("multi_label_classification", "regression")
+                labels = labels.float() if values else labels.long()
+            loss = self.loss_function(labels, logits, self.config, **kwargs)
         return SequenceClassifierOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )

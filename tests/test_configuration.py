@@ -1,5 +1,6 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
+import numpy as np
 import pytest
 import torch
 
@@ -46,8 +47,9 @@ IMPOSSIBLE = {
     "hidden_size": [0, -1, 1.5, "768", 770, None, True],
     "num_hidden_layers": [0], "num_attention_heads": [0, 7], "intermediate_size": [0], "num_mel_bins": [0, 8],
     "max_length": [0, 8], "frequency_patch_size": [0, 129], "time_patch_size": [0, 1025], "frequency_stride": [0],
-    "time_stride": [-1], "hidden_act": ["gelo"], "hidden_dropout_prob": [-0.1, 1.0, float("nan")],
-    "attention_probs_dropout_prob": [1.5], "initializer_range": [-1], "layer_norm_eps": [0, -1e-6],
+    "time_stride": [-1], "hidden_act": ["gelo", ["gelu"]], "hidden_dropout_prob": [-0.1, 1.0, float("nan")],
+    "attention_probs_dropout_prob": [1.5], "initializer_range": [-1], "layer_norm_eps": [0, -1e-6, float("inf")],
+    "classifier_layer_norm_eps": [0, float("inf")], "problem_type": ["ranking"],
     "qkv_bias": ["yes"], "pooling": ["max"], "num_mask_patches": [0, 513, 2.5], "mask_cluster_min": [0, 6],
     "mask_cluster_max": [2], "discriminative_loss_weight": [-1], "generative_loss_weight": [-1, float("inf")],
 }  # fmt: skip
@@ -62,6 +64,12 @@ def test_impossible_values_name_the_field(field, value):
     related = {"num_attention_heads": "hidden_size", "num_mel_bins": "frequency_patch_size",
                "max_length": "time_patch_size", "mask_cluster_min": "mask_cluster_max"}  # fmt: skip
     assert f"`{field}`" in str(error.value) or f"`{related.get(field)}`" in str(error.value)
+
+
+def test_numbers_of_numpy_are_taken_and_saved(tmp_path):
+    SSASTConfig(max_length=np.int64(512), layer_norm_eps=np.float32(0.5)).save_pretrained(tmp_path)
+    loaded = SSASTConfig.from_pretrained(tmp_path)
+    assert (loaded.max_length, loaded.layer_norm_eps, loaded.num_mask_patches) == (512, 0.5, 200)
 
 
 def test_both_objectives_cannot_be_off():

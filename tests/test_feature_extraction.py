@@ -106,6 +106,14 @@ def test_batches_equal_single_clips_whatever_they_come_as(extractor):
         np.testing.assert_allclose(found, np.stack([alone[0], alone[2]]), atol=2e-3)
 
 
+@pytest.mark.filterwarnings("error")
+def test_read_only_arrays_and_other_byte_orders_are_taken(extractor):
+    """As `np.frombuffer` and files of other machines give them."""
+    expected = extractor(noise(1600), **RATE)["input_values"][0]
+    for given in (np.frombuffer(noise(1600).tobytes(), np.float32), noise(1600).astype(">f4")):
+        np.testing.assert_array_equal(extractor(given, **RATE)["input_values"][0], expected)
+
+
 def test_a_list_of_numbers_is_one_waveform(extractor):
     waveform = noise(800)
     expected = extractor(waveform, **RATE, return_tensors="np").input_values
@@ -154,6 +162,7 @@ def test_a_float_waveform_at_pcm_scale_is_not_taken_silently(extractor, caplog):
         (np.zeros((2, 500), np.float32), r"Waveform 1 has shape \(2, 500\).*waveform.mean\(0\)"),
         (np.zeros((500, 2), np.float32), r"Waveform 1 has shape \(500, 2\).*waveform.mean\(1\)"),
         (np.zeros(500, bool), "Waveform 1 is of torch.bool"),
+        (np.full(500, -(2**63)), "Waveform 1 is of torch.int64"),
         (np.zeros(500, complex), "Waveform 1 is of torch.complex"),
         (["a"] * 500, "Waveform 1"),
         ([[0.0] * 500, [0.0] * 400], "Waveform 1"),
@@ -186,6 +195,9 @@ def test_what_is_no_batch_of_waveforms_is_refused(extractor, given, message):
         ({"sampling_rate": 44100}, "44100 Hz, expected 16000 Hz"),
         ({"padding": "sometimes"}, "sometimes"),
         ({"max_length": 0}, "`max_length` is 0"),
+        ({"max_length": "10"}, "`max_length` is '10'"),
+        ({"max_length": 10.5}, "`max_length` is 10.5"),
+        ({"pad_to_multiple_of": True}, "`pad_to_multiple_of` is True"),
         ({"return_tensors": "tf"}, "tf"),
         ({"paddding": True}, "paddding"),
         ({"truncation": False, "max_length": 10}, "104 frames, more than max_length=10"),
@@ -209,7 +221,14 @@ def test_lengths(extractor):
     assert "attention_mask" not in bare
 
 
-@pytest.mark.parametrize("values", [{"std": 0}, {"std": float("nan")}, {"max_length": 0}, {"num_mel_bins": 1.5}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"std": 0}, {"std": float("nan")}, {"std": "1"}, {"mean": None}, {"mean": True},
+        {"padding_value": float("inf")},
+        {"padding_side": "left"}, {"feature_size": 2}, {"max_length": 0}, {"num_mel_bins": 1.5}, {"sampling_rate": 50},
+    ],
+)  # fmt: skip
 def test_impossible_settings_are_refused(values):
     with pytest.raises(ValueError, match=next(iter(values))):
         SSASTFeatureExtractor(**values)
@@ -220,6 +239,14 @@ def test_it_is_saved_and_loaded(tmp_path):
     extractor.save_pretrained(tmp_path)
     assert (tmp_path / "preprocessor_config.json").exists()
     assert SSASTFeatureExtractor.from_pretrained(tmp_path).to_dict() == extractor.to_dict()
+
+
+def test_settings_of_numpys_types_are_saved(tmp_path):
+    SSASTFeatureExtractor(
+        mean=np.float32(-6.5), max_length=np.int64(512), sampling_rate=np.int64(8000)
+    ).save_pretrained(tmp_path)
+    loaded = SSASTFeatureExtractor.from_pretrained(tmp_path)
+    assert (loaded.mean, loaded.max_length, loaded.sampling_rate) == (-6.5, 512, 8000)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

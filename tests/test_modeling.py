@@ -489,6 +489,19 @@ def test_a_compiled_model_computes_the_same(cls, config, padded):
         assert_same(compiled(**inputs), model(**inputs), rtol=1e-5, atol=1e-5)
 
 
+def test_one_graph_takes_clips_of_other_lengths(config):
+    """The number of frames is a symbol then; masks are drawn in the graph, in training as well."""
+    config.num_hidden_layers = 1
+    model = build(SSASTForPreTraining, config).train()
+    torch.compiler.reset()
+    compiled = torch.compile(model, fullgraph=True, dynamic=True, backend="eager")
+    for frames in (40, 33):
+        inputs = {"input_values": noise(3, frames, 24), "attention_mask": attention_mask([frames, 9, 21], frames)}
+        found = compiled(**inputs)
+        expected = model(**inputs, bool_masked_pos=found.bool_masked_pos)
+        assert_same(found, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_inductor_computes_the_same(config):
     model, inputs = build(SSASTModel, config), inputs_of(SSASTModel)
     torch.compiler.reset()
@@ -637,6 +650,13 @@ def test_inputs_of_the_wrong_shape_are_refused(cls, config, inputs, message):
         inputs = {"input_values": noise(2, 40, 24), **inputs}
     with pytest.raises(ValueError, match=message):
         cls(config)(**inputs)
+
+
+def test_any_type_of_masked_positions_will_do(config):
+    model, mask = build(SSASTForPreTraining, config).ssast, random_mask(3, 60)
+    with torch.no_grad():
+        expected = model(noise(3, 40, 24), bool_masked_pos=mask).last_hidden_state
+        assert torch.equal(model(noise(3, 40, 24), bool_masked_pos=mask.long()).last_hidden_state, expected)
 
 
 def test_masked_positions_need_a_mask_token(config):
@@ -804,6 +824,18 @@ def test_the_loss_is_that_of_the_problem_type(config, given, problem_type, label
     outputs = model(noise(3, 40, 24), attention_mask(), labels=labels)
     assert outputs.logits.shape == (3, config.num_labels)
     assert_close(outputs.loss, loss(outputs.logits, labels))
+
+
+@pytest.mark.parametrize("problem_type", ["single_label_classification", "multi_label_classification", "regression"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+def test_labels_of_any_type_of_integer_will_do(config, problem_type, dtype):
+    config.num_labels, config.problem_type = 3, problem_type
+    model = build(SSASTForAudioClassification, config)
+    labels = torch.tensor([1, 0, 2] if problem_type.startswith("single") else [[0, 1, 1], [1, 0, 0], [0, 0, 1]])
+    with torch.no_grad():
+        found = model(noise(3, 40, 24), labels=labels.to(dtype)).loss
+        exact = model(noise(3, 40, 24), labels=labels if problem_type.startswith("single") else labels.float()).loss
+    assert found == exact
 
 
 def test_regression_of_several_values_needs_the_problem_type(config):
