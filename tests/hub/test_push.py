@@ -277,7 +277,7 @@ def test_a_push_that_cannot_be_is_one_sentence_with_the_next_step(hub, home, sav
     push = [["push", encoder, "lab/x"]]
     ((status, _, err),) = run_commands(push, home, hub, TOKEN, offline=True)
     assert (status, err) == (2, "ssast: error: lab/x cannot be pushed, because HF_HUB_OFFLINE is set: unset it.\n")
-    ((status, _, err),) = run_commands(push, home, None, TOKEN, HF_ENDPOINT="http://127.0.0.1:9")
+    ((status, _, err),) = run_commands(push, home, None, TOKEN, patient=False, HF_ENDPOINT="http://127.0.0.1:9")
     assert status == 2
     assert re.fullmatch(r"ssast: error: lab/x could not be pushed to http://127.0.0.1:9 \(.*\): try again\.\n", err)
     assert not any(entry["path"].endswith("/commit/main") for entry in hub.requests() if "/lab/x/" in entry["path"])
