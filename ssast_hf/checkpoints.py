@@ -470,13 +470,16 @@ def load_config_dict(load, name, **kwargs) -> tuple[dict, dict]:
     config_dict, kwargs = load(str(found.directory), **kwargs)
     kind = config_dict.get("model_type")
     if kind == "audio-spectrogram-transformer":
+        from .configuration_ssast import GRID_FIELDS, SSASTConfig
         from .layouts import ast_config_to_ours
 
         shape = _patch_shape(found.directory / subfolder) or (found.entry and found.entry.patch_shape)
-        masked = found.entry and found.entry.num_mask_patches
-        config_dict = ast_config_to_ours(
-            config_dict, _is_official(found), shape, **({"num_mask_patches": masked} if masked else {})
-        )
+        config_dict = ast_config_to_ours(config_dict, _is_official(found), shape)
+        if found.entry and found.entry.num_mask_patches:  # of the 512 in pretraining; the copy's grid may be another
+            patches = SSASTConfig(
+                **{name: config_dict[name] for name in GRID_FIELDS if name in config_dict}
+            ).num_patches
+            config_dict["num_mask_patches"] = max(1, round(found.entry.num_mask_patches * patches / 512))
     elif kind != "ssast":
         raise ValueError(
             f"{found.name} is a checkpoint of {kind or 'an unnamed model type'}, expected ssast or "

@@ -48,9 +48,9 @@ def as_on_the_hub(official: dict[str, torch.Tensor], prefix: str = "") -> dict[s
             else:
                 state[f"{stem}.{V4[block[2]]}.{block[3]}"] = value
         else:
-            stem, ending = (name, "") if name in V4 else name.rsplit(".", 1)
+            stem, dot, ending = (name, "", "") if name in V4 else name.rpartition(".")
             if stem in V4:
-                state[f"{prefix}{V4[stem]}{'.' + ending if ending else ''}"] = value
+                state[f"{prefix}{V4[stem]}{dot}{ending}"] = value
     assert len(state) == 4 + 1 + 12 * 16 + 2
     return state
 
