@@ -58,8 +58,8 @@ print(next(embed(model, extractor, ["sound.wav"])))
 def write_facts(directory: str | os.PathLike, **facts) -> None:
     """
     Keeps what a training run knows for the model's card, in `training.json`: `base_model`, `data`, `clips`,
-    `arguments`, `datasets`, `versions`, `date`, whichever are known. Files are named without their folders, which are
-    nobody's business.
+    `arguments`, `datasets`, `versions`, `date`, or the name of the `official` file that was converted, whichever are
+    known. Files are named without their folders, which are nobody's business.
     """
     known = {name: value for name, value in facts.items() if value not in (None, {}, [])}
     Path(directory, FACTS).write_text(json.dumps(known, indent=2, default=str) + "\n", encoding="utf-8")
@@ -110,7 +110,7 @@ def model_card(
             if _metric(key)
         ]  # fmt: skip
     data = ModelCardData(
-        license=licence or (base.licence if base else None),
+        license=licence or (base.licence if base else checkpoints.OFFICIAL_LICENCE if "official" in facts else None),
         library_name="transformers",
         pipeline_tag=task,
         tags=list(dict.fromkeys(["audio", "ssast", *(tags or [])])),
@@ -131,6 +131,10 @@ def model_card(
     )
     if base_model:
         summary += f" Trained from `{base_model}`."
+    if "official" in facts:
+        summary += (
+            f" Converted from `{facts['official']}` of the [official code](https://github.com/YuanGongND/ssast)."
+        )
     use = (CLASSIFY if kind == "classifier" else EMBED).format(
         repo=repo_id,
         revision=f', revision="{revision}"' if revision else "",
@@ -147,7 +151,7 @@ def model_card(
         more = f", and {len(labels) - MOST_LABELS} more (see `config.json`)" if len(labels) > MOST_LABELS else ""
         names = ", ".join(f"`{label}`" for label in labels[:MOST_LABELS])
         sections.append(f"## Labels\n\n{len(labels)}: {names}{more}.")
-    if facts:
+    if facts.keys() - {"base_model", "official"}:
         sections.append(_training(facts))
     if results:
         rows = [f"| {key.replace('_', ' ')} | {value:.4g} |" for key, value in results.items()]

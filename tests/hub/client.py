@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import urllib.request
 from pathlib import Path
@@ -39,15 +40,19 @@ class HubServer:
 
     def __enter__(self) -> "HubServer":
         command = [sys.executable, "-m", "tests.hub.server"]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=self.errors)
         self.url = f"http://127.0.0.1:{json.loads(self.process.stdout.readline())['port']}"
         return self
 
     def __exit__(self, *error) -> None:
+        ended = self.process.poll()
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+        self.errors.seek(0)
+        if ended is not None:
+            raise RuntimeError(f"The server ended before the tests, with status {ended}: {self.errors.read()}")
 
     def _call(self, path: str, content: dict | None = None):
         data = None if content is None else json.dumps(content).encode()

@@ -16,6 +16,7 @@ from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassificati
 
 from ssast_hf import SSASTForAudioClassification, SSASTModel
 from ssast_hf.convert import convert_checkpoint
+from ssast_hf.layouts import official_state_dict
 
 from ..conftest import SMALL
 from ..golden import seeded
@@ -183,13 +184,16 @@ def test_a_supervised_ast_and_names_elsewhere(hub, home, tmp_path):  # noqa: F81
 
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory) -> Path:
-    """A directory per official size and patch shape, each converted from a seeded official file."""
+    """A directory per official size and patch shape, each converted from a seeded official file, bit by bit."""
     folder = tmp_path_factory.mktemp("converted")
     for size, patches in (("tiny", (16, 16)), ("tiny", (128, 2)), ("small", (16, 16)), ("base", (16, 16)),
                           ("base", (128, 2))):  # fmt: skip
         file = folder / "official.pth"
-        torch.save(seeded.pretraining_checkpoint(size, *patches), file)
-        convert_checkpoint(file, folder / f"{size}-{patches[0]}x{patches[1]}")
+        official = seeded.pretraining_checkpoint(size, *patches)
+        torch.save(official, file)
+        model = convert_checkpoint(file, folder / f"{size}-{patches[0]}x{patches[1]}").model
+        for name, value in official_state_dict(model).items():
+            assert "v.head" in name or torch.equal(value, official[name]), name
         file.unlink()
     return folder
 
@@ -197,7 +201,7 @@ def converted(tmp_path_factory) -> Path:
 def test_converted_checkpoints_give_the_originals_outputs_after_the_hub(hub, home, converted, tmp_path):  # noqa: F811
     """
     Hidden states, losses and accuracy where the original's are known; for the other sizes and shapes every tensor is
-    the official file's, bit by bit.
+    the converted one's, which is the official file's.
     """
     names = sorted(path.name for path in converted.iterdir())
     pushed = run_commands([["push", converted / name, f"lab/ssast-{name}"] for name in names], home, hub, TOKEN)
@@ -212,16 +216,14 @@ def test_converted_checkpoints_give_the_originals_outputs_after_the_hub(hub, hom
         import torch
         from safetensors import safe_open
         from ssast_hf import SSASTForPreTraining
-        from ssast_hf.layouts import official_state_dict
         from tests.golden import seeded
         sound = seeded.spectrogram(2, 1024)
         with safe_open(golden, "pt") as file, torch.no_grad():
             for name in names:
-                size, _, shape = name.partition("-")
                 model = SSASTForPreTraining.from_pretrained(f"lab/ssast-{name}").eval()
-                official = seeded.pretraining_checkpoint(size, *map(int, shape.split("x")))
-                for key, value in official_state_dict(model).items():
-                    assert "v.head" in key or torch.equal(value, official[key]), key
+                with safe_open(f"{folder}/{name}/model.safetensors", "pt") as converted:
+                    for key, value in model.state_dict().items():
+                        assert torch.equal(value, converted.get_tensor(key)), key
                 case = f"pretrain/{name}-t1024-m400"
                 if case not in known:
                     continue
@@ -235,7 +237,7 @@ def test_converted_checkpoints_give_the_originals_outputs_after_the_hub(hub, hom
                 torch.testing.assert_close(slices, expected, rtol=0, atol=1e-4)
                 print(case)
     """
-    given = {"golden": FILE, "names": names, "known": sorted(known)}
+    given = {"golden": FILE, "folder": converted, "names": names, "known": sorted(known)}
     root = str(Path(__file__).parents[2])
     done = run_python(code, tmp_path / "another machine", hub, given=given, PYTHONPATH=root, OMP_NUM_THREADS="2")
     assert sorted(done.stdout.split()) == sorted(known)

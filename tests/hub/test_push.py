@@ -232,6 +232,11 @@ def test_cards_that_somebody_wrote_stay(hub, home, saved, tmp_path):  # noqa: F8
         written = card("lab/written")
         assert MARK in written and "bioacoustics" in ModelCard(written).data.tags
         assert "Trained from" not in written  # of a directory, which is nobody's business
+        assert "## Training" not in written  # of which nothing is known
+        from_hub = SSASTForAudioClassification.from_pretrained("lab/written")
+        from_hub.push_to_hub("lab/derived")
+        assert ModelCard(card("lab/derived")).data.base_model == "lab/written"
+        assert "## Training" not in card("lab/derived")
         push_directory(saved + "/own", "lab/none", licence="cc0-1.0", datasets=["me/birds"], revision="next")
         api.upload_file(path_or_fileobj=edited.encode(), path_in_repo="README.md", repo_id="lab/written")
         open(saved + "/own/README.md", "w").write(written)  # as the Trainer leaves it
