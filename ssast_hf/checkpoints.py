@@ -15,7 +15,7 @@ import logging
 import os
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 logger = logging.getLogger(f"transformers.{__name__}")  # heard and silenced with transformers' own
@@ -119,6 +119,11 @@ class Found:
     on_hub: bool = False
 
 
+def _is_official(found: Found) -> bool:
+    """Whether it is known to have the weights of an official file, wherever the copy lies and in whatever layout."""
+    return found.entry is not None and found.entry.official is not None
+
+
 def home() -> Path:
     """Directory of converted checkpoints: `$SSAST_HOME`, else `ssast` beside the Hub's cache."""
     from huggingface_hub import constants
@@ -132,6 +137,9 @@ def table() -> dict[str, Checkpoint]:
 
     A user adds names in a JSON file, `$SSAST_CHECKPOINTS` or `checkpoints.json` in `home()`, such as
     `{"birds": "me/birds", "bats": {"repo": "me/bats", "revision": "v2", "sha256": "..."}, "x": {"path": "/data/x"}}`.
+    A name of the family may be among them: it is then found there, and is the family's still. So is one with
+    `"official": "SSAST-Base-Patch-400.pth"`, say, a copy of that file; else SSAST's weights in AST's layout are taken
+    for another AST's.
     `$SSAST_ORGANIZATION` is where the family is looked for on the Hub, by its short names, instead.
 
     Raises:
@@ -141,13 +149,20 @@ def table() -> dict[str, Checkpoint]:
     entries = {}
     for entry in FAMILY:
         if organization:
-            repo = {"repo": f"{organization}/{entry.name}", "revision": None, "sha256": None}
-            entry = Checkpoint(**{**{f.name: getattr(entry, f.name) for f in fields(entry)}, **repo})
+            entry = replace(entry, repo=f"{organization}/{entry.name}", revision=None, sha256=None)
         entries[entry.name] = entry
     for folder in (BUNDLED, home()):
         for config in sorted(folder.glob(f"*/{CONFIG}")):
             entries.setdefault(config.parent.name, Checkpoint(config.parent.name))
     return {**entries, **_user_entries()}
+
+
+def known(name: str) -> Checkpoint | None:
+    """The entry of a short name, or of a repository that has one."""
+    entries = table()
+    repositories = {entry.repo: entry for entry in (*FAMILY, *entries.values())}
+    repositories.update({repo: next(e for e in FAMILY if e.name == same) for repo, same in SAME_WEIGHTS.items()})
+    return entries.get(name) or repositories.get(name)
 
 
 def _user_entries() -> dict[str, Checkpoint]:
@@ -174,7 +189,9 @@ def _user_entries() -> dict[str, Checkpoint]:
             )
         if value.get("patches") not in (None, "patch", "frame"):
             raise ValueError(f"{path}: patches of {name!r} is {value['patches']!r}, expected 'patch' or 'frame'.")
-        entries[name] = Checkpoint(name, **value)
+        family = next((entry for entry in FAMILY if name == entry.name), None)
+        elsewhere = {"repo": None, "revision": None, "sha256": None, "path": None}
+        entries[name] = replace(family, **{**elsewhere, **value}) if family else Checkpoint(name, **value)
     return entries
 
 
@@ -204,11 +221,8 @@ def find(
         return _checked(Found(text, path), needs, subfolder, variant)
     if path.is_file():
         raise ValueError(f"{text} is a file, expected the directory of a checkpoint.")
-    entry = table().get(text)
-    if entry is None:
-        known = {e.repo: e for e in FAMILY if e.repo}
-        known.update({repo: next(e for e in FAMILY if e.name == same) for repo, same in SAME_WEIGHTS.items()})
-        entry = known.get(text)
+    entry = known(text)
+    if text not in table():
         if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", text):
             if "/" in text or text.startswith("."):
                 raise FileNotFoundError(f"No such directory: {text}")
@@ -232,7 +246,7 @@ def find(
     if needs == WEIGHTS and entry is not None and entry.sha256:
         pin = entry.revision or "main"
         if hub.get("revision", "main") == pin or found.directory.name.startswith(pin):
-            _verify(found, entry.sha256)
+            _verify(found, entry.sha256, subfolder, variant)
     return found
 
 
@@ -256,6 +270,8 @@ def _checked(found: Found, needs: str, subfolder: str, variant: str | None) -> F
     pickles = sorted(name for name in names if name.endswith(PICKLES) and name != "training_args.bin")
     if needs == WEIGHTS and pickles and not any(name.endswith(".safetensors") for name in names):
         raise ValueError(_refusal(found.name, pickles))
+    if needs == WEIGHTS and not any(name.endswith(".safetensors") for name in names):
+        raise FileNotFoundError(f"{found.name} has no {WEIGHTS}: it holds {', '.join(sorted(names))}.")
     return found
 
 
@@ -274,41 +290,51 @@ def _with_variant(filename: str, variant: str | None) -> str:
 
 def _from_hub(found: Found, repo: str, needs: str, subfolder: str, variant: str | None, hub: dict) -> Found:
     """Fetches the configurations, and the weights where they are needed, all of one commit, into the Hub's cache."""
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    hub = dict(hub)
+    hub, unreached = dict(hub), {}
 
     def fetch(filename: str, optional: bool = False) -> Path | None:
+        """The file; None if it is optional and not there, or not known to be: then `unreached` says why."""
         try:
             return Path(hf_hub_download(repo, filename, subfolder=subfolder or None, **hub))
-        except LocalEntryNotFoundError as error:  # no network, or told not to use it
-            if optional and _first_file:
-                return None
-            raise _explained(error, found, repo, hub) from None
+        except LocalEntryNotFoundError as error:  # no network, or told not to use it, or the Hub is out of order
+            path = f"{subfolder}/{filename}" if subfolder else filename
+            absent = try_to_load_from_cache(repo, path, hub.get("cache_dir"), hub.get("revision"))
+            if not optional:
+                raise _explained(error, found, repo, hub, filename) from None
+            if absent is not _CACHED_NO_EXIST:
+                unreached[filename] = error
+            return None
         except EntryNotFoundError as error:
             if optional:
                 return None
             raise _explained(error, found, repo, hub, filename) from None
         except Exception as error:
-            raise _explained(error, found, repo, hub) from None
+            raise _explained(error, found, repo, hub, filename) from None
 
-    _first_file = None
     if hub.get("revision") and re.fullmatch(r"[0-9a-f]{7,39}", hub["revision"]):
         hub["revision"] = _full_revision(found, repo, hub)
-    _first_file = fetch(CONFIG, optional=needs == PREPROCESSOR)
-    if needs == PREPROCESSOR and _first_file is None:
-        _first_file = fetch(PREPROCESSOR)
-    snapshot = _first_file.parents[len(Path(subfolder).parts)]
+    first = fetch(CONFIG, optional=needs == PREPROCESSOR)
+    if first is None:
+        first = fetch(PREPROCESSOR)
+    snapshot = first.parents[len(Path(subfolder).parts)]
     hub["revision"] = snapshot.name
-    hub.pop("force_download", None) if needs != WEIGHTS else None
-    fetch(PREPROCESSOR, optional=True)
-    if needs == WEIGHTS and fetch(_with_variant(WEIGHTS, variant), optional=True) is None:
-        index = fetch(_with_variant(WEIGHTS_INDEX, variant), optional=True)
-        if index is None:
+    if needs != WEIGHTS:
+        hub.pop("force_download", None)
+    if fetch(PREPROCESSOR, optional=True) is None and needs == PREPROCESSOR and PREPROCESSOR in unreached:
+        raise _explained(unreached[PREPROCESSOR], found, repo, hub, PREPROCESSOR)
+    single, index = _with_variant(WEIGHTS, variant), _with_variant(WEIGHTS_INDEX, variant)
+    if needs == WEIGHTS and fetch(single, optional=True) is None:
+        table_of_shards = fetch(index, optional=True)
+        if table_of_shards is not None:
+            for shard in sorted(set(json.loads(table_of_shards.read_text())["weight_map"].values())):
+                fetch(shard)
+        elif single in unreached:
+            raise _explained(unreached[single], found, repo, hub, single)
+        else:
             raise ValueError(_why_no_weights(found.name, repo, hub))
-        for shard in sorted(set(json.loads(index.read_text())["weight_map"].values())):
-            fetch(shard)
     return Found(found.name, snapshot, found.entry, True)
 
 
@@ -345,8 +371,10 @@ def _explained(error: Exception, found: Found, repo: str, hub: dict, filename: s
     from huggingface_hub import constants, errors
 
     what = repo if found.name == repo else f"{found.name} ({repo})"
+    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, errors.HfHubHTTPError):
+        error = error.__cause__  # it was the Hub that had no answer
     status = getattr(getattr(error, "response", None), "status_code", None)
-    or_else = f", or {_ways(found.entry)}" if found.entry is not None and found.entry.official else "."
+    or_else = f", or {_ways(found.entry)}" if _is_official(found) else "."
     if isinstance(error, errors.GatedRepoError):
         return OSError(f"{what} is gated: ask for access at {constants.ENDPOINT}/{repo} and log in (`hf auth login`).")
     if isinstance(error, errors.RepositoryNotFoundError):
@@ -372,20 +400,27 @@ def _explained(error: Exception, found: Found, repo: str, hub: dict, filename: s
             f"{constants.ENDPOINT} refused the token for {what}: log in again with `hf auth login`, or give "
             "token=False for a public repository."
         )
-    reason = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
-    return OSError(f"{what} could not be fetched from {constants.ENDPOINT}: {reason}")
+    reason = " ".join(str(error).strip().split("\n")[0].split()).rstrip(".") or type(error).__name__
+    return OSError(f"{what} could not be fetched from {constants.ENDPOINT} ({reason}): try again.")
 
 
-def _verify(found: Found, expected: str) -> None:
+def _verify(found: Found, expected: str, subfolder: str, variant: str | None) -> None:
     """Raises OSError where the weights are not the ones that the table names."""
-    file = found.directory / WEIGHTS
-    with open(file, "rb") as stream:
-        actual = hashlib.file_digest(stream, "sha256").hexdigest()
+    file = found.directory / subfolder / _with_variant(WEIGHTS, variant)
+    actual = "that of several files"  # shards
+    if file.is_file():
+        with open(file, "rb") as stream:
+            actual = hashlib.file_digest(stream, "sha256").hexdigest()
     if actual != expected:
         raise OSError(
-            f"{file} is not the weights of {found.name}: its sha256 is {actual}, expected {expected}. Load it with "
-            "force_download=True to fetch it again, or give another `revision` to take what is there."
+            f"{file} is not the weights of {found.name}: its sha256 is {actual}, expected {expected}: "
+            f"{_again(found)}, or give another `revision` to take what is there."
         )
+
+
+def _again(found: Found) -> str:
+    """How to have a file that is in the Hub's cache fetched again."""
+    return f"fetch it again with force_download=True, or delete {found.directory.parents[1]} and load it"
 
 
 def status(entry: Checkpoint) -> str:
@@ -420,9 +455,8 @@ def _is_elsewhere(name, kwargs: dict) -> bool:
 
 def _find(name, needs: str, kwargs: dict) -> tuple[Found, dict]:
     """The checkpoint, and the keywords that are left for transformers, to which it is a directory."""
-    found = find(
-        name, needs, **{key: kwargs[key] for key in (*HUB_ARGUMENTS, "subfolder", "variant") if kwargs.get(key)}
-    )
+    given = {key: kwargs[key] for key in (*HUB_ARGUMENTS, "subfolder", "variant") if kwargs.get(key) is not None}
+    found = find(name, needs, **given)
     rest = {key: value for key, value in kwargs.items() if key not in (*HUB_ARGUMENTS, "proxies")}
     return found, rest
 
@@ -436,13 +470,16 @@ def load_config_dict(load, name, **kwargs) -> tuple[dict, dict]:
     config_dict, kwargs = load(str(found.directory), **kwargs)
     kind = config_dict.get("model_type")
     if kind == "audio-spectrogram-transformer":
+        from .configuration_ssast import GRID_FIELDS, SSASTConfig
         from .layouts import ast_config_to_ours
 
         shape = _patch_shape(found.directory / subfolder) or (found.entry and found.entry.patch_shape)
-        masked = found.entry and found.entry.num_mask_patches
-        config_dict = ast_config_to_ours(
-            config_dict, found.entry is not None, shape, **({"num_mask_patches": masked} if masked else {})
-        )
+        config_dict = ast_config_to_ours(config_dict, _is_official(found), shape)
+        if found.entry and found.entry.num_mask_patches:  # of the 512 in pretraining; the copy's grid may be another
+            patches = SSASTConfig(
+                **{name: config_dict[name] for name in GRID_FIELDS if name in config_dict}
+            ).num_patches
+            config_dict["num_mask_patches"] = max(1, round(found.entry.num_mask_patches * patches / 512))
     elif kind != "ssast":
         raise ValueError(
             f"{found.name} is a checkpoint of {kind or 'an unnamed model type'}, expected ssast or "
@@ -475,7 +512,7 @@ def load_feature_extractor_dict(load, name, **kwargs) -> tuple[dict, dict]:
     found, kwargs = _find(name, PREPROCESSOR, kwargs)
     folder = found.directory / (kwargs.get("subfolder") or "")
     if not (folder / PREPROCESSOR).is_file():
-        if found.entry is None:
+        if not _is_official(found):
             raise ValueError(f"{found.name} has no {PREPROCESSOR}: save the feature extractor beside the model.")
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         return {key: config[key] for key in ("num_mel_bins", "max_length") if key in config}, kwargs
@@ -525,7 +562,7 @@ def load_model(load, name, *model_args, config=None, **kwargs):
         else:
             loaded = load(str(found.directory), *model_args, config=config, **{"use_safetensors": True, **rest})
     except SafetensorError as error:
-        again = "load it with force_download=True" if found.on_hub else "copy or save it again"
+        again = _again(found) if found.on_hub else "copy or save it again"
         raise OSError(
             f"The weights of {found.name} in {folder} are damaged or cut short ({error}): {again}."
         ) from None

@@ -282,7 +282,7 @@ def run_checkpoints(arguments: argparse.Namespace) -> int:
         return 0
     cells = [("NAME", "SIZE", "PATCHES", "MASKED", "HERE", "LICENCE", "FROM", "NOTE")]
     for entry, here in rows:
-        source = entry.path or entry.repo or (f"ssast convert {entry.official}" if entry.official else "")
+        source = entry.path or entry.repo or (f"official {entry.official}" if entry.official else "")
         shown = (
             entry.name,
             entry.size,

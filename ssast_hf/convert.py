@@ -13,6 +13,7 @@ import torch
 from . import checkpoints
 from .configuration_ssast import SIZES
 from .feature_extraction_ssast import SSASTFeatureExtractor
+from .hub import write_facts
 from .layouts import (
     Conversion,
     State,
@@ -188,5 +189,6 @@ def convert_named(source: str | os.PathLike, name: str, overwrite: bool = False)
             f"{source} is not {entry.official}: found class, hidden size and patch shape {found}, expected {expected}."
         )
     directory = checkpoints.home() / name
-    masked = entry.num_mask_patches
-    return convert_checkpoint(source, directory, overwrite=overwrite, num_mask_patches=masked), directory
+    conversion = convert_checkpoint(source, directory, overwrite=overwrite, num_mask_patches=entry.num_mask_patches)
+    write_facts(directory, official=entry.official)
+    return conversion, directory

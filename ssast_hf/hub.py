@@ -6,13 +6,15 @@ import json
 import os
 import re
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 from huggingface_hub import CommitInfo, CommitOperationAdd, EvalResult, HfApi, ModelCard, ModelCardData, constants
 from huggingface_hub.errors import (
     EntryNotFoundError,
-    HfHubHTTPError,
     HFValidationError,
+    HTTPError,  # of the client's HTTP library, whichever that is
+    LocalEntryNotFoundError,
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
 )
@@ -56,8 +58,8 @@ print(next(embed(model, extractor, ["sound.wav"])))
 def write_facts(directory: str | os.PathLike, **facts) -> None:
     """
     Keeps what a training run knows for the model's card, in `training.json`: `base_model`, `data`, `clips`,
-    `arguments`, `datasets`, `versions`, `date`, whichever are known. Files are named without their folders, which are
-    nobody's business.
+    `arguments`, `datasets`, `versions`, `date`, or the name of the `official` file that was converted, whichever are
+    known. Files are named without their folders, which are nobody's business.
     """
     known = {name: value for name, value in facts.items() if value not in (None, {}, [])}
     Path(directory, FACTS).write_text(json.dumps(known, indent=2, default=str) + "\n", encoding="utf-8")
@@ -88,8 +90,10 @@ def model_card(
     facts = _read_json(directory / FACTS)
     ssast = SSASTConfig.from_dict(dict(config))
     task, kind = TASKS.get((config.get("architectures") or ["SSASTModel"])[0], TASKS["SSASTModel"])
-    base = checkpoints.table().get(facts.get("base_model") or "")
-    base_model = base.repo or base.name if base else facts.get("base_model")
+    base = checkpoints.known(facts.get("base_model") or "")
+    base_model = facts.get("base_model")
+    if base is not None and base_model == base.name and base.repo:
+        base_model = base.repo
     labels = [ssast.id2label[index] for index in sorted(ssast.id2label)] if kind == "classifier" else []
     results = _results(directory)
     name = repo_id.split("/")[-1]
@@ -106,7 +110,7 @@ def model_card(
             if _metric(key)
         ]  # fmt: skip
     data = ModelCardData(
-        license=licence or (base.licence if base else None),
+        license=licence or (base.licence if base else checkpoints.OFFICIAL_LICENCE if "official" in facts else None),
         library_name="transformers",
         pipeline_tag=task,
         tags=list(dict.fromkeys(["audio", "ssast", *(tags or [])])),
@@ -117,15 +121,20 @@ def model_card(
     )
 
     patches = f"{ssast.frequency_patch_size} mel bins x {ssast.time_patch_size} frames"
-    parameters = _parameters(directory)
+    parameters = _parameters(directory) or 0
+    count = f"{parameters / 1e6:.1f} M" if parameters >= 1e5 else f"{parameters:,}"
     summary = (
         f"A {kind} for sound: [SSAST](https://arxiv.org/abs/2110.09784), the Self-Supervised Audio Spectrogram "
         f"Transformer (Gong, Lai, Chung and Glass, AAAI 2022), "
-        f"{f'{parameters / 1e6:.1f} M parameters, ' if parameters else ''}{ssast.num_hidden_layers} layers of width "
+        f"{f'{count} parameters, ' if parameters else ''}{ssast.num_hidden_layers} layers of width "
         f"{ssast.hidden_size}, patches of {patches}, made for {ssast.max_length / 100:g} s of mono sound at a time."
     )
     if base_model:
         summary += f" Trained from `{base_model}`."
+    if "official" in facts:
+        summary += (
+            f" Converted from `{facts['official']}` of the [official code](https://github.com/YuanGongND/ssast)."
+        )
     use = (CLASSIFY if kind == "classifier" else EMBED).format(
         repo=repo_id,
         revision=f', revision="{revision}"' if revision else "",
@@ -142,7 +151,7 @@ def model_card(
         more = f", and {len(labels) - MOST_LABELS} more (see `config.json`)" if len(labels) > MOST_LABELS else ""
         names = ", ".join(f"`{label}`" for label in labels[:MOST_LABELS])
         sections.append(f"## Labels\n\n{len(labels)}: {names}{more}.")
-    if facts:
+    if facts.keys() - {"base_model", "official"}:
         sections.append(_training(facts))
     if results:
         rows = [f"| {key.replace('_', ' ')} | {value:.4g} |" for key, value in results.items()]
@@ -203,13 +212,11 @@ def _training(facts: dict) -> str:
     return "\n".join(lines)
 
 
-def write_card(directory: str | os.PathLike, repo_id: str, **kwargs) -> bool:
-    """Writes the card into `directory`, unless somebody's own is there; whether it did."""
+def write_card(directory: str | os.PathLike, card: str) -> None:
+    """Writes a card into `directory`, unless somebody's own is there."""
     path = Path(directory, CARD)
-    if path.exists() and MARK not in path.read_text(encoding="utf-8"):
-        return False
-    path.write_text(model_card(directory, repo_id, **kwargs), encoding="utf-8")
-    return True
+    if not (path.exists() and _is_own(path.read_text(encoding="utf-8"))):
+        path.write_text(card, encoding="utf-8")
 
 
 def push(
@@ -309,50 +316,65 @@ def push_directory(
 def _upload(
     files: dict, directory, repo_id: str, private, token, revision, create_pr, message, description, card: dict
 ) -> CommitInfo:
-    """One commit of `files` (name -> path or content), with a card of `directory`, if given and none is there."""
+    """One commit of `files` (name -> path or content), with a card of `directory`, if given and nobody wrote one."""
     api = HfApi(token=token)
-    try:
+    with explained(repo_id):
         repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-        if revision and not revision.startswith("refs/pr"):
-            api.create_branch(repo_id, branch=revision, exist_ok=True)
-        if directory is not None and not _has_own_card(files.get(CARD), api, repo_id, revision):
-            text = model_card(directory, repo_id, revision=revision, **card)
-            ModelCard(text).validate()
-            files = {**files, CARD: text.encode()}
+        make_branch(api, repo_id, revision)
+        own = files.get(CARD) is not None and _is_own(files[CARD].read_text(encoding="utf-8"))
+        if directory is not None and not own:
+            files = {name: file for name, file in files.items() if name != CARD}
+            if own_card_on_hub(api, repo_id, revision) is None:
+                text = model_card(directory, repo_id, revision=revision, **card)
+                ModelCard(text).validate()
+                files[CARD] = text.encode()
         operations = [CommitOperationAdd(name, file) for name, file in sorted(files.items())]
         return api.create_commit(
             repo_id, operations, commit_message=message, commit_description=description, revision=revision,
             create_pr=create_pr,
         )  # fmt: skip
+
+
+def make_branch(api: HfApi, repo_id: str, revision: str | None) -> None:
+    """Makes the branch, if one is named and it is not there."""
+    if revision and not revision.startswith("refs/pr"):
+        api.create_branch(repo_id, branch=revision, exist_ok=True)
+
+
+def _is_own(card: str) -> bool:
+    """Whether somebody wrote the card, so that it shall stay."""
+    return MARK not in card
+
+
+def own_card_on_hub(api: HfApi, repo_id: str, revision: str | None) -> str | None:
+    """The card in a repository, if somebody wrote it."""
+    try:
+        path = api.hf_hub_download(repo_id, CARD, revision=revision)
+    except LocalEntryNotFoundError:  # whether there is one is not known
+        raise
+    except EntryNotFoundError:
+        return None
+    text = Path(path).read_text(encoding="utf-8")
+    return text if _is_own(text) else None
+
+
+@contextmanager
+def explained(repo_id: str):
+    """Says what went wrong in pushing, in one sentence with the next step."""
+    try:
+        yield
     except HFValidationError as error:
         raise ValueError(f"{repo_id!r} is not a repository's name, expected ORG/NAME: {error}") from None
-    except (OfflineModeIsEnabled, LocalTokenNotFoundError, HfHubHTTPError, ConnectionError) as error:
-        raise _explained(error, repo_id) from None
-
-
-def _has_own_card(card: Path | None, api: HfApi, repo_id: str, revision: str | None) -> bool:
-    """Whether somebody wrote a card, here or on the Hub, that shall stay."""
-    if card is not None:
-        return MARK not in card.read_text(encoding="utf-8")
-    try:
-        return (
-            MARK
-            not in ModelCard.load(
-                api.hf_hub_download(repo_id, CARD, revision=revision), ignore_metadata_errors=True
-            ).text
-        )
-    except EntryNotFoundError:
-        return False
-
-
-def _explained(error: Exception, repo_id: str) -> OSError:
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if isinstance(error, OfflineModeIsEnabled):
-        return OSError(f"{repo_id} cannot be pushed: HF_HUB_OFFLINE is set. Unset it.")
-    if isinstance(error, LocalTokenNotFoundError) or status in (401, 403):
-        return PermissionError(
-            f"{constants.ENDPOINT} refused to let you write {repo_id}: log in with `hf auth login`, with a token "
-            "that may write there."
-        )
-    reason = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
-    return OSError(f"{repo_id} could not be pushed to {constants.ENDPOINT}: {reason}")
+    except OfflineModeIsEnabled:
+        raise OSError(f"{repo_id} cannot be pushed, because HF_HUB_OFFLINE is set: unset it.") from None
+    except (LocalTokenNotFoundError, LocalEntryNotFoundError, HTTPError) as error:
+        if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
+            error = error.__cause__
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if isinstance(error, LocalTokenNotFoundError) or status in (401, 403):
+            raise PermissionError(
+                f"{constants.ENDPOINT} refused to let you write {repo_id}: log in with `hf auth login`, with a token "
+                "that may write there."
+            ) from None
+        reason = " ".join(str(error).strip().split("\n")[0].split()).rstrip(".") or type(error).__name__
+        raise OSError(f"{repo_id} could not be pushed to {constants.ENDPOINT} ({reason}): try again.") from None

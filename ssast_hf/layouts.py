@@ -260,9 +260,7 @@ def official_state_dict(model: SSASTPreTrainedModel) -> State:
     return state
 
 
-def ast_config_to_ours(
-    config_dict: dict, known: bool = False, patch_shape: tuple[int, int] | None = None, **fields
-) -> dict:
+def ast_config_to_ours(config_dict: dict, known: bool = False, patch_shape: tuple[int, int] | None = None) -> dict:
     """
     The fields of [`SSASTConfig`] for a `config.json` in transformers' `ASTModel` layout.
 
@@ -272,7 +270,6 @@ def ast_config_to_ours(
             the layout cannot express. Else special-token pooling and the configuration's own epsilon are right.
         patch_shape (`tuple[int, int]`, *optional*): Mel bins and frames of a patch, where the weights tell; custom
             code can have rectangular ones.
-        fields: Fields that win.
     """
     source = {**AST_DEFAULTS, **config_dict}
     if patch_shape is None:
@@ -291,7 +288,6 @@ def ast_config_to_ours(
         "frequency_patch_size": patch_shape[0],
         "time_patch_size": patch_shape[1],
         **pooling,
-        **fields,
     }
 
 

@@ -23,6 +23,7 @@ from ssast_hf import (
 )
 from ssast_hf.cli import main
 from ssast_hf.convert import convert_checkpoint, convert_named, load_checkpoint
+from ssast_hf.hub import model_card
 from ssast_hf.layouts import AST_PREFIX, ast_state_to_ours, official_state_dict
 
 from .conftest import SMALL
@@ -76,6 +77,10 @@ def test_a_converted_checkpoint_is_found_by_its_name(tmp_path):
     torch.save(pretraining_state(), tmp_path / "SSAST-Tiny-Patch-400.pth")
     assert main(["convert", "SSAST-Tiny-Patch-400.pth", "--name", "ssast-tiny-patch"]) == 0
     assert checkpoints.status(checkpoints.table()["ssast-tiny-patch"]) == "converted"
+    card = model_card(tmp_path / "home" / "ssast-tiny-patch", "lab/copy")
+    assert "license: bsd-3-clause" in card
+    assert "Converted from `SSAST-Tiny-Patch-400.pth` of the [official code]" in card
+    assert "## Training" not in card
     assert SSASTConfig.from_pretrained("ssast-tiny-patch").hidden_size == 192
     assert SSASTFeatureExtractor.from_pretrained("ssast-tiny-patch").max_length == 1024
     expected = SSASTForPreTraining.from_pretrained(tmp_path / "home" / "ssast-tiny-patch").state_dict()

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Command lines of the training scripts: dataclasses -> flags, on top of every flag of the Trainer."""
 
+import os
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,8 @@ def parse(classes: tuple, argv: list[str], prog: str, description: str) -> tuple
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     logging.disable_progress_bar()  # of loading and saving weights; the Trainer's own stays
     training = parsed[-1]
+    if training.hub_token:  # else the Trainer would leave it in training_args.bin, and push that
+        os.environ["HF_TOKEN"], training.hub_token = training.hub_token, None
     output = Path(training.output_dir)
     if training.output_dir in (None, "trainer_output"):
         raise ValueError("--output_dir is missing: give a directory for the model")

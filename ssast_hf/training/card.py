@@ -7,10 +7,12 @@ from pathlib import Path
 
 import torch
 import transformers
+from huggingface_hub import HfApi
 from transformers import Trainer, TrainingArguments
 
 from .. import __version__
-from ..hub import write_card, write_facts
+from ..configuration_ssast import save_code
+from ..hub import CODE, FACTS, explained, make_branch, model_card, own_card_on_hub, write_card, write_facts
 
 ARGUMENTS = (
     "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "per_device_train_batch_size",
@@ -19,31 +21,69 @@ ARGUMENTS = (
 
 
 class CardTrainer(Trainer):
-    """A Trainer whose model card (with `--push_to_hub`) says what is known, instead of leaving a template open."""
+    """
+    A Trainer whose model card (with `push_to_hub=True`, or by `push_to_hub()`) says what is known, instead of leaving
+    a template open, and that says in one sentence why it cannot push.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.args.push_to_hub and self.is_world_process_zero():
+            save_code(self.args.output_dir, *CODE)  # pushed along with what is pushed while training
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        with explained(self._repo_id()):
+            super().init_hf_repo(token, private)
+            if self.is_world_process_zero():
+                make_branch(HfApi(token=token or self.args.hub_token), self.hub_model_id, self.args.hub_revision)
+
+    def push_to_hub(self, *args, **kwargs):
+        with explained(self._repo_id()):
+            return super().push_to_hub(*args, **kwargs)
+
+    def _repo_id(self) -> str:
+        return self.hub_model_id or self.args.hub_model_id or Path(self.args.output_dir).absolute().name
 
     def create_model_card(self, license: str | None = None, tags=None, dataset=None, **kwargs) -> None:
-        if self.is_world_process_zero():
-            repo_id = self.hub_model_id or Path(self.args.output_dir).name
-            as_list = [[value] if isinstance(value, str) else value for value in (tags, dataset)]
-            write_card(self.args.output_dir, repo_id, licence=license, tags=as_list[0], datasets=as_list[1])
+        if not self.is_world_process_zero():
+            return
+        directory, revision, card = self.args.output_dir, self.args.hub_revision, None
+        if not Path(directory, FACTS).exists():
+            write_facts(directory, **self.facts())
+        if self.hub_model_id is not None:
+            card = own_card_on_hub(HfApi(token=self.args.hub_token), self.hub_model_id, revision)
+        if card is None:
+            tags, dataset = ([value] if isinstance(value, str) else value for value in (tags, dataset))
+            card = model_card(directory, self.hub_model_id or self._repo_id(), license, dataset, tags, revision)
+        write_card(directory, card)
+
+    def facts(self) -> dict[str, dict | str]:
+        """What the Trainer itself knows for the card."""
+        arguments = {name: getattr(self.args, name) for name in ARGUMENTS}
+        if arguments["max_steps"] < 1:  # not limited
+            del arguments["max_steps"]
+        return {
+            "arguments": {name: getattr(value, "value", value) for name, value in arguments.items()},
+            "versions": {
+                "ssast_hf": __version__, "transformers": transformers.__version__, "torch": torch.__version__
+            },
+            "date": date.today().isoformat(),
+        }  # fmt: skip
 
 
 def finish(trainer: CardTrainer, command: str, data: str, base_model: str | None, clips: dict[str, int]) -> None:
     """Leaves the facts for the card in the output directory, and pushes it if that was asked for."""
     training: TrainingArguments = trainer.args
     if trainer.is_world_process_zero():
-        arguments = {name: getattr(training, name) for name in ARGUMENTS}
         write_facts(
             training.output_dir,
             command=command,
             data=Path(data).name,
             base_model=None if base_model is None or Path(base_model).exists() else base_model,
             clips={f"clips for {part}": count for part, count in clips.items()},
-            arguments={name: getattr(value, "value", value) for name, value in arguments.items()},
-            versions={
-                "ssast_hf": __version__, "transformers": transformers.__version__, "torch": torch.__version__
-            },
-            date=date.today().isoformat(),
-        )  # fmt: skip
+            **trainer.facts(),
+        )
     if training.push_to_hub:
-        trainer.push_to_hub()
+        commit = trainer.push_to_hub()
+        if trainer.is_world_process_zero():
+            print(f"Pushed to {commit.commit_url}")

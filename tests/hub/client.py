@@ -8,12 +8,17 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import urllib.request
 from pathlib import Path
 
 import pytest
+import torch
 
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor
+
+from ..conftest import SMALL
 from .server import TOKEN
 
 ROOT = Path(__file__).parents[2]
@@ -35,15 +40,19 @@ class HubServer:
 
     def __enter__(self) -> "HubServer":
         command = [sys.executable, "-m", "tests.hub.server"]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=self.errors)
         self.url = f"http://127.0.0.1:{json.loads(self.process.stdout.readline())['port']}"
         return self
 
     def __exit__(self, *error) -> None:
+        ended = self.process.poll()
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+        self.errors.seek(0)
+        if ended is not None:
+            raise RuntimeError(f"The server ended before the tests, with status {ended}: {self.errors.read()}")
 
     def _call(self, path: str, content: dict | None = None):
         data = None if content is None else json.dumps(content).encode()
@@ -51,11 +60,11 @@ class HubServer:
             return json.loads(response.read())
 
     def fault(self, path: str, **kwargs) -> None:
-        """Spoils downloads of files that end in `path`: `status=503`, `cut_after=bytes`, `truncate=bytes`; `times=`."""
+        """Spoils downloads of files that end in `path`: `status=503`, `cut_after=` or `truncate=` bytes; `times=`."""
         self._call("faults", {"path": path, **kwargs})
 
     def put(self, repo_id: str, directory: Path, sha: str | None = None, private: bool = False) -> str:
-        """Makes a repository of a directory's files, past the client; returns the commit's hash, which may be given."""
+        """Makes a repository of a directory's files, past the client; returns the commit's hash, or takes one."""
         files = {path.name: base64.b64encode(path.read_bytes()).decode() for path in Path(directory).iterdir()}
         return self._call("put", {"repo_id": repo_id, "files": files, "sha": sha, "private": private})
 
@@ -67,20 +76,46 @@ class HubServer:
         self._call("clear", {})
 
 
-def run_python(
-    code: str, home: Path, hub: HubServer | None = None, token: str | None = None, offline: bool = False,
-    hide_package: bool = False, check: bool = True, **env: str,
-) -> subprocess.CompletedProcess:  # fmt: skip
-    """Runs `code` in a fresh process with `home` as HF_HOME (and working directory); `check`: it must succeed."""
-    with started(code, home, hub, token, offline, hide_package, **env) as process:
+def run_python(code: str, home: Path, *args, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
+    """Runs `code` as `started` says; `check`: it must succeed."""
+    with started(code, home, *args, **kwargs) as process:
         out, err = process.communicate(timeout=300)
     assert not check or process.returncode == 0, err
     return subprocess.CompletedProcess(code, process.returncode, out, err)
 
 
+def run_commands(commands: list[list[str]], home: Path, *args, **kwargs) -> list[tuple[int, str, str]]:
+    """
+    Runs `ssast` command lines one after the other in one fresh process; exit status, output and errors of each. A
+    command line may begin with `HF_TOKEN=...`, which then holds from there on.
+    """
+    code = """
+        import contextlib, io, json, os
+        from ssast_hf.cli import main
+        results = []
+        for argv in commands:
+            if argv[0].startswith("HF_TOKEN="):
+                os.environ["HF_TOKEN"] = argv.pop(0).partition("=")[2]
+            out, err = io.StringIO(), io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                status = main(argv)
+            results.append((status, out.getvalue(), err.getvalue()))
+        print(json.dumps(results))
+    """
+    commands = [list(map(str, argv)) for argv in commands]
+    done = run_python(code, home, *args, given={"commands": commands}, **kwargs)
+    return [tuple(result) for result in json.loads(done.stdout.splitlines()[-1])]
+
+
 @contextlib.contextmanager
-def started(code, home: Path, hub=None, token=None, offline=False, hide_package=False, **env: str):
-    """As `run_python`, but does not wait for the process."""
+def started(
+    code: str, home: Path, hub: HubServer | None = None, token: str | None = None, offline: bool = False,
+    hide_package: bool = False, given: dict | None = None, patient: bool = True, **env: str,
+):  # fmt: skip
+    """
+    A fresh process that runs `code`, with `home` as HF_HOME and working directory, the names `given`, and `env` in
+    the environment; without the client's pauses before it tries again where not `patient`.
+    """
     home.mkdir(parents=True, exist_ok=True)
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and not k.lower().endswith("_proxy")}
     own = {
@@ -96,7 +131,11 @@ def started(code, home: Path, hub=None, token=None, offline=False, hide_package=
     if hide_package:
         (home / "sitecustomize.py").write_text(NO_PACKAGE)
         own["PYTHONPATH"] = str(home)
-    command = [sys.executable, "-c", textwrap.dedent(code)]
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in (given or {}).items()}
+    names = "".join(f"{name} = {value!r}\n" for name, value in given.items())
+    if not patient:
+        names = f"import time\ntime.sleep = lambda seconds: None\n{names}"
+    command = [sys.executable, "-c", names + textwrap.dedent(code)]
     process = subprocess.Popen(
         command, cwd=home, env={**inherited, **own}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -118,4 +157,15 @@ def home(tmp_path) -> Path:
     return tmp_path / "home"
 
 
-__all__ = ["TOKEN", "HubServer", "home", "hub", "run_python", "started"]
+def save_checkpoint(directory: Path, cls, seed: int = 0, **fields) -> Path:
+    """A model of `cls` with random weights and its feature extractor, small unless `fields` say otherwise."""
+    torch.manual_seed(seed)
+    model = cls(SSASTConfig(**{**SMALL, "max_length": 64, **fields}))
+    for parameter in model.parameters():
+        parameter.data.normal_(0, 0.2)  # far enough from any initialisation
+    model.save_pretrained(directory)
+    SSASTFeatureExtractor(max_length=model.config.max_length, mean=-5.0 - seed).save_pretrained(directory)
+    return directory
+
+
+__all__ = ["TOKEN", "HubServer", "home", "hub", "run_commands", "run_python", "save_checkpoint", "started"]
