@@ -292,7 +292,7 @@ def _open(source, spool: bool = False) -> Iterator[tuple[str, BinaryIO | _Pipe]]
             yield name, file
         elif not spool:
             yield name, io.BytesIO(file.read())
-        elif (head := file.read(4)) in (b"RIFF", b"RIFX", b"RF64"):
+        elif (head := file.read(4)) in (b"RIFF", b"RIFX"):
             pipe = _Pipe(head, file)
             stack.callback(os.close, pipe.fileno)
             yield name, pipe
@@ -314,13 +314,13 @@ def _sound_file(*args, **kwargs):
     return Forward(*args, **kwargs)
 
 
-def _read(sound, stop: float, name: str) -> Iterator[np.ndarray]:
-    """The next `stop` samples or fewer, channels averaged, in blocks."""
+def _read(sound, stop: float, name: str, size: int = _READ) -> Iterator[np.ndarray]:
+    """The next `stop` samples or fewer, channels averaged, in blocks of `size` samples of all channels."""
     import soundfile
 
     while stop > 0:
         try:
-            block = sound.read(min(stop, max(1, _READ // sound.channels)), dtype="float32", always_2d=True)
+            block = sound.read(min(stop, max(1, size // sound.channels)), dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             raise ValueError(f"{name} is truncated or damaged: {error.error_string or 'reading failed'}") from error
         if not len(block):
@@ -340,7 +340,8 @@ def _decode_pipe(name: str, pipe: _Pipe) -> Iterator[tuple[np.ndarray, int]]:
     with sound:
         _check_header_rate(name, sound.samplerate)
         found = 0
-        for block in _read(sound, math.inf, name):
+        tenth = max(1, sound.samplerate // 10)  # of a second: what waits for more would keep a listener waiting
+        for block in _read(sound, math.inf, name, tenth * sound.channels):
             found += len(block)
             yield block, sound.samplerate
         stated = sound.frames
