@@ -29,6 +29,7 @@ _MP3_SLACK = 2 * 1152  # samples by which good encoders misstate an MP3's length
 _MP3_WARM_UP = 10 * 1152  # samples decoded before the wanted ones: a frame builds on up to 9 earlier ones
 _READ = 2**18  # samples, all channels, that are decoded at a time
 _HIGHEST_RATE = 2**24  # Hz: above is a damaged header, or a rate that turns seconds into gigabytes
+_LOUDEST = 1e12  # samples: above, which takes a damaged file of floats, the squares of spectra are infinite
 _HEADER_SLACK = 64  # bytes by which some writers overstate a data chunk: they count its own header
 
 
@@ -51,8 +52,8 @@ def load_audio(
 
     Raises:
         FileNotFoundError: `source` is a path that does not exist.
-        ValueError: `source` is not audio, is empty, holds NaN or infinite samples, or is truncated (a stream without
-            a stated length, such as a WAV from a pipe, cannot tell), or an argument is out of range.
+        ValueError: `source` is not audio, is empty, holds NaN, infinite or absurdly large samples, or is truncated (a
+            stream without a stated length, such as a WAV from a pipe, cannot tell), or an argument is out of range.
     """
     _check_rate("sampling_rate", sampling_rate)
     if not 0 <= offset < math.inf:
@@ -173,6 +174,8 @@ def _resampled(name: str, blocks: Iterator[tuple[np.ndarray, int]], sampling_rat
     for waveform, rate in blocks:
         if not np.isfinite(waveform).all():
             raise ValueError(f"{name} holds NaN or infinite samples; expected finite ones")
+        if len(waveform) and np.abs(waveform).max() > _LOUDEST:
+            raise ValueError(f"{name} holds samples above {_LOUDEST:g}; expected about 1 at most")
         found |= len(waveform) > 0
         if rate == sampling_rate:
             yield waveform

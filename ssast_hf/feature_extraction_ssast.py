@@ -21,6 +21,7 @@ LOWEST_FREQUENCY = 20.0  # Hz
 # Bounds the memory for long recordings; on the CPU it also keeps the work in the cache, elsewhere launches few.
 FRAMES_PER_CHUNK = {"cpu": 2**9, "other": 2**15}
 PCM_SCALE = {torch.int8: 2**7, torch.uint8: 2**7, torch.int16: 2**15, torch.int32: 2**31}  # full scale of each type
+LOUDEST = 1e12  # above, the power spectrum may be infinite in float32
 LOUD = 32.0  # a float waveform above this is hardly sound in [-1, 1]
 
 
@@ -129,7 +130,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         ):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"`{name}` is {value!r}, expected a whole number of at least 1.")
-        if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
+        numbers = all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in (mean, std))
+        if not (numbers and math.isfinite(mean) and math.isfinite(std) and std > 0):
             raise ValueError(f"`mean` and `std` are {mean!r} and {std!r}, expected finite numbers, std above 0.")
         self.num_mel_bins = num_mel_bins
         self.max_length = max_length
@@ -285,6 +287,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         for index, peak in enumerate(peaks):
             if not math.isfinite(peak):
                 raise ValueError(f"Waveform {index} has NaN or infinite samples, expected finite ones.")
+            if peak > LOUDEST:
+                raise ValueError(f"Waveform {index} peaks at {peak:.4g}, expected samples in [-1, 1].")
             if peak > LOUD:
                 logger.warning(
                     f"Waveform {index} peaks at {peak:.4g}, but float waveforms are expected in [-1, 1]: divide PCM "

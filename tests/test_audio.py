@@ -274,6 +274,13 @@ def test_samples_that_are_not_finite_are_refused(value):
         load_audio(encode(samples, subtype="FLOAT"))
 
 
+def test_damaged_floats_beyond_any_sound_are_refused():
+    samples = tones()
+    samples[1234] = 1e30
+    with pytest.raises(ValueError, match="holds samples above 1e"):
+        load_audio(encode(samples, subtype="FLOAT"))
+
+
 @pytest.mark.parametrize(
     "argument, value",
     [("sampling_rate", value) for value in (0, -1, 16000.0, "16000", True, None)]
