@@ -306,7 +306,8 @@ def _open(source, spool: bool = False) -> Iterator[tuple[str, BinaryIO | _Pipe]]
             yield name, copy
 
 
-def _sound_file(*args, **kwargs):
+@functools.cache
+def _forward_sound_file() -> type:
     """A `soundfile.SoundFile` that does not seek between reads, which spoils MP3s and fails in pipes."""
     import soundfile
 
@@ -314,7 +315,7 @@ def _sound_file(*args, **kwargs):
         def seekable(self) -> bool:
             return False
 
-    return Forward(*args, **kwargs)
+    return Forward
 
 
 def _read(sound, stop: float, name: str, size: int = _READ) -> Iterator[np.ndarray]:
@@ -337,7 +338,7 @@ def _decode_pipe(name: str, pipe: _Pipe) -> Iterator[tuple[np.ndarray, int]]:
     import soundfile
 
     try:
-        sound = _sound_file(pipe.fileno, closefd=False)
+        sound = _forward_sound_file()(pipe.fileno, closefd=False)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{name} cannot be decoded as audio ({error.error_string.rstrip('.')})") from error
     with sound:
@@ -373,7 +374,7 @@ def _decode(name: str, file: BinaryIO, offset: float, duration: float | None) ->
     file.seek(0)
     fall_back = functools.partial(_decode_with_torchcodec, name, file, head, offset, duration)
     try:
-        sound = _sound_file(file)
+        sound = _forward_sound_file()(file)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a file object named *.raw
         reason = getattr(error, "error_string", "no header")
         if "malformed" in reason:  # cut off: FFmpeg would return what is left

@@ -217,7 +217,11 @@ class SSASTConfig(PreTrainedConfig):
             self._require(field, "a finite number of at least 0", _is_real(value) and 0 <= value < float("inf"))
         for field in ("layer_norm_eps", "classifier_layer_norm_eps"):
             self._require(field, "a number above 0", _is_real(getattr(self, field)) and getattr(self, field) > 0)
-        self._require("hidden_act", f"one of {', '.join(sorted(ACT2FN))}", self.hidden_act in ACT2FN)
+        self._require(
+            "hidden_act",
+            f"one of {', '.join(sorted(ACT2FN))}",
+            isinstance(self.hidden_act, str) and self.hidden_act in ACT2FN,
+        )
         self._require("qkv_bias", "True or False", isinstance(self.qkv_bias, bool))
         self._require("pooling", "'mean' or 'cls'", self.pooling in ("mean", "cls"))
         self._require("frequency_patch_size", f"at most num_mel_bins={self.num_mel_bins}",
