@@ -10,7 +10,10 @@ import io
 import math
 import os
 import re
-from collections.abc import Iterator
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +27,9 @@ AUDIO_EXTENSIONS = _SOUNDFILE_EXTENSIONS + _TORCHCODEC_EXTENSIONS
 _OGG_PAGE = 65307  # bytes of the longest Ogg page
 _MP3_SLACK = 2 * 1152  # samples by which good encoders misstate an MP3's length: two MPEG frames
 _MP3_WARM_UP = 10 * 1152  # samples decoded before the wanted ones: a frame builds on up to 9 earlier ones
+_READ = 2**18  # samples, all channels, that are decoded at a time
+_HIGHEST_RATE = 2**24  # Hz: above is a damaged header, or a rate that turns seconds into gigabytes
+_LOUDEST = 1e12  # samples: above, which takes a damaged file of floats, the squares of spectra are infinite
 _HEADER_SLACK = 64  # bytes by which some writers overstate a data chunk: they count its own header
 
 
@@ -46,8 +52,8 @@ def load_audio(
 
     Raises:
         FileNotFoundError: `source` is a path that does not exist.
-        ValueError: `source` is not audio, is empty, holds NaN or infinite samples, or is truncated (a stream without
-            a stated length, such as a WAV from a pipe, cannot tell), or an argument is out of range.
+        ValueError: `source` is not audio, is empty, holds NaN, infinite or absurdly large samples, or is truncated (a
+            stream without a stated length, such as a WAV from a pipe, cannot tell), or an argument is out of range.
     """
     _check_rate("sampling_rate", sampling_rate)
     if not 0 <= offset < math.inf:
@@ -55,12 +61,134 @@ def load_audio(
     if duration is not None and not 0 < duration < math.inf:
         raise ValueError(f"duration is {duration!r}; expected a finite number of seconds > 0, or None")
     with _open(source) as (name, file):
-        waveform, rate = _decode(name, file, offset, duration)
-    if not len(waveform):
+        return np.concatenate(list(_resampled(name, _decode(name, file, offset, duration), sampling_rate)))
+
+
+def stream_audio(
+    source: str | os.PathLike | bytes | bytearray | memoryview | BinaryIO, sampling_rate: int = 16000
+) -> Iterator[np.ndarray]:
+    """Decodes a sound bit by bit: the blocks, end to end, are what [`load_audio`] returns, to the last bit.
+
+    Memory does not grow with the length, except for what only torchcodec reads (m4a, aac, mp4, webm). A WAV from a
+    stream that cannot seek, such as a pipe, is decoded as it arrives; other formats are first copied to a temporary
+    file.
+
+    Args:
+        source: As for [`load_audio`].
+        sampling_rate: Samples per second of the blocks.
+
+    Yields:
+        float32 arrays of shape `(samples,)`, channels averaged; some may be empty.
+
+    Raises:
+        As [`load_audio`], though only when it gets there: blocks before the damage have been yielded by then.
+    """
+    _check_rate("sampling_rate", sampling_rate)
+    with _open(source, spool=True) as (name, file):
+        decode = _decode_pipe(name, file) if isinstance(file, _Pipe) else _decode(name, file, 0.0, None)
+        yield from _resampled(name, decode, sampling_rate)
+
+
+RAW_FORMATS = {"u8": "u1", "s16": "<i2", "s32": "<i4", "f32": "<f4", "f64": "<f8"}  # little-endian
+
+
+def stream_raw(
+    file: BinaryIO, rate: int, format: str = "s16", channels: int = 1, sampling_rate: int = 16000
+) -> Iterator[np.ndarray]:
+    """As [`stream_audio`], of samples without a header, as they arrive.
+
+    Args:
+        file: Binary file object, such as `sys.stdin.buffer`.
+        rate: Samples per second and channel in the file.
+        format: A key of `RAW_FORMATS`: unsigned or signed integers or floats, of so many bits, little-endian.
+        channels: Interleaved channels in the file.
+        sampling_rate: Samples per second of the blocks.
+    """
+    _check_rate("rate", rate)
+    _check_rate("sampling_rate", sampling_rate)
+    if format not in RAW_FORMATS:
+        raise ValueError(f"format is {format!r}; expected one of {', '.join(RAW_FORMATS)}")
+    if isinstance(channels, bool) or not isinstance(channels, int) or channels < 1:
+        raise ValueError(f"channels is {channels!r}; expected a whole number of at least 1")
+    dtype = np.dtype(RAW_FORMATS[format])
+    full_scale = {"u": 2**7, "i": 2 ** (8 * dtype.itemsize - 1), "f": 1}[dtype.kind]
+    read = getattr(file, "read1", file.read)  # what is there, not waiting for a full block
+    name, size = str(getattr(file, "name", "raw audio")), dtype.itemsize * channels
+
+    def blocks():
+        rest = b""
+        while data := read(2**16):
+            data = rest + data
+            whole = len(data) - len(data) % size
+            rest = data[whole:]
+            samples = np.frombuffer(data[:whole], dtype).reshape(-1, channels).astype(np.float32)
+            yield (samples.mean(axis=1) - (full_scale if dtype.kind == "u" else 0)) / np.float32(full_scale), rate
+        if rest:
+            raise ValueError(f"{name} ends within a sample: {len(rest)} bytes are left of {size}")
+
+    return _resampled(name, blocks(), sampling_rate)
+
+
+def stream_microphone(
+    sampling_rate: int = 16000, seconds: float | None = None, device: int | str | None = None
+) -> Iterator[np.ndarray]:
+    """As [`stream_audio`], of the microphone, by the library `sounddevice`.
+
+    Args:
+        sampling_rate: Samples per second of the blocks; the device records at its own rate.
+        seconds: When to stop; `None` goes on until the generator is closed or the user interrupts (Ctrl-C), which
+            ends the sound instead of raising.
+        device: Number or part of the name of the device; `None` for the system's choice.
+
+    Raises:
+        ValueError: `sounddevice`, or the library PortAudio under it, is missing; there is no such device.
+    """
+    _check_rate("sampling_rate", sampling_rate)
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise ValueError(f"seconds is {seconds!r}; expected a finite number > 0, or None")
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:  # OSError: PortAudio not found
+        raise ValueError(f"recording needs sounddevice and PortAudio ({error}): pip install sounddevice") from error
+
+    def blocks():
+        try:
+            with sounddevice.InputStream(device=device, channels=1, dtype="float32") as stream:
+                rate = round(stream.samplerate)
+                left = math.inf if seconds is None else round(seconds * rate)
+                while left > 0:
+                    samples, _ = stream.read(min(rate // 10, left))
+                    left -= len(samples)
+                    yield samples.mean(axis=1), rate
+        except KeyboardInterrupt:
+            return
+        except (ValueError, sounddevice.PortAudioError) as error:
+            raise ValueError(f"the microphone cannot be read: {error}") from error
+
+    return _resampled("the microphone", blocks(), sampling_rate)
+
+
+def _resampled(name: str, blocks: Iterator[tuple[np.ndarray, int]], sampling_rate: int) -> Iterator[np.ndarray]:
+    """Blocks and their rate -> blocks at `sampling_rate`, continuous over their borders. Checks the samples."""
+    stream, found = None, False
+    for waveform, rate in blocks:
+        if not np.isfinite(waveform).all():
+            raise ValueError(f"{name} holds NaN or infinite samples; expected finite ones")
+        if len(waveform) and np.abs(waveform).max() > _LOUDEST:
+            raise ValueError(f"{name} holds samples above {_LOUDEST:g}; expected about 1 at most")
+        found |= len(waveform) > 0
+        if rate == sampling_rate:
+            yield waveform
+            continue
+        if stream is None:
+            import soxr
+
+            stream = soxr.ResampleStream(rate, sampling_rate, 1, dtype="float32", quality="HQ")
+        yield stream.resample_chunk(waveform)
+    if not found:
         raise ValueError(f"{name} gave zero samples; expected at least one")
-    if not np.isfinite(waveform).all():
-        raise ValueError(f"{name} holds NaN or infinite samples; expected finite ones")
-    return resample(waveform, rate, sampling_rate)
+    if stream is not None:
+        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def resample(waveform: np.ndarray, orig_rate: int, new_rate: int) -> np.ndarray:
@@ -84,10 +212,11 @@ def resample(waveform: np.ndarray, orig_rate: int, new_rate: int) -> np.ndarray:
     return waveform if orig_rate == new_rate else soxr.resample(waveform, orig_rate, new_rate, quality="HQ")
 
 
-def find_audio_files(folder: str | os.PathLike) -> list[Path]:
+def find_audio_files(folder: str | os.PathLike, onerror: Callable[[OSError], object] | None = None) -> list[Path]:
     """Lists the sounds under a folder, sorted: files whose suffix is in `AUDIO_EXTENSIONS`, hidden ones left out.
 
-    Linked folders are followed, each real folder once.
+    Linked folders are followed, each real folder once. A folder that cannot be read raises its OSError, or is left
+    out after `onerror(error)`, if given.
     """
     if not os.path.isdir(folder):
         error = ValueError if os.path.exists(folder) else FileNotFoundError
@@ -96,13 +225,19 @@ def find_audio_files(folder: str | os.PathLike) -> list[Path]:
     def stop(error: OSError) -> None:
         raise error
 
+    def is_file(path: Path) -> bool:
+        try:
+            return path.is_file()
+        except PermissionError:  # whoever opens it says so
+            return True
+
     found, seen = [], set()
-    for root, folders, files in os.walk(folder, followlinks=True, onerror=stop):
+    for root, folders, files in os.walk(folder, followlinks=True, onerror=onerror or stop):
         real = os.path.realpath(root)
         folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
         if real not in seen:
             visible = (Path(root, name) for name in files if not name.startswith("."))
-            found += [path for path in visible if path.suffix.lower() in AUDIO_EXTENSIONS and path.is_file()]
+            found += [path for path in visible if path.suffix.lower() in AUDIO_EXTENSIONS and is_file(path)]
         seen.add(real)
     return sorted(found)
 
@@ -112,28 +247,120 @@ def _check_rate(name: str, rate: int) -> None:
         raise ValueError(f"{name} is {rate!r}; expected a positive whole number of samples per second")
 
 
+class _Pipe:
+    """The reading end of a pipe into which a thread copies a stream that cannot seek."""
+
+    def __init__(self, head: bytes, source: BinaryIO):
+        self.fileno, writer = os.pipe()
+
+        def copy() -> None:
+            # BrokenPipeError: nobody reads on
+            with contextlib.suppress(BrokenPipeError), os.fdopen(writer, "wb", buffering=0) as file:
+                data, read = head, getattr(source, "read1", source.read)  # read1: what is there, without waiting
+                while data:
+                    view = memoryview(data)
+                    while view:
+                        view = view[file.write(view) :]
+                    data = read(2**16)
+
+        threading.Thread(target=copy, daemon=True).start()
+
+
 @contextlib.contextmanager
-def _open(source) -> Iterator[tuple[str, BinaryIO]]:
-    """Yields a name for messages and a seekable binary file; closes only what it opened."""
+def _open(source, spool: bool = False) -> Iterator[tuple[str, BinaryIO | _Pipe]]:
+    """Yields a name for messages and a seekable binary file; closes only what it opened.
+
+    What cannot seek is read into memory or, to `spool`, a WAV becomes a `_Pipe` and anything else a temporary file.
+    """
     if isinstance(source, (bytes, bytearray, memoryview)):
         yield "audio given as bytes", io.BytesIO(source)
-    elif isinstance(source, (str, os.PathLike)):
-        name = os.fsdecode(source)
-        if os.path.isdir(name):
-            raise ValueError(f"{name} is a directory; expected an audio file")
-        if not os.path.lexists(name):
-            raise FileNotFoundError(f"{name} does not exist; expected an audio file")
-        with open(name, "rb") as file:
-            yield name, file if file.seekable() else io.BytesIO(file.read())
-    elif hasattr(source, "read") and not isinstance(source, io.TextIOBase):
-        seekable = hasattr(source, "seekable") and source.seekable()
-        yield str(getattr(source, "name", "audio file object")), source if seekable else io.BytesIO(source.read())
-    else:
-        raise ValueError(f"source is of type {type(source).__name__}; expected a path, bytes or a binary file object")
+        return
+    with contextlib.ExitStack() as stack:
+        if isinstance(source, (str, os.PathLike)):
+            name = os.fsdecode(source)
+            if "\0" in name:
+                raise ValueError(f"{name!r} holds a NUL character; expected the path of an audio file")
+            if os.path.isdir(name):
+                raise ValueError(f"{name} is a directory; expected an audio file")
+            if not os.path.lexists(name):
+                raise FileNotFoundError(f"{name} does not exist; expected an audio file")
+            file = stack.enter_context(open(name, "rb"))
+        elif hasattr(source, "read") and not isinstance(source, io.TextIOBase):
+            name, file = str(getattr(source, "name", "audio file object")), source
+        else:
+            raise ValueError(
+                f"source is of type {type(source).__name__}; expected a path, bytes or a binary file object"
+            )
+        if hasattr(file, "seekable") and file.seekable():
+            yield name, file
+        elif not spool:
+            yield name, io.BytesIO(file.read())
+        elif (head := file.read(4)) in (b"RIFF", b"RIFX"):
+            pipe = _Pipe(head, file)
+            stack.callback(os.close, pipe.fileno)
+            yield name, pipe
+        else:
+            copy = stack.enter_context(tempfile.TemporaryFile())
+            copy.write(head)
+            shutil.copyfileobj(file, copy)
+            yield name, copy
 
 
-def _decode(name: str, file: BinaryIO, offset: float, duration: float | None) -> tuple[np.ndarray, int]:
-    """Returns the part asked for, channels averaged (samples,), and its sampling rate."""
+@functools.cache
+def _forward_sound_file() -> type:
+    """A `soundfile.SoundFile` that does not seek between reads, which spoils MP3s and fails in pipes."""
+    import soundfile
+
+    class Forward(soundfile.SoundFile):
+        def seekable(self) -> bool:
+            return False
+
+    return Forward
+
+
+def _read(sound, stop: float, name: str, size: int = _READ) -> Iterator[np.ndarray]:
+    """The next `stop` samples or fewer, channels averaged, in blocks of `size` samples of all channels."""
+    import soundfile
+
+    while stop > 0:
+        try:
+            block = sound.read(min(stop, max(1, size // sound.channels)), dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise ValueError(f"{name} is truncated or damaged: {error.error_string or 'reading failed'}") from error
+        if not len(block):
+            return
+        stop -= len(block)
+        yield block.mean(axis=1)
+
+
+def _decode_pipe(name: str, pipe: _Pipe) -> Iterator[tuple[np.ndarray, int]]:
+    """`_decode` for the WAV in a pipe."""
+    import soundfile
+
+    try:
+        sound = _forward_sound_file()(pipe.fileno, closefd=False)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"{name} cannot be decoded as audio ({error.error_string.rstrip('.')})") from error
+    with sound:
+        _check_header_rate(name, sound.samplerate)
+        found = 0
+        tenth = max(1, sound.samplerate // 10)  # of a second: what waits for more would keep a listener waiting
+        for block in _read(sound, math.inf, name, tenth * sound.channels):
+            found += len(block)
+            yield block, sound.samplerate
+        stated = sound.frames
+    # Whoever writes into a pipe does not know the length, and states one near 2**31 or 2**32 bytes.
+    if found < stated < (2**31 - 2**16) // (8 * sound.channels):
+        raise ValueError(f"{name} is truncated: it ends after {found} of {stated} samples")
+
+
+def _check_header_rate(name: str, rate: int) -> None:
+    if not 0 < rate <= _HIGHEST_RATE:
+        raise ValueError(f"{name} states {rate} samples per second; expected 1 to {_HIGHEST_RATE}")
+
+
+def _decode(name: str, file: BinaryIO, offset: float, duration: float | None) -> Iterator[tuple[np.ndarray, int]]:
+    """Yields the part asked for in blocks, channels averaged (samples,), with its sampling rate."""
     import soundfile
 
     file.seek(0, os.SEEK_END)
@@ -147,36 +374,53 @@ def _decode(name: str, file: BinaryIO, offset: float, duration: float | None) ->
     file.seek(0)
     fall_back = functools.partial(_decode_with_torchcodec, name, file, head, offset, duration)
     try:
-        sound = soundfile.SoundFile(file)
+        sound = _forward_sound_file()(file)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a file object named *.raw
         reason = getattr(error, "error_string", "no header")
         if "malformed" in reason:  # cut off: FFmpeg would return what is left
             raise ValueError(f"{name} is truncated or damaged: {reason}") from error
-        return fall_back(reason)
+        yield fall_back(reason)
+        return
     with sound:
         rate, total = sound.samplerate, sound.frames
+        _check_header_rate(name, rate)
         if total == 2**63 - 1:  # a FLAC written to a pipe: libsndfile fails where it ends
-            return fall_back("its header does not state its length")
+            yield fall_back("its header does not state its length")
+            return
         _refuse_truncated(name, sound.format, tail, sound.extra_info)
         position = round(offset * rate)
         if position >= total > 0:
             raise ValueError(f"offset is {offset} s; expected less than {total / rate:.3f} s, the length of {name}")
         stop = total if duration is None else min(total, position + round(duration * rate))
-        begin = max(0, _warm_up(sound.format, position, tail))
-        try:
-            sound.seek(begin)
-            # In one call: between calls soundfile seeks, which spoils MP3s.
-            waveform = sound.read(stop - begin, dtype="float32", always_2d=True).mean(axis=1)
-        except soundfile.LibsndfileError as error:
-            raise ValueError(f"{name} is truncated or damaged: {error.error_string or 'seeking failed'}") from error
-        end = begin + len(waveform)
         # Without a Xing or Info header an MP3's length is guessed: too long is harmless, too short loses sound.
         guessed = sound.format == "MP3" and b"Xing" not in head and b"Info" not in head
-        if guessed and stop == total and file.tell() < size - 4096:
-            return fall_back("an MP3 of varying bit rate whose header does not state its length")
+        if guessed and stop == total and _ends_early(file, total, size):
+            yield fall_back("an MP3 of varying bit rate whose header does not state its length")
+            return
+        end = begin = max(0, _warm_up(sound.format, position, tail))
+        try:
+            sound.seek(begin)
+        except soundfile.LibsndfileError as error:
+            raise ValueError(f"{name} is truncated or damaged: {error.error_string or 'seeking failed'}") from error
+        for block in _read(sound, stop - begin, name):
+            skipped = max(0, position - end)
+            end += len(block)
+            yield block[skipped:], rate
         if not guessed and end < stop - (_MP3_SLACK if sound.format == "MP3" else 0):
             raise ValueError(f"{name} is truncated: it ends after {end} of {total} samples")
-    return waveform[position - begin :], rate
+
+
+def _ends_early(file: BinaryIO, total: int, size: int) -> bool:
+    """Whether the guessed last sample of an MP3 lies well before the end of its bytes."""
+    import soundfile
+
+    place = file.tell()
+    file.seek(0)
+    with contextlib.suppress(soundfile.LibsndfileError), soundfile.SoundFile(file) as probe:
+        probe.seek(total)
+    end = file.tell()
+    file.seek(place)
+    return end < size - 4096
 
 
 def _warm_up(container: str, position: int, tail: bytes) -> int:

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from pathlib import Path
+import time
 
 from . import __version__
 
@@ -32,38 +32,96 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     sound = Parser(add_help=False)
-    sound.add_argument("files", nargs="+", metavar="FILE", help="sound file, or folder to search for sound files")
     sound.add_argument("--model", required=True, metavar="MODEL", help=MODEL_HELP)
-    sound.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="clips per batch (default: 16)")
+    sound.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="windows per batch (default: 16)")
     sound.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: cuda if there is one)")
+    sound.add_argument(
+        "--num-workers",
+        type=_natural,
+        default=0,
+        metavar="N",
+        help="processes that decode and compute features (default: 0, this one does)",
+    )
+    files_help = "sound file; folder to search for them; or manifest: .csv, .tsv or .jsonl with a column `file`"
 
     classify = commands.add_parser(
         "classify",
         parents=[sound],
         help="print the labels of sound files",
         description="Prints the most probable labels of each file. Files longer than the model's max_length are cut "
-        "into windows whose scores are averaged.",
+        "into windows whose scores are averaged. With --window or --hop, prints the labels of each window, too. Files "
+        "are read bit by bit, so they may be of any length.",
     )
-    classify.add_argument("--top-k", type=_positive, default=3, metavar="K", help="labels per file (default: 3)")
-    classify.add_argument("--json", action="store_true", help="print one JSON object per file and line")
+    classify.add_argument("files", nargs="*", metavar="FILE", help=f"{files_help}; or -, a sound on standard input")
+    classify.add_argument("--top-k", type=_positive, metavar="K", help="labels (default: 3; 1 for audacity)")
+    classify.add_argument("--threshold", type=float, metavar="X", help="leave out labels with a score below")
+    classify.add_argument("--window", type=_seconds, metavar="S", help="seconds in a window (default: max_length)")
+    classify.add_argument(
+        "--hop", type=_seconds, metavar="S", help="seconds between windows' starts (default: window)"
+    )
+    classify.add_argument(
+        "--aggregate",
+        choices=("mean", "max"),
+        default="mean",
+        help="of the windows' scores, for the file as a whole (default: mean)",
+    )
+    classify.add_argument(
+        "--format",
+        choices=("text", "json", "csv", "audacity"),
+        help="text; one JSON object per line; CSV with a row per label; a label track for Audacity (default: text)",
+    )
+    classify.add_argument("--json", action="store_true", help="the same as --format json")
+    classify.add_argument(
+        "--output",
+        metavar="FILE",
+        help="write there instead of printing; a directory for label tracks of several files",
+    )
+    classify.add_argument(
+        "--plot", metavar="PNG", help="draw spectrogram and labels over time; a directory for several files"
+    )
+    classify.add_argument("--overwrite", action="store_true", help="replace what exists of --output and --plot")
+    classify.add_argument("--microphone", action="store_true", help="listen until Ctrl-C (needs sounddevice)")
+    classify.add_argument("--seconds", type=_seconds, metavar="S", help="how long to listen")
+    classify.add_argument("--raw-rate", type=_positive, metavar="HZ", help="- has no header: samples at this rate")
+    classify.add_argument(
+        "--raw-format",
+        choices=("u8", "s16", "s32", "f32", "f64"),
+        help="of these (un)signed integers or floats, little-endian (default: s16)",
+    )
+    classify.add_argument("--raw-channels", type=_positive, metavar="N", help="channels, interleaved (default: 1)")
     classify.set_defaults(run=run_classify)
 
     embed = commands.add_parser(
         "embed",
         parents=[sound],
-        help="write embeddings of sound files to .npz",
-        description="Writes embeddings to a .npz file with the arrays `files` and `embeddings`; for frames and "
-        "patches also `file_index` (which of `files` a row belongs to), `time` (its start in seconds) and, for "
-        "patches, `mel_bin` (its lowest bin).",
+        help="write embeddings of sound files and whole collections",
+        description="Writes embeddings. To .npz: arrays `files` and `embeddings`; for frames and patches also "
+        "`file_index` (which of `files` a row belongs to), `time` (its start in seconds) and, for patches, `mel_bin` "
+        "(its lowest bin). To .parquet: a row for each, with columns `file` and `embedding`. To a directory: memory "
+        "maps `embeddings.npy` and so on, and `index.jsonl`, which says which rows are a file's. A run that was cut "
+        "off goes on where it was when the same command is given again.",
     )
-    embed.add_argument("--output", required=True, metavar="X.npz", help="file to write")
+    embed.add_argument("files", nargs="+", metavar="FILE", help=files_help)
+    embed.add_argument("--output", required=True, metavar="X", help="file .npz or .parquet, or directory, to write")
+    embed.add_argument("--format", choices=("npz", "npy", "parquet"), help="default: by the ending; npy: a directory")
     embed.add_argument(
         "--level",
         choices=("clip", "frame", "patch"),
         default="clip",
         help="one vector per file, per time step or per patch (default: clip)",
     )
-    embed.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    embed.add_argument(
+        "--layers",
+        type=_natural,
+        nargs="+",
+        metavar="N",
+        help="mean of the outputs of these layers, from 1; 0 is the input of the first (default: the last's, "
+        "normalised)",
+    )
+    embed.add_argument(
+        "--shard", type=_shard, default=(1, 1), metavar="I/N", help="only every N-th file, from the I-th of 1 to N"
+    )
+    embed.add_argument("--overwrite", action="store_true", help="replace the output if it exists, and begin anew")
     embed.set_defaults(run=run_embed)
 
     convert = commands.add_parser(
@@ -160,72 +218,73 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         if os.environ.get("SSAST_DEBUG"):
             raise
+        try:
+            sys.stdout.flush()
+        except OSError:  # a full disk under a redirected standard output: Python would try again at its exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         print(f"ssast: error: {_first_sentence(error)}", file=sys.stderr)
         return EXIT_WRONG
 
 
 def run_classify(arguments: argparse.Namespace) -> int:
-    from .inference import classify, expand_paths, load_classifier
+    from .labels import run
 
-    files = expand_paths(arguments.files)
-    extractor, model = _load(arguments, load_classifier)
-    failed = 0
-    for path, scores in _progress(classify(model, extractor, files, arguments.batch_size), len(files)):
-        if isinstance(scores, Exception):
-            failed += 1
-            _report(path, scores)
-            if arguments.json:
-                print(json.dumps({"file": path, "error": str(scores)}), flush=True)
-            continue
-        best = list(scores.items())[: arguments.top_k]
-        if arguments.json:
-            labels = [{"label": label, "score": round(score, 6)} for label, score in best]
-            print(json.dumps({"file": path, "labels": labels}), flush=True)
-        else:
-            print(path, *(f"{score:8.4f}  {label}" for label, score in best), sep="\n", flush=True)
-    return _finish(failed, len(files))
+    return run(arguments)
 
 
 def run_embed(arguments: argparse.Namespace) -> int:
-    import numpy as np
-
-    from .inference import embed, expand_paths
+    from .collection import check_output, embed_collection
     from .modeling_ssast import SSASTModel
 
-    output = Path(arguments.output)
-    if output.suffix != ".npz":
-        raise ValueError(f"--output is {output}, expected a name that ends in .npz")
-    if output.exists() and not arguments.overwrite:
-        raise ValueError(f"{output} exists: choose another name or give --overwrite")
-    if not output.parent.is_dir():
-        raise ValueError(f"{output.parent} is not a directory")
-    files = expand_paths(arguments.files)
+    check_output(arguments.output, arguments.format, arguments.overwrite)
+    folders: list[str] = []  # that cannot be read
     extractor, model = _load(arguments, SSASTModel.from_pretrained)
-    done, rows, failed = [], [], 0
-    embeddings = embed(model.eval(), extractor, files, arguments.level, arguments.batch_size)
-    for path, arrays in _progress(embeddings, len(files)):
-        if isinstance(arrays, Exception):
-            failed += 1
-            _report(path, arrays)
-            continue
-        if arguments.level == "clip":
-            arrays = {"embeddings": arrays["embeddings"][None]}
-        else:
-            arrays["file_index"] = np.full(len(arrays["time"]), len(done))
-        done.append(path)
-        rows.append(arrays)
-    if not rows:
-        raise ValueError(f"none of {len(files)} file(s) could be read: {output} was not written")
-    arrays = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    unfinished = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        with open(unfinished, "wb") as file:
-            np.savez(file, files=np.array(done), **arrays)
-        os.replace(unfinished, output)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    print(f"{output}: {len(arrays['embeddings'])} embeddings of size {model.config.hidden_size}, {len(done)} file(s)")
-    return _finish(failed, len(files))
+    with _progress_bar(None) as bar:
+        last = time.monotonic()
+
+        def report(path: str, error: Exception) -> None:
+            folders.extend([path] if os.path.isdir(path) else [])
+            _report(path, error)
+
+        def progress(state) -> None:
+            nonlocal last
+            if bar.disable:  # no terminal: a line a minute, for a log
+                if time.monotonic() - last >= 60:
+                    last = time.monotonic()
+                    left = f"about {state.time_left() / 60:.0f} min left"
+                    print(f"ssast: {state.done} of {state.total} files, {state.speed()}, {left}", file=sys.stderr)
+                return
+            if bar.total is None:
+                bar.reset(state.total)
+                bar.initial = state.resumed
+            bar.set_postfix_str(state.speed(), refresh=False)
+            bar.update(state.done - bar.n)
+
+        try:
+            state = embed_collection(
+                model.eval(),
+                extractor,
+                arguments.files,
+                arguments.output,
+                arguments.level,
+                arguments.layers,
+                arguments.format,
+                arguments.batch_size,
+                arguments.num_workers,
+                arguments.shard,
+                arguments.overwrite,
+                report,
+                progress,
+            )
+        except KeyboardInterrupt:
+            print("ssast: interrupted: the same command goes on from here", file=sys.stderr)
+            raise
+    resumed = f", {state.resumed} of them in earlier runs" if state.resumed else ""
+    print(
+        f"{arguments.output}: {state.rows} embeddings of size {model.config.hidden_size}, "
+        f"{state.done - state.failed} file(s){resumed}; {state.speed()}"
+    )
+    return _finish(state.failed + len(folders), state.total + len(folders))
 
 
 def run_convert(arguments: argparse.Namespace) -> int:
@@ -350,16 +409,20 @@ def _quieten() -> None:
     logging.disable_progress_bar()
 
 
-def _progress(iterable, total: int):
+def _progress_bar(total: int | None):
     """A progress bar on standard error, where that is a terminal."""
     from tqdm import tqdm
 
-    return tqdm(iterable, total=total, unit="file", disable=not sys.stderr.isatty() or total < 2, leave=False)
+    disable = not sys.stderr.isatty() or (total is not None and total < 2)
+    return tqdm(total=total, unit="file", disable=disable, leave=False, dynamic_ncols=True)
 
 
 def _report(path: str, error: Exception) -> None:
+    from .labels import shown
+
     message = error.strerror if isinstance(error, OSError) and error.strerror else _first_sentence(error)
-    print(f"ssast: skipped {path}: {message.removeprefix(path).lstrip(': ')}", file=sys.stderr)
+    message = message.removeprefix(path).lstrip(": ")
+    print(f"ssast: skipped {shown(path)}: {shown(message)}", file=sys.stderr)
 
 
 def _finish(failed: int, total: int) -> int:
@@ -371,6 +434,27 @@ def _finish(failed: int, total: int) -> int:
 def _first_sentence(error: BaseException) -> str:
     """The first paragraph of a message, on one line."""
     return " ".join(str(error).strip().split("\n\n")[0].split()) or type(error).__name__
+
+
+def _natural(text: str) -> int:
+    return 0 if text == "0" else _positive(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, _, shards = text.partition("/")
+    if not (number.isdecimal() and shards.isdecimal() and 1 <= int(number) <= int(shards)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N with I from 1 to N, such as 1/4")
+    return int(number), int(shards)
 
 
 def _positive(text: str) -> int:

@@ -129,6 +129,8 @@ class SSASTConfig(PreTrainedConfig):
     generative_loss_weight: float = 10.0
 
     def __post_init__(self, **kwargs):
+        if not isinstance(self.id2label, (dict, type(None))):
+            raise ValueError(f"`id2label` is {self.id2label!r}, expected a dictionary.")
         super().__post_init__(**kwargs)
         for field in type(self).__annotations__:
             value = getattr(self, field, None)

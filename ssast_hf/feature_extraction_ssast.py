@@ -22,6 +22,7 @@ LOWEST_FREQUENCY = 20.0  # Hz
 # Bounds the memory for long recordings; on the CPU it also keeps the work in the cache, elsewhere launches few.
 FRAMES_PER_CHUNK = {"cpu": 2**9, "other": 2**15}
 PCM_SCALE = {torch.int8: 2**7, torch.uint8: 2**7, torch.int16: 2**15, torch.int32: 2**31}  # full scale of each type
+LOUDEST = 1e12  # above, the power spectrum may be infinite in float32
 LOUD = 32.0  # a float waveform above this is hardly sound in [-1, 1]
 
 
@@ -295,6 +296,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         for index, peak in enumerate(peaks):
             if not math.isfinite(peak):
                 raise ValueError(f"Waveform {index} has NaN or infinite samples, expected finite ones.")
+            if peak > LOUDEST:
+                raise ValueError(f"Waveform {index} peaks at {peak:.4g}, expected samples in [-1, 1].")
             if peak > LOUD:
                 logger.warning(
                     f"Waveform {index} peaks at {peak:.4g}, but float waveforms are expected in [-1, 1]: divide PCM "

@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -15,7 +16,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from ssast_hf.audio import AUDIO_EXTENSIONS, find_audio_files, load_audio, resample
+from ssast_hf import audio
+from ssast_hf.audio import (
+    AUDIO_EXTENSIONS,
+    find_audio_files,
+    load_audio,
+    resample,
+    stream_audio,
+    stream_microphone,
+    stream_raw,
+)
 
 SOUNDS = Path(__file__).parent / "data" / "sounds"
 RATE = 44100
@@ -264,6 +274,13 @@ def test_samples_that_are_not_finite_are_refused(value):
         load_audio(encode(samples, subtype="FLOAT"))
 
 
+def test_damaged_floats_beyond_any_sound_are_refused():
+    samples = tones()
+    samples[1234] = 1e30
+    with pytest.raises(ValueError, match="holds samples above 1e"):
+        load_audio(encode(samples, subtype="FLOAT"))
+
+
 @pytest.mark.parametrize(
     "argument, value",
     [("sampling_rate", value) for value in (0, -1, 16000.0, "16000", True, None)]
@@ -367,3 +384,184 @@ def test_importing_the_loader_imports_neither_torch_nor_decoders():
     code = "import sys, ssast_hf.audio; print([n for n in ('torch', 'soundfile', 'soxr') if n in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert run.stdout.strip() == "[]", run.stderr
+
+
+def join(blocks) -> np.ndarray:
+    return np.concatenate(list(blocks))
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
+@pytest.mark.parametrize("format", ["WAV", "FLAC", "AIFF", "OGG", "MP3"])
+def test_a_streamed_sound_equals_the_whole_to_the_last_bit(format, rate, monkeypatch):
+    """Over many block borders, at which decoder and resampler go on; the whole is read and resampled at once."""
+    data = encode(tones(3.0, rate, 2), rate, format)
+    whole = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)[0].mean(axis=1)
+    whole = resample(whole, rate, 16000)
+    read = audio._read
+    monkeypatch.setattr(audio, "_read", lambda sound, stop, name: read(sound, stop, name, 5000))
+    blocks = list(stream_audio(io.BytesIO(data)))
+    assert max(map(len, blocks)) <= 2500 * max(1, 16000 / rate) + 2500
+    np.testing.assert_array_equal(join(blocks), whole)
+    np.testing.assert_array_equal(load_audio(data), whole)
+
+
+@pytest.mark.parametrize("format", ["WAV", "RF64", "FLAC", "OGG", "MP3"])
+def test_a_stream_that_cannot_seek_gives_the_same_sound(format):
+    data = encode(tones(2.0), format=format)
+    np.testing.assert_array_equal(join(stream_audio(SimpleNamespace(read=io.BytesIO(data).read))), load_audio(data))
+
+
+def test_a_wav_in_a_pipe_is_decoded_as_it_arrives_whatever_length_it_states():
+    data = bytearray(encode(tones(4.0)))
+    struct.pack_into("<I", data, data.index(b"data") + 4, 0xFFFFFFFF)
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as stream:
+        os.write(writer, data[:40000])
+        blocks = stream_audio(stream, RATE)
+        first = next(blocks)  # while the writer is still at it
+        assert 0 < len(first) < 20000
+
+        def finish():
+            with os.fdopen(writer, "wb") as file:
+                file.write(data[40000:])
+
+        threading.Thread(target=finish, daemon=True).start()
+        np.testing.assert_array_equal(np.concatenate([first, *blocks]), load_audio(bytes(data), RATE))
+
+
+def test_a_wav_in_a_pipe_that_states_its_length_is_refused_when_truncated():
+    data = encode(tones(2.0))
+    with pytest.raises(ValueError, match="truncated"):
+        join(stream_audio(SimpleNamespace(read=io.BytesIO(data[:50000]).read)))
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        join(stream_audio(SimpleNamespace(read=io.BytesIO(b"RIFF" + bytes(100)).read)))
+
+
+def test_a_stream_gives_what_comes_before_the_damage():
+    data = encode(np.random.default_rng(0).uniform(-0.3, 0.3, 20 * RATE), format="FLAC")
+    blocks = stream_audio(data[: len(data) * 3 // 4], RATE)
+    assert len(next(blocks)) > 0
+    with pytest.raises(ValueError, match="truncated"):
+        list(blocks)
+
+
+@pytest.mark.parametrize(
+    "format, written, tolerance",
+    [("s16", "<i2", 2**-15), ("s32", "<i4", 1e-7), ("u8", "u1", 2**-7), ("f32", "<f4", 0), ("f64", "<f8", 1e-7)],
+)
+def test_raw_samples_are_read_in_any_format(format, written, tolerance):
+    samples = tones(1.0, channels=2)
+    kind = np.dtype(written).kind
+    scale = {"i": 2 ** (8 * np.dtype(written).itemsize - 1) - 1, "u": 127, "f": 1}[kind]
+    raw = (np.round(samples.astype(np.float64) * scale) + (128 if kind == "u" else 0)) if kind != "f" else samples
+    pieces = iter([raw.astype(written).tobytes()[i : i + 1001] for i in range(0, len(raw) * 16, 1001)])
+    file = SimpleNamespace(read=lambda _: next(pieces, b""))  # pieces that end within a sample
+    blocks = join(stream_raw(file, RATE, format, 2, RATE))
+    np.testing.assert_allclose(blocks, samples.mean(axis=1), atol=2 * tolerance + 1e-9)
+
+
+def test_raw_samples_that_make_no_sense_are_refused():
+    with pytest.raises(ValueError, match=r"format is 's24'"):
+        stream_raw(io.BytesIO(), RATE, "s24")
+    with pytest.raises(ValueError, match="channels is 0"):
+        stream_raw(io.BytesIO(), RATE, channels=0)
+    with pytest.raises(ValueError, match="ends within a sample: 1 bytes are left of 2"):
+        list(stream_raw(io.BytesIO(bytes(2001)), RATE))
+    with pytest.raises(ValueError, match="zero samples"):
+        list(stream_raw(io.BytesIO(), RATE))
+
+
+class FakeMicrophone(ModuleType):
+    """What `stream_microphone` uses of sounddevice 0.5: a stereo ramp's first channel at 48 kHz."""
+
+    class PortAudioError(Exception):
+        pass
+
+    def __init__(self, stop_after=None):
+        super().__init__("sounddevice")
+        self.open, self.stop_after = 0, stop_after
+
+    def InputStream(self, device=None, channels=None, dtype=None):
+        if device == "nothing":
+            raise ValueError("No input device matching 'nothing'")
+        assert channels == 1 and dtype == "float32"
+        module, position = self, 0
+
+        class Stream:
+            samplerate = 48000.0
+
+            def __enter__(self):
+                module.open += 1
+                return self
+
+            def __exit__(self, *_):
+                module.open -= 1
+
+            def read(self, frames):
+                nonlocal position
+                if module.stop_after is not None and position >= module.stop_after:
+                    raise KeyboardInterrupt
+                position += frames
+                return np.full((frames, 1), 0.25, np.float32), False
+
+        return Stream()
+
+
+def test_the_microphone_is_read_resampled_and_closed(monkeypatch):
+    module = FakeMicrophone()
+    monkeypatch.setitem(sys.modules, "sounddevice", module)
+    sound = join(stream_microphone(16000, seconds=1.5))
+    assert sound.shape == (24000,) and module.open == 0
+    np.testing.assert_allclose(sound[1000:-1000], 0.25, atol=1e-4)
+    with pytest.raises(ValueError, match="No input device"):
+        list(stream_microphone(device="nothing"))
+    endless = stream_microphone()
+    next(endless)
+    assert module.open == 1
+    endless.close()
+    assert module.open == 0
+    with pytest.raises(ValueError, match="seconds is -1"):
+        next(stream_microphone(seconds=-1))
+
+
+def test_ctrl_c_ends_a_recording_without_an_error(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sounddevice", FakeMicrophone(stop_after=96000))
+    assert len(join(stream_microphone(16000))) == 32000
+
+
+def test_without_sounddevice_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(ValueError, match="pip install sounddevice"):
+        next(stream_microphone())
+
+
+def test_find_audio_files_reports_folders_that_cannot_be_read(tmp_path, monkeypatch):
+    for name in ("a/1.wav", "b/2.wav"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    scandir = os.scandir
+
+    def refuse(path):
+        if os.fspath(path) == str(tmp_path / "a"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError):
+        find_audio_files(tmp_path)
+    errors = []
+    assert find_audio_files(tmp_path, errors.append) == [tmp_path / "b/2.wav"]
+    assert [error.filename for error in errors] == [str(tmp_path / "a")]
+
+
+def test_headers_that_promise_the_impossible_cost_no_memory():
+    """A FLAC header may state 2**36 samples and a WAV a rate of 2**32 Hz: neither is believed."""
+    data = bytearray(encode(tones(), format="FLAC"))
+    data[21] |= 0x0F
+    data[22:26] = b"\xff\xff\xff\xff"
+    with pytest.raises(ValueError, match="truncated"):
+        load_audio(bytes(data))
+    data = bytearray(encode(tones()))
+    struct.pack_into("<I", data, 24, 2**31 - 1)
+    with pytest.raises(ValueError, match=r"samples per second|cannot be decoded|damaged"):
+        load_audio(bytes(data))

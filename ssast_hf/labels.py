@@ -1,0 +1,323 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`ssast classify`: the labels of sounds as text, JSON lines, CSV or Audacity label tracks, and as pictures."""
+
+import argparse
+import contextlib
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+FORMATS = ("text", "json", "csv", "audacity")
+PICTURE_LABELS = 8
+
+
+class Writer:
+    """Writes labels as text. `best` are (label, score) pairs, the best first."""
+
+    def __init__(self, out: TextIO, by_window: bool, aggregate: str):
+        self.out, self.by_window, self.aggregate = out, by_window, aggregate
+        self.begin()
+
+    def begin(self) -> None:
+        self.at = None  # whose windows are being written
+
+    def window(self, name: str, start: float, end: float, best: list[tuple[str, float]]) -> None:
+        if self.at != name:
+            self.line(shown(name))
+            self.at = name
+        labels = "  ".join(f"{score:.4f} {label}" for label, score in best)
+        self.line(f"{start:10.2f} {end:10.2f}  {labels}".rstrip())
+
+    def file(self, name: str, seconds: float, windows: int, best: list[tuple[str, float]]) -> None:
+        self.line(f"{self.aggregate} of {windows} window(s)" if self.by_window else shown(name))
+        for label, score in best:
+            self.line(f"{score:8.4f}  {label}")
+        self.at = None
+
+    def error(self, name: str, error: Exception) -> None:
+        self.at = None
+
+    def line(self, text: str) -> None:
+        print(text, file=self.out, flush=True)
+
+
+class JsonWriter(Writer):
+    def window(self, name, start, end, best):
+        self.object(file=name, start=round(start, 6), end=round(end, 6), labels=self.labels(best))
+
+    def file(self, name, seconds, windows, best):
+        more = (
+            {"seconds": round(seconds, 6), "windows": windows, "aggregate": self.aggregate} if self.by_window else {}
+        )
+        self.object(file=name, **more, labels=self.labels(best))
+
+    def error(self, name, error):
+        self.object(file=name, error=str(error))
+
+    def labels(self, best):
+        return [{"label": label, "score": round(score, 6)} for label, score in best]
+
+    def object(self, **fields):
+        self.line(json.dumps(fields))
+
+
+class CsvWriter(Writer):
+    """A row for each label: of windows (`level` is window), and of each file as a whole (file)."""
+
+    def begin(self):
+        self.rows = csv.writer(self.out, lineterminator="\n")
+        self.rows.writerow(["file", "level", "start", "end", "label", "score"])
+
+    def window(self, name, start, end, best):
+        self.write(name, "window", start, end, best)
+
+    def file(self, name, seconds, windows, best):
+        self.write(name, "file", 0.0, seconds, best)
+
+    def error(self, name, error):
+        pass
+
+    def write(self, name, level, start, end, best):
+        for label, score in best:
+            self.rows.writerow([name, level, f"{start:.6f}", f"{end:.6f}", label, f"{score:.6f}"])
+        self.out.flush()
+
+
+class AudacityWriter(Writer):
+    """A label track: start, end and text of each label, with tabs."""
+
+    def begin(self):
+        pass
+
+    def window(self, name, start, end, best):
+        for label, score in best:
+            self.line(f"{start:.6f}\t{end:.6f}\t{shown(label)} {score:.2f}")
+
+    def file(self, name, seconds, windows, best):
+        pass
+
+    def error(self, name, error):
+        pass
+
+
+WRITERS = dict(zip(FORMATS, (Writer, JsonWriter, CsvWriter, AudacityWriter)))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs `ssast classify`; returns the exit status."""
+    from .cli import _finish, _load, _progress_bar, _report
+    from .inference import Total, Window, load_classifier, named_scores, run_classifier
+
+    format = "json" if arguments.json else arguments.format or "text"
+    if arguments.json and arguments.format not in (None, "json"):
+        raise ValueError(f"--json and --format {arguments.format} exclude each other")
+    unreadable = []
+    names = _names(arguments, lambda error: (unreadable.append(error), _report(error.filename, error)))
+    by_window = bool(arguments.window or arguments.hop or arguments.microphone or format == "audacity")
+    output = _targets(arguments.output, names, ".txt", format == "audacity", arguments.overwrite, "--output")
+    pictures = _targets(arguments.plot, names, ".png", True, arguments.overwrite, "--plot")
+    if arguments.plot:
+        _need_matplotlib()
+    if format == "audacity" and output is None and len(names) > 1:
+        raise ValueError("a label track has the labels of one sound: give --output DIR for several")
+    top_k = arguments.top_k or (1 if format == "audacity" else 3)
+    total = Total(arguments.aggregate)
+
+    extractor, model = _load(arguments, load_classifier)
+    sources = _sources(arguments, names, extractor.sampling_rate)
+    events = run_classifier(
+        model, extractor, sources, arguments.batch_size, arguments.window, arguments.hop, arguments.num_workers
+    )
+
+    def best(scores):
+        found = list(named_scores(model, scores).items())[:top_k]
+        return [
+            (label, score) for label, score in found if arguments.threshold is None or score >= arguments.threshold
+        ]
+
+    failed, windows, picture, end = 0, 0, None, 0.0
+    with contextlib.ExitStack() as stack:
+        if isinstance(output, list):
+            out, writer = None, None
+        else:
+            out = stack.enter_context(whole_file(output)) if output else _standard_output()
+            writer = WRITERS[format](out, by_window, arguments.aggregate)
+        bar = stack.enter_context(_progress_bar(len(names)))
+
+        def finish(index: int, seconds: float, error: Exception | None) -> None:
+            nonlocal failed, windows, picture, writer
+            name, scores = names[index], total.take()
+            if error is not None:
+                failed += 1
+                _report(name, error)
+                if writer is not None:
+                    writer.error(name, error)
+            else:
+                if writer is not None:
+                    writer.file(name, seconds, windows, best(scores))
+                if picture is not None:
+                    _write_picture(pictures[index], picture, shown(name), model)
+            if isinstance(output, list):
+                track.close()
+                writer = None
+            windows, picture = 0, None
+            bar.update()
+
+        track = stack.enter_context(contextlib.ExitStack())
+        try:
+            for event in events:
+                name = names[event.index]
+                if isinstance(event, Window):
+                    if isinstance(output, list) and writer is None:
+                        out = track.enter_context(whole_file(output[event.index]))
+                        writer = WRITERS[format](out, by_window, arguments.aggregate)
+                    total.add(event.output)
+                    windows, end = windows + 1, event.end
+                    if by_window:
+                        writer.window(name, event.start, event.end, best(event.output))
+                    if pictures:
+                        from .plotting import Picture
+
+                        picture = picture or Picture(extractor)
+                        picture.add(event)
+                else:
+                    finish(event.index, event.seconds, event.error)
+        except KeyboardInterrupt:
+            if not arguments.microphone:
+                raise
+            if windows:  # that is how a recording ends
+                finish(0, end, None)
+    return _finish(failed + len(unreadable), len(names) + len(unreadable))
+
+
+def _names(arguments: argparse.Namespace, onerror) -> list[str]:
+    """What to classify, by name. Raises ValueError for combinations of flags that make no sense."""
+    from .inference import expand_paths
+
+    if arguments.microphone:
+        if arguments.files:
+            raise ValueError("give either files or --microphone")
+        return ["microphone"]
+    if not arguments.files:
+        raise ValueError("nothing to classify: give files, folders, - for standard input, or --microphone")
+    if (arguments.raw_format or arguments.raw_channels) and not arguments.raw_rate:
+        raise ValueError("raw sound has no header: give --raw-rate, too")
+    if arguments.seconds:
+        raise ValueError("--seconds is for --microphone")
+    if "-" not in arguments.files:
+        if arguments.raw_rate:
+            raise ValueError("--raw-rate is for standard input: give - as the file")
+        return expand_paths(arguments.files, onerror)
+    if len(arguments.files) > 1:
+        raise ValueError("- (standard input) cannot be mixed with files")
+    return ["-"]
+
+
+def _sources(arguments: argparse.Namespace, names: list[str], rate: int) -> list:
+    from .audio import stream_audio, stream_microphone, stream_raw
+
+    if arguments.num_workers and (arguments.microphone or names == ["-"]):
+        raise ValueError("--num-workers is for files")
+    if arguments.microphone:
+        return [stream_microphone(rate, arguments.seconds)]
+    if names != ["-"]:
+        return names
+    if arguments.raw_rate:
+        raw = (arguments.raw_rate, arguments.raw_format or "s16", arguments.raw_channels or 1)
+        return [stream_raw(sys.stdin.buffer, *raw, rate)]
+    return [stream_audio(sys.stdin.buffer, rate)]
+
+
+def _targets(path: str | None, names: list[str], ending: str, by_file: bool, overwrite: bool, flag: str):
+    """
+    What to write: `path`; or a list of a path for each of several sounds, in the directory `path`. Raises ValueError
+    where something is there already.
+    """
+    if path is None:
+        return None
+    path = Path(path)
+    if by_file and (len(names) > 1 or path.is_dir()):
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"{flag} is {path}, a file, expected a directory for {len(names)} sounds")
+        taken: set[str] = set()
+        targets = []
+        for name in names:
+            stem = Path(name).stem if name != "-" else "stdin"
+            unique, count = stem, 1
+            while unique in taken:
+                count += 1
+                unique = f"{stem}-{count}"
+            taken.add(unique)
+            targets.append(path / f"{unique}{ending}")
+    else:
+        if path.is_dir():
+            raise ValueError(f"{flag} is {path}, a directory, expected a file")
+        targets = [path]
+    if not path.parent.is_dir():
+        raise ValueError(f"{path.parent} is not a directory")
+    for target in targets:
+        if os.path.lexists(target) and not overwrite:
+            raise ValueError(f"{target} exists: choose another name or give --overwrite")
+    return targets if by_file else targets[0]
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[TextIO]:
+    """A text file that gets its name when it is whole, or with its lines so far on Ctrl-C; never after an error."""
+    path.parent.mkdir(exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(unfinished, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            try:
+                yield file
+            except KeyboardInterrupt:
+                file.close()
+                os.replace(unfinished, path)
+                raise
+        os.replace(unfinished, path)
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
+def _standard_output() -> TextIO:
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files that are not UTF-8
+    return sys.stdout
+
+
+def shown(name: str) -> str:
+    """A name on one line, whatever is in it."""
+    return "".join(
+        char if char.isprintable() or 0xDC80 <= ord(char) <= 0xDCFF else char.encode("unicode_escape").decode()
+        for char in name
+    )
+
+
+def _need_matplotlib() -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ValueError(f"--plot needs matplotlib ({error}): pip install matplotlib") from error
+
+
+def _write_picture(path: Path, picture, title: str, model) -> None:
+    title = os.fsencode(title).decode("utf-8", "replace")
+    path.parent.mkdir(exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(unfinished, "wb") as file:
+            picture.draw(file, title, model.config.id2label, PICTURE_LABELS)
+        os.replace(unfinished, path)
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)

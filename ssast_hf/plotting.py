@@ -1,0 +1,101 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`ssast classify --plot`: a spectrogram and, under it, when which label scores how much."""
+
+import math
+from typing import BinaryIO
+
+import numpy as np
+
+from .feature_extraction_ssast import LOWEST_FREQUENCY, SHIFT_SECONDS, SSASTFeatureExtractor
+from .inference import Window
+
+COLUMNS = 4096  # of a picture's data, at most: what is longer is averaged
+TICKS = (200, 500, 1000, 2000, 5000, 10000, 20000)  # Hz
+
+
+class Picture:
+    """Collects windows of one sound, of any length in bounded memory, and draws them."""
+
+    def __init__(self, extractor: SSASTFeatureExtractor):
+        self.extractor = extractor
+        self.frames_per_column = 1
+        self.sums = np.zeros((COLUMNS, extractor.num_mel_bins))
+        self.counts = np.zeros(COLUMNS)
+        self.next_frame = 0
+        self.end = 0.0
+        self.scores: list[tuple[float, float, np.ndarray]] = []
+
+    def add(self, window: Window) -> None:
+        """Takes the frames that earlier windows did not have, and the scores."""
+        self.end = max(self.end, window.end)
+        first = round(window.start / SHIFT_SECONDS)
+        frames = window.features[max(0, self.next_frame - first) :]
+        index = np.arange(len(frames)) + max(first, self.next_frame)
+        self.next_frame = max(self.next_frame, first + len(window.features))
+        while self.next_frame > COLUMNS * self.frames_per_column:
+            self.frames_per_column *= 2
+            for array in (self.sums, self.counts):
+                array[: COLUMNS // 2] = array[::2] + array[1::2]
+                array[COLUMNS // 2 :] = 0
+        np.add.at(self.sums, index // self.frames_per_column, frames)
+        np.add.at(self.counts, index // self.frames_per_column, 1)
+        self.scores.append((window.start, window.end, window.output))
+        if len(self.scores) > 2 * COLUMNS:
+            pairs = zip(self.scores[::2], self.scores[1::2])
+            rest = self.scores[len(self.scores) // 2 * 2 :]
+            self.scores = [(a[0], b[1], np.maximum(a[2], b[2])) for a, b in pairs] + rest
+
+    def draw(self, file: BinaryIO, title: str, id2label: dict[int, str], num_labels: int) -> None:
+        """Writes a PNG with the `num_labels` labels whose best scores are highest."""
+        try:
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ValueError(f"--plot needs matplotlib ({error}): pip install matplotlib") from error
+
+        peaks = np.max([scores for _, _, scores in self.scores], axis=0)
+        labels = np.argsort(-peaks, kind="stable")[:num_labels]
+        figure = Figure(figsize=(12, 4.2 + 0.3 * len(labels)), layout="constrained")
+        FigureCanvasAgg(figure)
+        above, below = figure.subplots(2, sharex=True, height_ratios=(3, 0.4 + 0.3 * len(labels)))
+        self._draw_spectrogram(above, figure)
+        above.set_title(title.replace("$", r"\$"), fontsize=10)
+
+        timeline = np.full((len(labels), 2048), np.nan, np.float32)
+        scale = timeline.shape[1] / self.end
+        for start, end, scores in self.scores:
+            columns = slice(int(start * scale), max(int(start * scale) + 1, math.ceil(end * scale)))
+            timeline[:, columns] = np.fmax(timeline[:, columns], scores[labels, None])
+        probabilities = peaks.min() >= 0 and peaks.max() <= 1
+        limits = {"vmin": 0, "vmax": 1} if probabilities else {}
+        extent = (0, self.end, len(labels) - 0.5, -0.5)
+        image = below.imshow(timeline, aspect="auto", extent=extent, cmap="Blues", interpolation="none", **limits)
+        below.set_yticks(range(len(labels)), [id2label[int(label)].replace("$", r"\$") for label in labels])
+        below.set_xlabel("seconds" if self.end < 600 else "h:min:s")
+        if self.end >= 600:
+            below.xaxis.set_major_formatter(lambda x, _: f"{int(x) // 3600}:{int(x) // 60 % 60:02}:{int(x) % 60:02}")
+        figure.colorbar(image, ax=below, label="score", pad=0.01)
+        figure.savefig(file, format="png", dpi=120)
+
+    def _draw_spectrogram(self, axes, figure) -> None:
+        used = math.ceil(self.next_frame / self.frames_per_column)
+        with np.errstate(invalid="ignore"):
+            mean = self.sums[:used] / self.counts[:used, None]  # NaN where there was no window
+        if self.extractor.do_normalize:
+            mean = mean * (2 * self.extractor.std) + self.extractor.mean
+        decibels = 10 / math.log(10) * mean.T
+        bins = len(decibels)
+        extent = (0, used * self.frames_per_column * SHIFT_SECONDS, -0.5, bins - 0.5)
+        low, high = np.nanpercentile(decibels, (5, 99.8))
+        image = axes.imshow(
+            decibels, aspect="auto", origin="lower", extent=extent, cmap="magma", vmin=low, vmax=max(high, low + 1)
+        )
+        lowest, highest = (1127 * math.log(1 + f / 700) for f in (LOWEST_FREQUENCY, self.extractor.sampling_rate / 2))
+        ticks = [f for f in TICKS if f <= self.extractor.sampling_rate / 2]
+        places = [(1127 * math.log(1 + f / 700) - lowest) / (highest - lowest) * (bins + 1) - 1 for f in ticks]
+        axes.set_yticks(places, [f"{f / 1000:g} kHz" if f >= 1000 else f"{f} Hz" for f in ticks])
+        axes.set_ylim(-0.5, bins - 0.5)
+        axes.set_xlim(0, self.end)
+        axes.set_facecolor("0.8")
+        figure.colorbar(image, ax=axes, label="log-mel energy [dB]", pad=0.01)
