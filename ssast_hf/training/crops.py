@@ -32,6 +32,7 @@ SILENCE = 1e-4  # peak around the mean, -80 dB of full scale: three steps of 16-
 ATTEMPTS = 100  # crops tried for one place in a batch
 PROBES = 200  # crops tried before training, to find one that can be read
 ORDER, CROP, PHASE, MASK, STREAM = range(1, 6)  # what a random draw is for
+BLANK = 400  # samples: one frame
 WARNINGS = 10  # logged per process; all are in the report
 
 
@@ -371,13 +372,17 @@ class Stream(IterableDataset):
     def __init__(self, streams, crops, samples, reader, seed, min_samples, rank=0, world_size=1, buffer=1000):
         self.streams, self.crops, self.samples, self.reader, self.seed = streams, crops, samples, reader, seed
         self.min_samples, self.rank, self.world_size, self.buffer = min_samples, rank, world_size, buffer
-        self.start = 0  # examples of this process to pass over without decoding, where a run resumes
+        # Where a run resumes: examples of this process to pass over without decoding, and blanks to give first, which
+        # stand for the crops that they gave and are passed over by the Trainer.
+        self.start = self.blanks = 0
 
     def __iter__(self) -> Iterator[dict]:
         plain = sum(self.crops.weights) if self.crops else 0.0
         bounds = np.cumsum([plain, *(source.weight or 1.0 for source in self.streams)])
         sources = [self._order(), *(self._examples(source) for source in self.streams)]
         failed = 0
+        for _ in range(self.blanks):
+            yield {"waveform": np.zeros(BLANK, np.float32), "key": None, "position": 0}
         for position in range(2**62):
             number = position * self.world_size + self.rank
             choice = int(np.searchsorted(bounds, rng(STREAM, self.seed, number).random() * bounds[-1], side="right"))

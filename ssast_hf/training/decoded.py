@@ -130,7 +130,7 @@ def _write(clips: list[Clip], sampling_rate: int, folder: Path, workers: int) ->
             if isinstance(parts, str):
                 reasons[clip.path] = parts
                 continue
-            if not any(part.max() - part.min() > 6 for part in parts):
+            if not any(int(part.max()) - int(part.min()) > 6 for part in parts):
                 reasons[clip.path] = "silent"
                 continue
             for part in parts:

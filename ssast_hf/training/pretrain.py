@@ -135,10 +135,12 @@ class PreTrainer(ResumableTrainer):
         self.total = progress["total"]
         if self.args.process_index == 0:
             self.window = torch.tensor(progress["window"], device=self.args.device)
-        if self.sampler is None and progress["positions"]:
-            self.position = progress["positions"][self.args.process_index] + 1
-            self.train_dataset.start = self.position
-            self.position -= 1
+        if self.sampler is None:
+            self.position = progress["positions"][self.args.process_index]
+            self.train_dataset.start = self.position + 1
+            step = json.loads(Path(checkpoint, "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
+            batches = step * self.args.gradient_accumulation_steps
+            self.train_dataset.blanks = batches * self.args.train_batch_size
 
     def progress(self) -> dict:
         place = torch.tensor([self.position], device=self.args.device)
