@@ -29,7 +29,8 @@ COMMON = [
     "pretrain", "--data", str(SOUNDS), "--size", "tiny", "--config", CONFIG,
     "--max_length", "48", "--validation_fraction", "0.2", "--per_device_train_batch_size", "2", "--max_steps", "12",
     "--learning_rate", "1e-2", "--logging_steps", "2", "--save_strategy", "steps", "--save_steps", "3",
-    "--eval_strategy", "steps", "--eval_steps", "6", "--per_device_eval_batch_size", "2", "--disable_tqdm", "True", "--report_to", "none",
+    "--eval_strategy", "steps", "--eval_steps", "6",
+    "--per_device_eval_batch_size", "2", "--disable_tqdm", "True", "--report_to", "none",
 ]  # fmt: skip
 CURVE = ("step", "epoch", "loss", "loss_discriminative", "loss_generative", "accuracy", "grad_norm", "learning_rate",
          "hours_seen", "eval_loss", "eval_accuracy")  # fmt: skip
