@@ -18,6 +18,7 @@ from ssast_hf import (
 
 from .harness import Goal, Result, compare
 from .peers import ast_like, sample_masks_in_a_loop, torchaudio_fbank
+from .pipeline import pipeline
 
 FRAMES, MEL_BINS, RATE = 1024, 128, 16000
 BATCH = {"tiny": 4, "base": 1}
@@ -144,4 +145,6 @@ def masks(repeats: int) -> Iterator[Result]:
     yield compare("masks of 64 clips (peer: a plain Python loop)", Goal("ms", 3.0), ours, peer, 3 * repeats)
 
 
-CLAIMS = {claim.__name__: claim for claim in (forward, backward, short_clips, filterbank, pretraining, masks)}
+CLAIMS = {
+    claim.__name__: claim for claim in (forward, backward, short_clips, filterbank, pretraining, masks, pipeline)
+}
