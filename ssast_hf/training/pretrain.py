@@ -3,6 +3,7 @@
 """Pretrains SSAST by masked spectrogram patch modeling on unlabeled sound (`ssast pretrain`)."""
 
 import json
+import os
 import sys
 import time
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from .sources import SOURCE_HELP, Source, read_sources
 
 METRICS = ("loss_discriminative", "loss_generative", "accuracy")
 PICTURE, PICTURED = "reconstruction.png", 4  # clips
+FEW = 100  # clips, which are decoded sooner than workers start
 EPILOG = (
     f"{SOURCE_HELP} The same command again, after a crash or a kill, goes on from the newest complete checkpoint "
     "(--save_strategy steps --save_steps N makes more of them) as if nothing had happened. Clips that cannot be read, "
@@ -285,7 +287,8 @@ def main(argv: list[str] | None = None) -> int:
     if data.cache_audio:
         with training.main_process_first(desc="decoding"):
             folder = data.cache_dir or run.output / "_decoded"
-            reader.decoded = decode(clips, extractor.sampling_rate, folder, skipped, training.dataloader_num_workers)
+            workers = max(training.dataloader_num_workers, os.cpu_count() or 1) if len(clips) > FEW else 0
+            reader.decoded = decode(clips, extractor.sampling_rate, folder, skipped, workers)
 
     def crops(part: list[Source]) -> Crops:
         shortest = round(data.min_seconds * extractor.sampling_rate)
