@@ -20,6 +20,7 @@ from ssast_hf import (
 
 from .harness import Goal, Result, compare
 from .peers import OFFICIAL, ast_like, official_pretraining_model, sample_masks_in_a_loop, torchaudio_fbank
+from .pipeline import pipeline
 
 FRAMES, MEL_BINS, RATE = 1024, 128, 16000
 BATCH = {"tiny": 4, "base": 1}
@@ -181,5 +182,6 @@ def masks(repeats: int) -> Iterator[Result]:
 
 
 CLAIMS = {
-    claim.__name__: claim for claim in (forward, backward, short_clips, filterbank, pretraining, two_pass, masks)
+    claim.__name__: claim
+    for claim in (forward, backward, short_clips, filterbank, pretraining, two_pass, masks, pipeline)
 }

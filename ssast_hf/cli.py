@@ -197,6 +197,20 @@ def build_parser() -> Parser:
     push.add_argument("--message", metavar="TEXT", help="commit message")
     push.set_defaults(run=run_push)
 
+    stats = commands.add_parser(
+        "stats",
+        help="measure sound for normalisation: mean and std of its log-mel features",
+        description="Prints the mean and the standard deviation of the log-mel features of sound, over all frames and "
+        "bins without padding: what --mean and --std of `ssast pretrain` and `finetune` take.",
+        epilog="A SOURCE is what `ssast pretrain --data` takes; see `ssast pretrain --help`.",
+    )
+    stats.add_argument("sources", nargs="+", metavar="SOURCE", help="folder, manifest, shards, dataset")
+    stats.add_argument("--clips", type=_positive, metavar="N", help="draw N clips of each source (default: all)")
+    stats.add_argument("--seed", type=int, default=0, metavar="N", help="for that draw (default: 0)")
+    stats.add_argument("--workers", type=int, default=0, metavar="N", help="processes that read beside this one")
+    stats.add_argument("--json", action="store_true", help="print one JSON object")
+    stats.set_defaults(run=run_stats)
+
     for name, text in (("pretrain", "pretrain on unlabeled sound"), ("finetune", "train a classifier")):
         commands.add_parser(name, help=f"{text} (`ssast {name} --help`)", add_help=False)
     return parser
@@ -373,6 +387,24 @@ def run_push(arguments: argparse.Namespace) -> int:
     )
     print(commit.commit_url)
     return 0
+
+
+def run_stats(arguments: argparse.Namespace) -> int:
+    try:
+        from .training.sources import read_sources
+        from .training.stats import statistics
+    except ImportError as error:
+        raise ValueError(f"`ssast stats` needs more packages ({error}): pip install 'ssast_hf[train]'") from error
+
+    _quieten()
+    found = statistics(read_sources(arguments.sources), arguments.clips, arguments.seed, arguments.workers)
+    for path, reason in found.skipped.items():
+        _report(path, ValueError(reason))
+    if arguments.json:
+        print(json.dumps({"mean": found.mean, "std": found.std, "clips": found.clips, "hours": found.hours}))
+    else:
+        print(f"--mean {found.mean:.7g} --std {found.std:.7g}   # {found.clips} clips, {found.hours:.3g} h")
+    return _finish(len(found.skipped), found.clips + len(found.skipped))
 
 
 def _train(command: str, argv: list[str]) -> int:

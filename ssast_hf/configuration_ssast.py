@@ -205,6 +205,15 @@ class SSASTConfig(PreTrainedConfig):
         """F * T at `max_length` frames."""
         return self.num_frequency_patches * self.num_time_patches()
 
+    def num_masked(self, num_patches):
+        """
+        How many of so many real patches are masked in pretraining, the share that `num_mask_patches` is of a clip of
+        `max_length` frames, at least 1: int to int, or tensor to tensor.
+        """
+        # In whole numbers, which come out the same for a clip alone and in a padded batch.
+        masked = (2 * self.num_mask_patches * num_patches + self.num_patches) // (2 * self.num_patches)
+        return masked.clamp(min=1) if hasattr(masked, "clamp") else max(masked, 1)
+
     def _require(self, field: str, expected: str, fulfilled: bool) -> None:
         if not fulfilled:
             raise ValueError(f"SSASTConfig: `{field}` is {getattr(self, field)!r}, expected {expected}.")

@@ -623,10 +623,7 @@ class SSASTForPreTraining(SSASTPreTrainedModel):
             )
         grid = rows, columns = config.patch_grid(input_values.shape[1])
         lengths = self.ssast.num_real_time_patches(attention_mask)
-        real = rows * (columns if lengths is None else lengths)
-        # Rounded in whole numbers, which come out the same for a clip alone and in a padded batch.
-        num_masked = (2 * config.num_mask_patches * real + config.num_patches) // (2 * config.num_patches)
-        num_masked = max(1, num_masked) if lengths is None else num_masked.clamp(min=1)
+        num_masked = config.num_masked(rows * (columns if lengths is None else lengths))
         return sample_masks(
             len(input_values),
             grid,

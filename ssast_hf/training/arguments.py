@@ -2,16 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Command lines of the training scripts: dataclasses -> flags, on top of every flag of the Trainer."""
 
+import dataclasses
+import inspect
+import json
 import os
+from argparse import SUPPRESS, HelpFormatter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import get_type_hints
 
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.utils import logging
 
 from ..cli import Parser
+from .resume import flags_of
 
 
 @dataclass
@@ -20,7 +26,7 @@ class SharedArguments(TrainingArguments):
 
     output_dir: str = field(default=None, metadata={"help": "Directory for the model and checkpoints. Required."})
     overwrite: bool = field(default=False, metadata={"help": "Write into an output directory that is not empty."})
-    remove_unused_columns: bool = field(default=False, metadata={"help": "Left False: clips are not columns."})
+    remove_unused_columns: bool = field(default=False, metadata={"help": SUPPRESS})  # clips are no columns
     eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate: no, steps or epoch."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint: no, steps or epoch."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep."})
@@ -29,15 +35,66 @@ class SharedArguments(TrainingArguments):
     dataloader_pin_memory: bool = field(default=False, metadata={"help": "Pin memory for a GPU."})
 
 
-def parse(classes: tuple, argv: list[str], prog: str, description: str) -> tuple:
+class FlagFormatter(HelpFormatter):
+    """One line per flag: its name with underscores, the kind of its value, and its default."""
+
+    def _format_action_invocation(self, action) -> str:
+        flag = action.option_strings[-1] if action.option_strings[-1] == "--help" else action.option_strings[0]
+        if action.nargs == 0:
+            return flag
+        kinds = {int: "N", float: "X"}
+        short = action.choices is not None and len(list(action.choices)) <= 4
+        value = "{" + ",".join(map(str, action.choices)) + "}" if short else kinds.get(action.type, "VALUE")
+        value = {"?": "", "+": f" {action.metavar or value} ..."}.get(action.nargs, f" {action.metavar or value}")
+        return flag + value
+
+    def _get_help_string(self, action) -> str:
+        text = action.help or ""
+        if action.default not in (None, SUPPRESS, False, "") and "%(default)" not in text and "[" not in text:
+            text += " [%(default)s]"
+        return text
+
+
+class GroupedParser(HfArgumentParser):
+    """Shows the flags of each dataclass under its first line; those the Trainer defines itself come last."""
+
+    def __init__(self, classes: tuple, **kwargs):
+        super().__init__(classes, formatter_class=partial(FlagFormatter, max_help_position=34, width=118), **kwargs)
+
+    def _add_dataclass_arguments(self, dtype) -> None:
+        own = [base for base in dtype.__mro__ if base not in TrainingArguments.__mro__]
+        ours = {name for base in own for name in inspect.get_annotations(base)}
+        title = (dtype.__doc__ or dtype.__name__).strip().splitlines()[0].rstrip(".")
+        group = rest = self.add_argument_group(title)
+        if issubclass(dtype, TrainingArguments):
+            rest = self.add_argument_group("The Trainer's other arguments")
+        hints = get_type_hints(dtype)
+        for entry in sorted(dataclasses.fields(dtype), key=lambda entry: entry.name not in ours):
+            if entry.init:
+                entry.type = hints[entry.name]
+                self._parse_dataclass_field(group if entry.name in ours else rest, entry)
+
+
+def parse(
+    classes: tuple, argv: list[str], prog: str, description: str, resumable: bool = False, epilog: str | None = None
+) -> tuple:
     """
     Parses a command line that may begin with a YAML file, whose entries are flags that later ones override.
+
+    Args:
+        classes (`tuple`): Dataclasses whose fields are flags; the Trainer's arguments come last.
+        argv (`list[str]`): The command line.
+        prog (`str`), description (`str`), epilog (`str`, *optional*): For `--help`.
+        resumable (`bool`): Whether what lies in the output directory is judged later, by [`resume.Run`].
+
+    Returns:
+        An instance of each class and, if `resumable`, the command line's flags and their values.
 
     Raises:
         ValueError: The YAML file is missing or not a mapping, or `--output_dir` is missing or not empty.
     """
     usage = f"ssast {prog} [RECIPE.yaml] --data SOURCE --output_dir DIR [--FLAG VALUE ...]"
-    parser = HfArgumentParser(classes, prog=f"ssast {prog}", usage=usage, description=description)
+    parser = GroupedParser(classes, prog=f"ssast {prog}", usage=usage, description=description, epilog=epilog)
     parser.error = partial(Parser.error, parser)
     if argv and argv[0].endswith((".yaml", ".yml")):
         argv = [*_flags_of(argv[0]), *argv[1:]]
@@ -53,14 +110,15 @@ def parse(classes: tuple, argv: list[str], prog: str, description: str) -> tuple
         raise ValueError("--output_dir is missing: give a directory for the model")
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output_dir is {output}, which is a file, expected a directory")
-    if output.is_dir() and any(output.iterdir()) and not training.overwrite and not training.resume_from_checkpoint:
+    fresh = training.overwrite or training.resume_from_checkpoint or resumable
+    if output.is_dir() and any(output.iterdir()) and not fresh:
         raise ValueError(
             f"--output_dir is {output}, which is not empty: choose another, or give --overwrite or "
             "--resume_from_checkpoint True"
         )
     if str(training.resume_from_checkpoint).lower() in ("true", "false"):
         training.resume_from_checkpoint = str(training.resume_from_checkpoint).lower() == "true"
-    return tuple(parsed)
+    return (*parsed, flags_of(argv)) if resumable else tuple(parsed)
 
 
 def _flags_of(path: str) -> list[str]:
@@ -75,5 +133,5 @@ def _flags_of(path: str) -> list[str]:
     flags = []
     for name, value in entries.items():
         values = value if isinstance(value, list) else [value]
-        flags += [f"--{name}", *map(str, values)]
+        flags += [f"--{name}", *(json.dumps(value) if isinstance(value, dict) else str(value) for value in values)]
     return flags

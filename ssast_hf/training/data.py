@@ -1,96 +1,21 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Training data: folders and manifests -> clips -> batches of spectrograms."""
+"""Labelled training data: clips -> batches of spectrograms. Pretraining has its own, in crops.py."""
 
-import csv
-import json
 import logging
-import os
 import random
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ..audio import find_audio_files, load_audio
 from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
+from .sources import Clip, read_clips
+
+__all__ = ["AudioClips", "Clip", "Collator", "clip_seconds", "label_names", "read_clips", "split"]
 
 logger = logging.getLogger(__name__)
-
-FILE_COLUMNS = ("file", "file_name", "path", "audio")  # of a manifest, whichever comes first
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A sound file and its label, if it has one."""
-
-    path: str
-    label: str | None = None
-
-
-def read_clips(source: str | os.PathLike, labelled: bool) -> list[Clip]:
-    """
-    The clips of a data source, sorted by path (folders) or in the file's order (manifests).
-
-    Args:
-        source (`str`): A folder, with one subfolder per label if `labelled`, else searched to any depth; or a `.csv`,
-            `.tsv` or `.jsonl` manifest with a column `file` (or `file_name`, `path`, `audio`; relative to the
-            manifest's folder) and, if `labelled`, `label`.
-        labelled (`bool`): Whether every clip needs a label.
-
-    Raises:
-        ValueError: Nothing is found, a column is missing, or a clip has no label; FileNotFoundError: no such source.
-    """
-    source = Path(source)
-    if source.is_dir():
-        clips = _read_folder(source, labelled)
-    elif not source.exists():
-        raise FileNotFoundError(f"No such folder or manifest: {source}")
-    elif source.suffix.lower() in (".csv", ".tsv", ".jsonl"):
-        clips = _read_manifest(source, labelled)
-    else:
-        raise ValueError(f"{source} is neither a folder nor a manifest (.csv, .tsv or .jsonl).")
-    if not clips:
-        raise ValueError(f"{source} holds no sound files.")
-    return clips
-
-
-def _read_folder(folder: Path, labelled: bool) -> list[Clip]:
-    paths = find_audio_files(folder)
-    if not labelled:
-        return [Clip(str(path)) for path in paths]
-    loose = [path for path in paths if path.parent == folder]
-    if loose:
-        raise ValueError(f"{loose[0]} lies in no label's folder: expected {folder}/LABEL/{loose[0].name}.")
-    return [Clip(str(path), path.relative_to(folder).parts[0]) for path in paths]
-
-
-def _read_manifest(path: Path, labelled: bool) -> list[Clip]:
-    text = path.read_text(encoding="utf-8-sig")
-    if path.suffix.lower() == ".jsonl":
-        rows = []
-        for number, line in enumerate(text.splitlines(), start=1):
-            try:
-                rows.append((number, json.loads(line))) if line.strip() else None
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}, line {number}: not a JSON object ({error}).") from None
-    else:
-        reader = csv.DictReader(text.splitlines(), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-        rows = [(number, row) for number, row in enumerate(reader, start=2)]
-    clips = []
-    for number, row in rows:
-        column = next((name for name in FILE_COLUMNS if isinstance(row, dict) and row.get(name)), None)
-        if column is None:
-            raise ValueError(
-                f"{path}, line {number}: no file name, expected a column named {' or '.join(FILE_COLUMNS)}."
-            )
-        label = row.get("label")
-        if labelled and (label is None or str(label).strip() == ""):
-            raise ValueError(f"{path}, line {number}: no label, expected a column named label.")
-        clips.append(Clip(str(path.parent / row[column]), str(label).strip() if labelled else None))
-    return clips
 
 
 def label_names(clips: list[Clip]) -> list[str]:
@@ -176,7 +101,7 @@ class AudioClips(Dataset):
     def _read(self, index: int) -> np.ndarray:
         if self.cache is not None and index in self.cache:
             return self.cache[index]
-        waveform = load_audio(self.clips[index].path, self.sampling_rate)
+        waveform = self.clips[index].load(self.sampling_rate)
         shortest = int(FRAME_SECONDS * self.sampling_rate)
         if len(waveform) < shortest:
             raise ValueError(f"{len(waveform)} samples at {self.sampling_rate} Hz, expected {shortest} or more")

@@ -1,47 +1,87 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""`ssast pretrain`: masked spectrogram patch modeling on unlabeled sound."""
+"""Pretrains SSAST by masked spectrogram patch modeling on unlabeled sound (`ssast pretrain`)."""
 
 import json
+import os
 import sys
-from collections import defaultdict
+import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
+from torch.utils.data import DataLoader
 from transformers import set_seed
 
 from ..configuration_ssast import SSASTConfig
-from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..feature_extraction_ssast import SHIFT_SECONDS, SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPreTraining
+from . import picture
 from .arguments import SharedArguments, parse
-from .card import CardTrainer, finish
-from .data import AudioClips, Collator, clip_seconds, read_clips, split
+from .card import finish
+from .crops import Crops, EpochSampler, MaskingCollator, Padded, Reader, Skipped, Stream
+from .data import clip_seconds, split
+from .decoded import decode, fingerprint
+from .resume import PROGRESS, SKIPPED, ResumableTrainer, Run, WarmUp
+from .sources import SOURCE_HELP, Source, read_sources
 
 METRICS = ("loss_discriminative", "loss_generative", "accuracy")
+PICTURE, PICTURED = "reconstruction.png", 4  # clips
+FEW = 100  # clips, which are decoded sooner than workers start
+EPILOG = (
+    f"{SOURCE_HELP} The same command again, after a crash or a kill, goes on from the newest complete checkpoint "
+    "(--save_strategy steps --save_steps N makes more of them) as if nothing had happened. Clips that cannot be read, "
+    f"are silent or too short are listed in {SKIPPED} in --output_dir. On several GPUs: torchrun --nproc_per_node 8 "
+    "-m ssast_hf.training.pretrain, with the same arguments."
+)
 
 
 @dataclass
 class DataArguments:
-    """What to pretrain, on what."""
+    """What to pretrain, on what"""
 
-    data: str = field(metadata={"help": "Folder of sound files (any depth), or .csv/.tsv/.jsonl manifest."})
-    validation_data: str | None = field(default=None, metadata={"help": "Likewise, for evaluation."})
+    data: list[str] = field(metadata={"help": "Sound to train on; see below.", "metavar": "SOURCE"})
+    validation_data: list[str] | None = field(
+        default=None, metadata={"help": "Likewise, for evaluation.", "metavar": "SOURCE"}
+    )
     validation_fraction: float = field(default=0.05, metadata={"help": "Share of --data held out without the above."})
     model: str | None = field(
-        default=None, metadata={"help": "Checkpoint to continue from (directory, short name, Hub repository)."}
+        default=None, metadata={"help": "Checkpoint to train on from (directory, short name, Hub repository)."}
     )
     size: str = field(default="base", metadata={"help": "New model.", "choices": ["tiny", "small", "base"]})
     patches: str = field(default="patch", metadata={"help": "16x16 or 128x2.", "choices": ["patch", "frame"]})
-    config: str = field(default="{}", metadata={"help": "JSON object of SSASTConfig fields that override the size's."})
     max_length: int | None = field(default=None, metadata={"help": "Frames (10 ms) of a training crop [1024]."})
-    mean: float | None = field(default=None, metadata={"help": "Mean of the log-mel features [AudioSet's]."})
+    num_mask_patches: int | None = field(default=None, metadata={"help": "Patches masked in a full crop [78 %%]."})
+    mask_cluster_min: int | None = field(default=None, metadata={"help": "Smallest side of masked clusters [3; 1]."})
+    mask_cluster_max: int | None = field(default=None, metadata={"help": "Largest side of masked clusters [5; 1]."})
+    discriminative_loss_weight: float | None = field(default=None, metadata={"help": "0 switches it off [1]."})
+    generative_loss_weight: float | None = field(default=None, metadata={"help": "0 switches it off [10]."})
+    config: str = field(default="{}", metadata={"help": "JSON object of other SSASTConfig fields, for new models."})
+    mean: float | None = field(
+        default=None, metadata={"help": "Mean of the log-mel features: `ssast stats` [AudioSet's]."}
+    )
     std: float | None = field(default=None, metadata={"help": "Standard deviation of the log-mel features."})
-    cache_audio: bool = field(default=False, metadata={"help": "Keep decoded sound in memory, 64 kB a second."})
+    min_seconds: float = field(default=0.1, metadata={"help": "Shorter clips are skipped."})
+    pack: bool = field(
+        default=False,
+        metadata={"help": "Join neighbouring clips and cut the result into full crops: an epoch is then every second "
+                  "of sound once, not one crop per clip, and nothing is padded."},
+    )  # fmt: skip
+    cache_audio: bool = field(
+        default=False,
+        metadata={"help": "Decode all sound once, to 16 bits at the model's rate, 115 MB an hour on disk."},
+    )
+    cache_dir: str | None = field(
+        default=None, metadata={"help": "Where, for runs to share it [in --output_dir].", "metavar": "DIR"}
+    )
+    features_on_device: bool = field(
+        default=False, metadata={"help": "Compute features on the model's device instead of in the data workers."}
+    )
 
 
 @dataclass
 class PreTrainingArguments(SharedArguments):
-    """The official recipe's optimiser (`src/run_mask_patch.sh`); batch size and schedule suit one GPU."""
+    """How to train: the official optimiser (`src/run_mask_patch.sh`), batch size and schedule for one GPU"""
 
     learning_rate: float = field(default=1e-4, metadata={"help": "Peak learning rate."})
     adam_beta1: float = field(default=0.95, metadata={"help": "Adam's beta 1."})
@@ -49,81 +89,305 @@ class PreTrainingArguments(SharedArguments):
     weight_decay: float = field(default=5e-7, metadata={"help": "Weight decay."})
     per_device_train_batch_size: int = field(default=24, metadata={"help": "Clips per device and step."})
     num_train_epochs: float = field(default=10.0, metadata={"help": "Passes over the data."})
-    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning rate schedule."})
+    lr_scheduler_type: str = field(
+        default="cosine",
+        metadata={"help": "Schedule; reduce_lr_on_plateau halves the rate when validation accuracy stalls."},
+    )
 
 
-class PreTrainer(CardTrainer):
-    """Logs both losses and the accuracy beside the loss, and evaluates with the same masks every time."""
+class PreTrainer(ResumableTrainer):
+    """
+    Logs both losses, the accuracy, clips per second and hours of sound seen. Losses are means over all masked patches
+    of a step, whatever batches and processes they are spread over.
+    """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args, sampler: EpochSampler | None = None, **kwargs):
         super().__init__(*args, **kwargs)
-        self.sums: dict[str, list[torch.Tensor]] = defaultdict(list)
-        self.mask_generator: torch.Generator | None = None
+        self.sampler = sampler  # None: a stream
+        # Sums over [masked patches, discriminative loss, generative loss, accuracy, clips, frames] since the last
+        # log line, of this process; and of all since the start.
+        self.window = torch.zeros(6, device=self.args.device)
+        self.evaluated = torch.zeros(6, device=self.args.device)
+        self.total = [0.0] * 6
+        self.positions: list[int] = []
+        self.position = 0
+        self.clock = time.perf_counter()
 
-    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
-        if not model.training:
-            inputs = {**inputs, "generator": self.mask_generator}
+    def _get_train_sampler(self, train_dataset=None):
+        return self.sampler
+
+    def get_train_dataloader(self) -> DataLoader:
+        if self.sampler is not None:
+            return super().get_train_dataloader()
+        # A stream is this process's own already, and one worker keeps its order.
+        return DataLoader(
+            self.train_dataset,
+            batch_size=self._train_batch_size,
+            collate_fn=self.data_collator,
+            num_workers=min(1, self.args.dataloader_num_workers),
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+
+    def restore(self, checkpoint: str) -> None:
+        """Takes up sums and places where a checkpoint left them."""
+        path = Path(checkpoint, PROGRESS)
+        if not path.exists():
+            return
+        progress = json.loads(path.read_text(encoding="utf-8"))
+        self.total = progress["total"]
+        if self.args.process_index == 0:
+            self.window = torch.tensor(progress["window"], device=self.args.device)
+        if self.sampler is None:
+            self.position = progress["positions"][self.args.process_index]
+            self.train_dataset.start = self.position + 1
+            step = json.loads(Path(checkpoint, "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
+            batches = step * self.args.gradient_accumulation_steps
+            self.train_dataset.blanks = batches * self.args.train_batch_size
+
+    def progress(self) -> dict:
+        place = torch.tensor([self.position], device=self.args.device)
+        return {
+            "window": self.accelerator.reduce(self.window, "sum").tolist(),
+            "total": self.total,
+            "positions": self.accelerator.gather(place).tolist(),
+        }
+
+    def _prepare_inputs(self, inputs):
+        inputs = super()._prepare_inputs(inputs)
+        if "waveforms" in inputs:
+            waveforms, samples = inputs.pop("waveforms"), inputs.pop("samples").tolist()
+            inputs.update(self.data_collator.features([w[:n] for w, n in zip(waveforms, samples)]))
+        return inputs
+
+    def _get_num_items_in_batch(self, batch_samples, device):
+        """Masked patches of a step, of all its batches and processes."""
+        if not batch_samples:
+            return None
+        count = sum(batch["bool_masked_pos"].sum() for batch in batch_samples).to(device)
+        return self.accelerator.reduce(count, "sum") if self.args.world_size > 1 else count
+
+    def floating_point_ops(self, inputs) -> float:
+        """6 per parameter and patch; the Trainer's own count takes each value of a spectrogram for a token."""
+        return 6.0 * inputs["bool_masked_pos"].numel() * self.model.num_parameters()
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        inputs = dict(inputs)
+        frames = inputs.pop("frames")
+        if "position" in inputs:
+            self.position = int(inputs.pop("position").max())
         outputs = model(**inputs)
-        for name in METRICS:
-            self.sums[name if model.training else f"eval_{name}"].append(outputs[name].detach().float())
-        loss = outputs.loss
+        masked = inputs["bool_masked_pos"].sum()
+        means = torch.stack([outputs[name].detach().float().mean() for name in METRICS])
+        clips = (frames > 0).sum()
+        sums = torch.stack([masked, *(masked * means), clips, frames.sum()]).to(self.window)
+        if model.training:
+            self.window += sums
+        else:
+            self.evaluated += sums
+        loss = outputs.loss.mean()  # of several, where the Trainer spreads a batch over GPUs by DataParallel
+        if model.training and num_items_in_batch is not None:
+            loss = loss * masked * self.args.world_size / num_items_in_batch
         return (loss, outputs) if return_outputs else loss
 
-    def _means(self, prefix: str) -> dict[str, float]:
-        names = [prefix + name for name in METRICS if self.sums[prefix + name]]
-        return {name: torch.stack(self.sums.pop(name)).mean().item() for name in names}
+    def means(self, sums: list[float]) -> dict[str, float]:
+        """The joint loss, both losses and the accuracy, of sums as above."""
+        config = self.model.config
+        discriminative, generative, accuracy = (value / max(1.0, sums[0]) for value in sums[1:4])
+        joint = config.discriminative_loss_weight * discriminative + config.generative_loss_weight * generative
+        return {"loss": joint, **dict(zip(METRICS, (discriminative, generative, accuracy)))}
 
     def log(self, logs, *args, **kwargs):
         if "loss" in logs:
-            logs = {**logs, **self._means("")}
+            sums = self.accelerator.reduce(self.window, "sum").tolist()
+            self.window.zero_()
+            self.total = [a + b for a, b in zip(self.total, sums)]
+            now = time.perf_counter()
+            # Over a resumed window, the clips since the process began.
+            clips = sums[4] - self.before
+            self.before = 0.0
+            logs = {
+                **logs,
+                **self.means(sums),
+                "clips_per_second": clips / max(now - self.clock, 1e-9),
+                "hours_seen": self.total[5] * SHIFT_SECONDS / 3600,
+            }
+            self.clock = now
         super().log(logs, *args, **kwargs)
 
+    def train(self, resume_from_checkpoint=None, **kwargs):
+        if resume_from_checkpoint:
+            self.restore(resume_from_checkpoint)
+        self.before = self.accelerator.reduce(self.window, "sum")[4].item()
+        self.clock = time.perf_counter()
+        result = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        sums = self.accelerator.reduce(self.window, "sum").tolist()
+        total = [a + b for a, b in zip(self.total, sums)]
+        result.metrics["train_loss"] = self.means(total)["loss"]  # also of what was before an interruption
+        result.metrics["train_hours_seen"] = total[5] * SHIFT_SECONDS / 3600
+        return result
+
+    def _save_checkpoint(self, *args, **kwargs) -> None:
+        started = time.perf_counter()
+        super()._save_checkpoint(*args, **kwargs)
+        self.clock += time.perf_counter() - started
+
     def evaluation_loop(self, *args, **kwargs):
-        self.mask_generator = torch.Generator().manual_seed(0)
+        started = time.perf_counter()
+        self.evaluated.zero_()
         output = super().evaluation_loop(*args, **kwargs)
-        output.metrics.update(self._means("eval_"))
+        sums = self.accelerator.reduce(self.evaluated, "sum").tolist()
+        output.metrics.update({f"eval_{name}": value for name, value in self.means(sums).items()})
+        self.clock += time.perf_counter() - started
         return output
+
+
+class Epochs(WarmUp):
+    """Tells the sampler which epoch begins; also warms up the plateau schedule, if asked to."""
+
+    def __init__(self, sampler: EpochSampler | None, warm_up: bool):
+        self.sampler, self.warm_up = sampler, warm_up
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        if self.sampler is not None:
+            self.sampler.set_epoch(int((state.epoch or 0) + 1e-6))
+
+    def on_step_begin(self, *args, **kwargs):
+        if self.warm_up:
+            super().on_step_begin(*args, **kwargs)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Pretrains as the command line says; see `--help`."""
-    data, training = parse((DataArguments, PreTrainingArguments), argv, "pretrain", __doc__)
+    argv = sys.argv[1:] if argv is None else argv
+    data, training, flags = parse(
+        (DataArguments, PreTrainingArguments), argv, "pretrain", __doc__, resumable=True, epilog=EPILOG
+    )
+    run = Run(training, "pretrain", flags)
     set_seed(training.seed)
-    clips = read_clips(data.data, labelled=False)
+    sources = read_sources(data.data)
+    streams = [source for source in sources if source.stream is not None]
+    sources = [source for source in sources if source.stream is None]
     if data.validation_data:
-        validation = read_clips(data.validation_data, labelled=False)
+        validation = read_sources(data.validation_data)
+        if any(source.stream is not None for source in validation):
+            raise ValueError("--validation_data is a stream, expected sound that can be read again and again.")
+    elif streams:
+        raise ValueError("--data has a streaming source, from which nothing can be held out: give --validation_data.")
     else:
-        clips, validation = split(clips, data.validation_fraction, training.seed)
-    if not validation:
-        raise ValueError(f"{data.data} holds 1 clip, expected one for training and one for validation at least.")
+        sources, validation = hold_out(sources, data.validation_fraction, training.seed)
+    if streams and (training.max_steps <= 0 or data.pack or data.cache_audio):
+        raise ValueError("A streaming source has no end: give --max_steps, and neither --pack nor --cache_audio.")
 
     config, extractor, model = _build(data)
-    # Masked patches need company: to be told apart, and to be guessed from.
-    seconds = clip_seconds(config.max_length)
-    rate = extractor.sampling_rate
+    samples = round(clip_seconds(config.max_length) * extractor.sampling_rate)
+    skipped = Skipped(run.output / SKIPPED)
+    clips = [clip for source in [*sources, *validation] for clip in source.clips]
+    run.start(fingerprint(clips, stated=False))
+    reader = Reader(extractor.sampling_rate, skipped)
+    if data.cache_audio:
+        with training.main_process_first(desc="decoding"):
+            folder = data.cache_dir or run.output / "_decoded"
+            workers = max(training.dataloader_num_workers, os.cpu_count() or 1) if len(clips) > FEW else 0
+            reader.decoded = decode(clips, extractor.sampling_rate, folder, skipped, workers)
+
+    def crops(part: list[Source]) -> Crops:
+        shortest = round(data.min_seconds * extractor.sampling_rate)
+        return Crops(part, samples, reader, training.seed, shortest, data.pack)
+
+    train = crops(sources) if sources else None
+    held_out = crops(validation)
+    batch = training.train_batch_size * training.world_size
+    if streams:
+        train = Stream(streams, train, samples, reader, training.seed, held_out.min_samples,
+                       training.process_index, training.world_size)  # fmt: skip
+    for part in (train, held_out):
+        part.check()
+    sampler = None if streams else EpochSampler(train, batch, training.seed)
+    plateau = str(getattr(training.lr_scheduler_type, "value", training.lr_scheduler_type)) == "reduce_lr_on_plateau"
+    if plateau:
+        _set_plateau(training)
+    if training.ddp_find_unused_parameters is None:  # a head without a loss gets no gradients
+        training.ddp_find_unused_parameters = not (config.discriminative_loss_weight and config.generative_loss_weight)
     training.label_names = []
     training.prediction_loss_only = True
     trainer = PreTrainer(
         model=model,
         args=training,
-        data_collator=Collator(extractor, config.time_patch_size),
-        train_dataset=AudioClips(clips, rate, seconds, random_crop=True, cache=data.cache_audio),
-        eval_dataset=AudioClips(validation, rate, seconds, cache=data.cache_audio),
+        data_collator=MaskingCollator(
+            extractor, config, training.seed, data.features_on_device, full=training.torch_compile
+        ),
+        train_dataset=train,
+        eval_dataset=Padded(held_out, training.eval_batch_size * training.world_size),
         processing_class=extractor,
+        sampler=sampler,
+        callbacks=[Epochs(sampler, plateau)],
     )
-    print(f"{len(clips)} clips for training, {len(validation)} for validation; {model.num_parameters() / 1e6:.1f} M "
-          f"parameters", file=sys.stderr)  # fmt: skip
-    result = trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
+    if run.main:
+        amount = "streams" if streams else f"{len(train)} {'crops' if data.pack else 'clips'}"
+        print(f"{amount} for training, {len(held_out)} for validation; {model.num_parameters() / 1e6:.1f} M "
+              f"parameters", file=sys.stderr)  # fmt: skip
+        if run.checkpoint:
+            print(f"Going on from {run.checkpoint}", file=sys.stderr)
+    result = trainer.train(resume_from_checkpoint=run.checkpoint)
     trainer.save_model(_internal_call=True)  # pushed, if at all, with the results
     trainer.save_metrics("train", result.metrics)
     metrics = trainer.evaluate()
     trainer.save_metrics("eval", metrics)
     trainer.save_state()
-    finish(trainer, "pretrain", data.data, data.model, {"training": len(clips), "validation": len(validation)})
-    print(f"Validation: discriminative loss {metrics['eval_loss_discriminative']:.3f}, generative loss "
-          f"{metrics['eval_loss_generative']:.4f}, accuracy {metrics['eval_accuracy']:.3f}\n"
-          f"Model saved in {training.output_dir}")  # fmt: skip
+    if run.main:
+        _draw(trainer, held_out, run.output / PICTURE)
+        counts = {} if streams else {"training": sum(len(source.clips) for source in sources)}
+        counts["validation"] = sum(len(source.clips) for source in validation)
+    else:
+        counts = {}
+    finish(trainer, "pretrain", ", ".join(Path(text).name for text in data.data), data.model, counts)
+    if run.main:
+        unusable = skipped.finish()
+        run.finish()
+        if unusable:
+            print(f"{len(unusable)} clip(s) were skipped; reasons in {skipped.path}", file=sys.stderr)
+        print(f"Validation: discriminative loss {metrics['eval_loss_discriminative']:.3f}, generative loss "
+              f"{metrics['eval_loss_generative']:.4f}, accuracy {metrics['eval_accuracy']:.3f}\n"
+              f"Model saved in {training.output_dir}")  # fmt: skip
     return 0
+
+
+def hold_out(sources: list[Source], fraction: float, seed: int) -> tuple[list[Source], list[Source]]:
+    """Draws `fraction` of each source's clips for validation; of a source with one clip, none."""
+    train, validation = [], []
+    for source in sources:
+        kept, held_out = split(source.clips, fraction, seed)
+        train.append(Source(source.name, kept, source.weight))
+        if held_out:
+            validation.append(Source(source.name, held_out))
+    if not validation:
+        names = ", ".join(source.name for source in sources)
+        raise ValueError(f"{names} holds 1 clip, expected one for training and one for validation at least.")
+    return train, validation
+
+
+def _set_plateau(training: PreTrainingArguments) -> None:
+    """The official schedule: halved when validation accuracy has not risen for more than two evaluations."""
+    if str(getattr(training.eval_strategy, "value", training.eval_strategy)) == "no":
+        raise ValueError("--lr_scheduler_type reduce_lr_on_plateau needs evaluations: --eval_strategy epoch or steps.")
+    if training.metric_for_best_model in (None, "loss"):
+        training.metric_for_best_model = "accuracy"
+        training.greater_is_better = True
+    chosen = training.lr_scheduler_kwargs or {}
+    mode = "max" if training.greater_is_better else "min"
+    training.lr_scheduler_kwargs = {"mode": mode, "factor": 0.5, "patience": 2, **chosen}
+
+
+def _draw(trainer: PreTrainer, held_out: Crops, path: Path) -> None:
+    collate = trainer.data_collator
+    items = [held_out[index] for index in range(min(PICTURED, len(held_out)))]
+    batch = collate(items)
+    if "waveforms" in batch:
+        batch.update(collate.features([torch.from_numpy(item["waveform"]) for item in items]))
+    names = ("input_values", "attention_mask", "bool_masked_pos")
+    model = trainer.accelerator.unwrap_model(trainer.model).eval()
+    inputs = {name: batch[name].to(model.device) for name in names if name in batch}
+    picture.draw(model, inputs, path, [f"validation {index + 1}" for index in range(len(items))])
 
 
 def _build(data: DataArguments) -> tuple[SSASTConfig, SSASTFeatureExtractor, SSASTForPreTraining]:
@@ -136,8 +400,10 @@ def _build(data: DataArguments) -> tuple[SSASTConfig, SSASTFeatureExtractor, SSA
     unknown = fields.keys() - SSASTConfig.__annotations__.keys()
     if unknown:
         raise ValueError(f"--config has {', '.join(sorted(unknown))}, which SSASTConfig has not")
-    if data.max_length is not None:
-        fields["max_length"] = data.max_length
+    for name in ("max_length", "num_mask_patches", "mask_cluster_min", "mask_cluster_max",
+                 "discriminative_loss_weight", "generative_loss_weight"):  # fmt: skip
+        if getattr(data, name) is not None:
+            fields[name] = getattr(data, name)
     statistics = {name: getattr(data, name) for name in ("mean", "std") if getattr(data, name) is not None}
     if data.model is not None:
         path = data.model

@@ -1,0 +1,363 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""
+Where training sound comes from: every kind of source becomes a list of [`Clip`]s, each read when it is needed.
+
+A source is written `PLACE[,OPTION=VALUE ...]`, such as `my_sounds`, `shards/*.tar,weight=3` or
+`hf:openslr/librispeech_asr,config=clean,split=train.360`; see [`SOURCE_HELP`].
+"""
+
+import csv
+import glob
+import json
+import math
+import os
+import re
+import tarfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..audio import AUDIO_EXTENSIONS, find_audio_files, load_audio
+
+FILE_COLUMNS = ("file", "file_name", "path", "audio", "wav")  # of a manifest, whichever comes first
+MANIFESTS = (".csv", ".tsv", ".jsonl")
+OPTIONS = {"weight", "config", "split", "column", "streaming"}
+HUB = "hf:"
+SOURCE_HELP = (
+    "A source is a folder (of sound files at any depth, or of .tar or .parquet shards), a .csv, .tsv or .jsonl "
+    "manifest (column file; optional offset and duration in seconds), the original's .json, .tar shards (webdataset), "
+    ".parquet files with audio bytes, a sound file, a quoted pattern such as 'shards/*.tar', or hf:NAME, a dataset on "
+    "the Hub or a directory that `datasets` loads. Options follow it, after commas: weight=W (its share of the clips, "
+    "for all sources or none), and for hf: config=, split=, column= and streaming=true."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TarMember:
+    """A file in an uncompressed tar archive, read by seeking."""
+
+    archive: str
+    start: int  # bytes
+    size: int
+
+    def open(self) -> bytes:
+        with open(self.archive, "rb") as file:
+            file.seek(self.start)
+            return file.read(self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a `datasets.Dataset` whose audio is not decoded by it."""
+
+    table: Any = field(compare=False, repr=False)
+    index: int
+    column: str
+
+    def open(self) -> bytes | str:
+        return encoded(self.table[self.index][self.column])
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """
+    A sound and its label, if it has one.
+
+    Args:
+        path (`str`): The sound file, or a name for messages where it is a `member`.
+        label (`str`, *optional*): What it shows.
+        offset (`float`), duration (`float`, *optional*): Seconds: the part of the file that is the clip.
+        member (`TarMember` or `Row`, *optional*): What it is read from instead of `path`.
+    """
+
+    path: str
+    label: str | None = None
+    offset: float = 0.0
+    duration: float | None = None
+    member: TarMember | Row | None = None
+
+    def open(self) -> str | bytes:
+        """What `load_audio` takes."""
+        return self.path if self.member is None else self.member.open()
+
+    def load(self, sampling_rate: int, start: float = 0.0, seconds: float | None = None) -> np.ndarray:
+        """Reads (samples,), from `start` seconds into the clip on, at most `seconds` long. Raises as `load_audio`."""
+        left = math.inf if self.duration is None else self.duration - start
+        seconds = min(left, math.inf if seconds is None else seconds)
+        if seconds <= 0:
+            raise ValueError(f"the clip is {self.duration} s long, expected more than {start} s")
+        return load_audio(self.open(), sampling_rate, self.offset + start, None if math.isinf(seconds) else seconds)
+
+    def seconds(self) -> float | None:
+        """Its length as the header states it, without decoding; None if that does not tell."""
+        import io
+
+        import soundfile
+
+        try:
+            source = self.open()
+            info = soundfile.info(io.BytesIO(source) if isinstance(source, bytes) else source)
+        except (OSError, ValueError, RuntimeError):  # soundfile's errors are RuntimeErrors
+            return None
+        if not 0 < info.frames < 2**62:
+            return None
+        return min(math.inf if self.duration is None else self.duration, info.frames / info.samplerate - self.offset)
+
+
+@dataclass
+class Source:
+    """Clips of one source, or a stream of them, and its weight in a mixture (None: as many as it holds)."""
+
+    name: str
+    clips: list[Clip]
+    weight: float | None = None
+    stream: Any = None  # datasets.IterableDataset
+    column: str | None = None
+
+
+def encoded(value) -> bytes | str:
+    """The bytes, or else the path, in a value of an audio column."""
+    if isinstance(value, dict):
+        value = value.get("bytes") or value.get("path")
+    if not isinstance(value, (bytes, str)):
+        raise ValueError(f"found {type(value).__name__} in the audio column, expected the bytes or path of a sound")
+    return value
+
+
+def read_sources(texts: str | list[str]) -> list[Source]:
+    """
+    Reads what `--data` names.
+
+    Raises:
+        ValueError: A source is empty or of no known kind, an option is unknown, or only some have a weight;
+        FileNotFoundError: there is no such source.
+    """
+    sources = [_read_source(text) for text in ([texts] if isinstance(texts, str) else texts)]
+    unweighted = [source.name for source in sources if source.weight is None]
+    if unweighted and len(unweighted) < len(sources):
+        raise ValueError(f"{unweighted[0]} has no weight and another source has one: give all of them one, or none.")
+    if unweighted and len(sources) > 1 and any(source.stream is not None for source in sources):
+        raise ValueError("A streaming source beside others needs weights: give every source one, as in NAME,weight=2.")
+    return sources
+
+
+def _read_source(text: str) -> Source:
+    place, options = parse_source(text)
+    weight = options.pop("weight", None)
+    try:
+        weight = None if weight is None else float(weight)
+    except ValueError:
+        weight = math.nan
+    if weight is not None and not 0 < weight < math.inf:
+        raise ValueError(f"{text}: the weight is not a number above 0.")
+    hub = place.startswith(HUB)
+    if options and not hub and not (options.keys() == {"column"} and "parquet" in place):
+        raise ValueError(f"{text}: {', '.join(sorted(options))} is for datasets, written {HUB}NAME.")
+    if not hub:
+        return Source(place, read_clips(place, labelled=False, column=options.get("column")), weight)
+    table, column = _load_dataset(place.removeprefix(HUB), **options)
+    if not hasattr(table, "num_rows"):
+        return Source(place, [], weight, table, column)
+    return Source(place, _rows(table, column, place), weight)
+
+
+def parse_source(text: str) -> tuple[str, dict[str, str]]:
+    """`PLACE,OPTION=VALUE,...` -> place, options. A path that exists is never taken apart."""
+    if os.path.exists(text):
+        return text, {}
+    place, *parts = text.split(",")
+    options = {}
+    for part in parts:
+        name, equals, value = part.partition("=")
+        if name not in OPTIONS or not equals or not value:
+            raise ValueError(
+                f"{text}: no such file or folder, and {part!r} is no option; expected one of "
+                f"{', '.join(f'{name}=' for name in sorted(OPTIONS))}."
+            )
+        options[name] = value
+    return place, options
+
+
+def read_clips(source: str | os.PathLike, labelled: bool, column: str | None = None) -> list[Clip]:
+    """
+    The clips of a data source, sorted by path (folders) or in the file's order.
+
+    Args:
+        source (`str`): A folder, with one subfolder per label if `labelled`, else searched to any depth; or a `.csv`,
+            `.tsv` or `.jsonl` manifest with a column `file` (or `file_name`, `path`, `audio`, `wav`; relative to the
+            manifest's folder), optionally `offset` and `duration` in seconds and, if `labelled`, `label`; or the
+            original's `.json` (`{"data": [{"wav": ..., "labels": ...}]}`). Without labels also `.tar` shards,
+            `.parquet` files, a folder of these, a sound file, or a pattern such as `shards/*.tar`.
+        labelled (`bool`): Whether every clip needs a label.
+        column (`str`, *optional*): The column with audio of `.parquet` files. Default: the first that looks like it.
+
+    Raises:
+        ValueError: Nothing is found, a column is missing, or a clip has no label; FileNotFoundError: no such source.
+    """
+    path = Path(source)
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        clips = _read_folder(path, labelled, column)
+    elif not path.exists():
+        matches = [] if labelled else sorted(glob.glob(str(source), recursive=True))
+        if not matches:
+            looks_so = re.fullmatch(r"[\w.-]+/[\w.-]+", str(source))
+            hint = f" (a dataset on the Hub is written {HUB}{source})" if looks_so else ""
+            raise FileNotFoundError(f"No such folder or manifest: {source}{hint}")
+        clips = [clip for match in matches for clip in read_clips(match, labelled, column)]
+    elif suffix in MANIFESTS or suffix == ".json":
+        clips = _read_manifest(path, labelled)
+    elif not labelled and suffix == ".tar":
+        clips = _read_tar(path)
+    elif not labelled and suffix == ".parquet":
+        clips = _read_parquet([path], column)
+    elif not labelled and suffix in AUDIO_EXTENSIONS:
+        clips = [Clip(str(path))]
+    else:
+        kinds = "(.csv, .tsv, .jsonl or .json)" if labelled else "(.csv, .tsv, .jsonl, .json, .tar, .parquet or sound)"
+        raise ValueError(f"{source} is neither a folder nor a manifest {kinds}.")
+    if not clips:
+        raise ValueError(f"{source} holds no sound files.")
+    return clips
+
+
+def _read_folder(folder: Path, labelled: bool, column: str | None) -> list[Clip]:
+    paths = find_audio_files(folder)
+    if not labelled:
+        if not paths:
+            parquet = sorted(folder.rglob("*.parquet"))
+            return _read_parquet(parquet, column) if parquet else [
+                clip for path in sorted(folder.rglob("*.tar")) for clip in _read_tar(path)
+            ]  # fmt: skip
+        return [Clip(str(path)) for path in paths]
+    loose = [path for path in paths if path.parent == folder]
+    if loose:
+        raise ValueError(f"{loose[0]} lies in no label's folder: expected {folder}/LABEL/{loose[0].name}.")
+    return [Clip(str(path), path.relative_to(folder).parts[0]) for path in paths]
+
+
+def _read_manifest(path: Path, labelled: bool) -> list[Clip]:
+    text = path.read_text(encoding="utf-8-sig")
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        try:
+            entries = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} is not JSON: {error}") from None
+        entries = entries.get("data") if isinstance(entries, dict) else entries
+        if not isinstance(entries, list):
+            raise ValueError(f'{path} holds no list, expected {{"data": [{{"wav": PATH, "labels": LABELS}}, ...]}}.')
+        rows = [(f"entry {number}", row) for number, row in enumerate(entries, start=1)]
+    elif suffix == ".jsonl":
+        rows = []
+        for number, line in enumerate(text.splitlines(), start=1):
+            try:
+                rows.append((f"line {number}", json.loads(line))) if line.strip() else None
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{path}, line {number}: not a JSON object ({error}).") from None
+    else:
+        reader = csv.DictReader(text.splitlines(), delimiter="\t" if suffix == ".tsv" else ",")
+        rows = [(f"line {number}", row) for number, row in enumerate(reader, start=2)]
+    clips = []
+    for place, row in rows:
+        column = next((name for name in FILE_COLUMNS if isinstance(row, dict) and row.get(name)), None)
+        if column is None:
+            raise ValueError(f"{path}, {place}: no file name, expected a column named {' or '.join(FILE_COLUMNS)}.")
+        label = row.get("label", row.get("labels"))
+        if labelled and (label is None or str(label).strip() == ""):
+            raise ValueError(f"{path}, {place}: no label, expected a column named label.")
+        offset = _seconds(row, "offset", f"{path}, {place}")
+        duration = _seconds(row, "duration", f"{path}, {place}")
+        if duration == 0:
+            raise ValueError(f"{path}, {place}: duration is 0, expected a number of seconds above 0.")
+        file = str(path.parent / str(row[column]))
+        clips.append(Clip(file, str(label).strip() if labelled else None, offset or 0.0, duration))
+    return clips
+
+
+def _seconds(row: dict, name: str, place: str) -> float | None:
+    value = row.get(name)
+    if value is None or str(value).strip() == "":
+        return None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{place}: {name} is {value!r}, expected a number of seconds of at least 0.")
+    return seconds
+
+
+def _read_tar(path: Path) -> list[Clip]:
+    clips = []
+    try:
+        with tarfile.open(path, "r:") as archive:  # uncompressed: members are read by seeking
+            for member in archive:
+                if member.isfile() and Path(member.name).suffix.lower() in AUDIO_EXTENSIONS:
+                    place = TarMember(str(path), member.offset_data, member.size)
+                    clips.append(Clip(f"{path}/{member.name}", member=place))
+    except tarfile.TarError as error:
+        raise ValueError(f"{path} is not an uncompressed tar archive, or is truncated: {error}") from None
+    return clips
+
+
+def _read_parquet(paths: list[Path], column: str | None) -> list[Clip]:
+    import datasets
+
+    name = str(paths[0] if len(paths) == 1 else paths[0].parent)
+    files = [str(path) for path in paths]
+    try:
+        table = datasets.load_dataset("parquet", data_files=files, split="train")
+    except (datasets.exceptions.DatasetGenerationError, datasets.exceptions.DataFilesNotFoundError) as error:
+        raise ValueError(f"{name} cannot be read as Parquet: {error.__cause__ or error}") from error
+    return _rows(*_undecoded(table, column, name), name)
+
+
+def _load_dataset(name: str, config=None, split="train", column=None, streaming="false") -> tuple:
+    import datasets
+
+    if streaming.lower() not in ("true", "false"):
+        raise ValueError(f"{HUB}{name}: streaming is {streaming!r}, expected true or false.")
+    try:
+        if os.path.isfile(os.path.join(name, "state.json")):  # written by save_to_disk
+            table = datasets.load_from_disk(name)
+        elif os.path.isfile(os.path.join(name, "dataset_dict.json")):
+            table = datasets.load_from_disk(name)[split]
+        else:
+            table = datasets.load_dataset(name, config, split=split, streaming=streaming.lower() == "true")
+    except KeyError:
+        raise ValueError(f"{HUB}{name} has no split {split!r}.") from None
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        raise ValueError(f"{HUB}{name} cannot be loaded: {error}") from error
+    return _undecoded(table, column, HUB + name)
+
+
+def _undecoded(table, column: str | None, name: str) -> tuple:
+    """The table with nothing but its audio column, as bytes or paths; and that column's name."""
+    import datasets
+
+    features = table.features or dict.fromkeys(next(iter(table), {}))
+
+    def is_audio(key: str) -> bool:
+        feature = features[key]
+        nested = isinstance(feature, dict) and "bytes" in feature
+        return nested or isinstance(feature, datasets.Audio) or getattr(feature, "dtype", "") in ("binary",)
+
+    found = [key for key in features if is_audio(key)]
+    if column is None:
+        column = next((key for key in ("audio", *found) if key in found), None)
+    if column is None or column not in features:
+        raise ValueError(
+            f"{name} has no column {column or 'with audio'}, found {', '.join(features)}: name it with column=."
+        )
+    table = table.select_columns([column])
+    return table.cast_column(column, datasets.Audio(decode=False)), column
+
+
+def _rows(table, column: str, name: str) -> list[Clip]:
+    if not len(table):
+        raise ValueError(f"{name} holds no rows.")
+    return [Clip(f"{name}[{index}]", member=Row(table, index, column)) for index in range(len(table))]

@@ -1,0 +1,101 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Pretraining in two processes on this machine's CPU, against one process with the same global batch."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ssast_hf import SSASTForPreTraining
+
+SOUNDS = Path(__file__).parent / "data" / "sounds"
+CONFIG = json.dumps({"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 48})
+# 27 to 48 frames: batches are padded, and processes mask different numbers of patches.
+COMMON = [
+    "--data", str(SOUNDS), "--size", "tiny", "--config", CONFIG, "--max_length", "48", "--validation_fraction", "0.2",
+    "--num_train_epochs", "2", "--learning_rate", "1e-2", "--logging_steps", "1", "--eval_strategy", "epoch",
+    "--save_strategy", "epoch", "--disable_tqdm", "True", "--report_to", "none", "--use_cpu", "True",
+    "--per_device_eval_batch_size", "2", "--adam_epsilon", "1e-3",  # or Adam would make much of rounding
+]  # fmt: skip
+CURVE = ("step", "loss", "loss_discriminative", "loss_generative", "accuracy", "grad_norm", "hours_seen", "eval_loss",
+         "eval_accuracy")  # fmt: skip
+
+
+def port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def start(processes: int, batch: int, output: Path, *more) -> list[subprocess.Popen]:
+    """Starts the processes as torchrun would, with its environment variables."""
+    address, running = port(), []
+    for rank in range(processes):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        if processes > 1:
+            environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
+                            "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
+                            "MASTER_PORT": str(address)}  # fmt: skip
+        line = [sys.executable, "-m", "ssast_hf.training.pretrain", *COMMON, "--per_device_train_batch_size",
+                str(batch), "--output_dir", str(output), *map(str, more)]  # fmt: skip
+        running.append(
+            subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        )
+    return running
+
+
+def wait(running: list[subprocess.Popen]) -> str:
+    texts = [process.communicate(timeout=300)[0] for process in running]
+    assert all(process.returncode == 0 for process in running), "\n".join(texts)
+    return texts[0]
+
+
+def curve(output: Path) -> list[dict]:
+    log = json.loads((output / "trainer_state.json").read_text())["log_history"]
+    return [{k: entry[k] for k in CURVE if k in entry} for entry in log if "train_runtime" not in entry]
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
+def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path):
+    """Losses, gradient norms, evaluation and weights; sound seen counts both processes' clips, each once an epoch."""
+    one, two = start(1, 4, tmp_path / "one"), start(2, 2, tmp_path / "two")
+    wait(one), wait(two)
+    first, second = curve(tmp_path / "one"), curve(tmp_path / "two")
+    assert len(first) == len(second) == 4 + 3
+    for expected, found in zip(first, second):
+        assert found == pytest.approx(expected, rel=1e-4)
+    weights = [SSASTForPreTraining.from_pretrained(tmp_path / name).state_dict() for name in ("one", "two")]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=0, atol=1e-4, msg=name)
+    record = json.loads((tmp_path / "two" / "run.json").read_text())
+    assert record["processes"] == 2
+    assert record["finished"] is True
+
+
+def test_no_clip_comes_twice_in_an_epoch():
+    """accelerate's own sharding of the batches of one order, as the Trainer sets it up."""
+    from accelerate.data_loader import prepare_data_loader
+    from torch.utils.data import DataLoader
+
+    from ssast_hf.training.crops import Crops, EpochSampler, Reader, Skipped
+    from ssast_hf.training.sources import Clip, Source
+
+    crops = Crops([Source("s", [Clip(str(i)) for i in range(50)])], 400, Reader(16000, Skipped()), 0, 400)
+    for epoch in range(3):
+        seen, batches = [], []
+        for rank in range(3):
+            sampler = EpochSampler(crops, 4 * 3, seed=0)
+            sampler.set_epoch(epoch)
+            loader = DataLoader(crops, batch_size=4, sampler=sampler)
+            sharded = prepare_data_loader(loader, num_processes=3, process_index=rank, put_on_device=False)
+            own = list(sharded.batch_sampler)
+            batches.append(len(own))
+            seen += [number for batch in own for _, number in batch]
+        assert batches == [4, 4, 4]
+        assert len(seen) == len(set(seen)) == 48

@@ -1,0 +1,268 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Runs that are killed, run out of disk or find a damaged checkpoint, and go on."""
+
+import errno
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from ssast_hf import SSASTForPreTraining
+from ssast_hf.cli import main
+from ssast_hf.training.resume import flags_of, flaw_of, newest_complete, seal
+
+SOUNDS = Path(__file__).parent / "data" / "sounds"
+CONFIG = json.dumps({"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 48,
+                     "hidden_dropout_prob": 0.1})  # fmt: skip
+# Logged every 2 steps, saved every 3: a checkpoint falls into the middle of a log line. Dropout draws from torch's own
+# random state.
+COMMON = [
+    "pretrain", "--data", str(SOUNDS), "--size", "tiny", "--config", CONFIG,
+    "--max_length", "48", "--validation_fraction", "0.2", "--per_device_train_batch_size", "2", "--max_steps", "12",
+    "--learning_rate", "1e-2", "--logging_steps", "2", "--save_strategy", "steps", "--save_steps", "3",
+    "--eval_strategy", "steps", "--eval_steps", "6",
+    "--per_device_eval_batch_size", "2", "--disable_tqdm", "True", "--report_to", "none",
+]  # fmt: skip
+CURVE = ("step", "epoch", "loss", "loss_discriminative", "loss_generative", "accuracy", "grad_norm", "learning_rate",
+         "hours_seen", "eval_loss", "eval_accuracy")  # fmt: skip
+
+
+def command(output: Path, *more) -> list[str]:
+    return [*COMMON, "--output_dir", str(output), *map(str, more)]
+
+
+def curve(output: Path) -> list[dict]:
+    log = json.loads((output / "trainer_state.json").read_text())["log_history"]
+    # Without the summary at the end of training.
+    return [{k: entry[k] for k in CURVE if k in entry} for entry in log if "train_runtime" not in entry]
+
+
+def assert_same_run(one: Path, two: Path) -> None:
+    for first, second in zip(curve(one), curve(two), strict=True):
+        assert first == pytest.approx(second, rel=1e-6)
+    weights = [SSASTForPreTraining.from_pretrained(output).state_dict() for output in (one, two)]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=0, atol=0, msg=name)
+    losses = [json.loads((output / "train_results.json").read_text())["train_loss"] for output in (one, two)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """A run that was never interrupted."""
+    output = tmp_path_factory.mktemp("runs") / "whole"
+    assert main(command(output)) == 0
+    return output
+
+
+def test_a_run_logs_what_it_saw_and_leaves_a_picture(whole):
+    log = [entry for entry in curve(whole) if "loss" in entry]
+    assert [entry["step"] for entry in log] == list(range(2, 13, 2))
+    for entry in log:
+        joint = entry["loss_discriminative"] + 10 * entry["loss_generative"]
+        assert entry["loss"] == pytest.approx(joint, rel=1e-5)
+        assert entry["grad_norm"] > 0
+    state = json.loads((whole / "trainer_state.json").read_text())["log_history"]
+    assert all(entry["clips_per_second"] > 0 for entry in state if "loss" in entry)
+    # 24 crops of 27 to 48 frames.
+    assert 24 * 27 <= log[-1]["hours_seen"] * 360000 <= 24 * 48
+    assert (whole / "reconstruction.png").read_bytes()[:4] == b"\x89PNG"
+    assert json.loads((whole / "run.json").read_text())["finished"] is True
+    assert not (whole / "skipped.jsonl").exists()
+
+
+def test_killed_at_any_moment_the_same_command_ends_alike(whole, tmp_path):
+    """SIGKILL twice, each time after a checkpoint was written."""
+    output = tmp_path / "killed"
+    line = [sys.executable, "-m", "ssast_hf.cli", *command(output)]
+    for least in (3, 6):
+        with open(tmp_path / "log.txt", "ab") as log:
+            process = subprocess.Popen(line, stdout=log, stderr=log)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            found = newest_complete(output) if output.exists() else None
+            if found is not None and int(found.name.split("-")[1]) >= least:
+                break
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (output / "model.safetensors").exists(), "the run ended before it could be killed"
+    assert main(command(output)) == 0
+    assert_same_run(whole, output)
+    assert all(flaw_of(path) is None for path in output.glob("checkpoint-*"))
+    assert not (output / "_unfinished").exists()
+
+
+@pytest.fixture
+def stopped(whole, tmp_path) -> Path:
+    """A run that was killed after step 9, and has the checkpoint of that step only."""
+    output = tmp_path / "stopped"
+    shutil.copytree(whole, output)
+    shutil.rmtree(output / "checkpoint-12")
+    (output / "model.safetensors").unlink()
+    record = json.loads((output / "run.json").read_text())
+    (output / "run.json").write_text(json.dumps({**record, "finished": False}))
+    return output
+
+
+@pytest.mark.parametrize("damage", ["truncated", "changed", "missing"])
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, damage, caplog):
+    """With a warning; the one before it is found."""
+    for step in (9, 10):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "optimizer.pt").write_bytes(bytes(range(256)) * 10)
+        seal(folder)
+    assert newest_complete(tmp_path) == folder
+    path = folder / "optimizer.pt"
+    content = path.read_bytes()
+    if damage == "truncated":
+        path.write_bytes(content[:1000])
+    elif damage == "changed":
+        path.write_bytes(content[:1000] + bytes([content[1000] ^ 1]) + content[1001:])
+    else:
+        path.unlink()
+    with caplog.at_level(logging.WARNING):
+        assert newest_complete(tmp_path).name == "checkpoint-9"
+    assert "Passed over the checkpoint" in caplog.text
+    (tmp_path / "checkpoint-11").mkdir()  # as an interrupted writer would leave it
+    assert newest_complete(tmp_path).name == "checkpoint-9"
+
+
+def test_with_no_complete_checkpoint_a_run_begins_anew_and_ends_alike(whole, stopped, caplog):
+    path = stopped / "checkpoint-9" / "optimizer.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with caplog.at_level(logging.WARNING):
+        assert main(command(stopped)) == 0
+    assert "Passed over the checkpoint" in caplog.text
+    assert_same_run(whole, stopped)
+
+
+def test_a_full_disk_costs_a_checkpoint_but_not_the_run(whole, tmp_path, monkeypatch, caplog):
+    """Writing the second checkpoint fails half-way; the first stays and training ends as it would have."""
+    output = tmp_path / "full"
+    save, calls = torch.save, []
+
+    def fail(content, path, *args, **kwargs):
+        if str(path).endswith("optimizer.pt"):
+            calls.append(path)
+            if len(calls) == 2:
+                Path(path).write_bytes(b"half")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return save(content, path, *args, **kwargs)
+
+    monkeypatch.setattr(torch, "save", fail)
+    with caplog.at_level(logging.WARNING):
+        assert main(command(output, "--save_total_limit", "20")) == 0
+    assert "checkpoint-6 could not be written" in caplog.text
+    found = sorted(int(path.name.split("-")[1]) for path in output.glob("checkpoint-*"))
+    assert found == [3, 9, 12]
+    assert_same_run(whole, output)
+
+
+def test_what_lies_in_the_directory_decides(whole, stopped, tmp_path, capsys):
+    def error(*arguments) -> str:
+        assert main(list(map(str, arguments))) == 2
+        return capsys.readouterr().err
+
+    assert "holds this run, finished" in error(*command(whole))
+    changed = error(*command(stopped, "--learning_rate", "1e-3"))
+    assert "another run (--learning_rate was 1e-2)" in changed
+    assert "--seed was not given" in error(*command(stopped, "--seed", "1"))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "precious.txt").write_text("mine")
+    assert "is not empty and holds no run" in error(*command(other))
+    (tmp_path / "sounds").mkdir()
+    for path in list(SOUNDS.glob("*.flac"))[:5]:
+        shutil.copy(path, tmp_path / "sounds")
+    moved = [str(tmp_path / "sounds") if token == str(SOUNDS) else token for token in command(stopped)]
+    record = json.loads((stopped / "run.json").read_text())
+    record["flags"]["data"] = [str(tmp_path / "sounds")]
+    (stopped / "run.json").write_text(json.dumps(record))
+    assert "The clips are not those" in error(*moved)
+    assert main(command(other, "--overwrite", "--max_steps", "1")) == 0
+    assert (other / "precious.txt").read_text() == "mine"
+
+
+def test_two_processes_do_not_train_in_one_directory(tmp_path, capsys):
+    fcntl = pytest.importorskip("fcntl")
+    output = tmp_path / "busy"
+    output.mkdir()
+    with open(output / "_lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert main(command(output)) == 2
+    assert "another process is training now" in capsys.readouterr().err
+
+
+def test_flags_are_compared_as_they_count():
+    assert flags_of(["--a-b", "1", "--c=x", "--d", "1", "2", "--d", "3", "--e"]) == {
+        "a_b": ["1"], "c": ["x"], "d": ["3"], "e": []
+    }  # fmt: skip
+
+
+def test_ablations_are_flags_or_yaml(tmp_path):
+    """Number masked, clusters, one objective, patches: what the saved model says, and what its loss is made of."""
+    recipe = tmp_path / "ablation.yaml"
+    recipe.write_text(
+        f"data: [{SOUNDS}]\nsize: tiny\npatches: frame\nmax_length: 48\nconfig: {CONFIG}\nnum_mask_patches: 10\n"
+        "mask_cluster_min: 1\nmask_cluster_max: 2\ndiscriminative_loss_weight: 0\nmax_steps: 2\nlogging_steps: 1\n"
+        "per_device_train_batch_size: 4\nsave_strategy: 'no'\neval_strategy: 'no'\nreport_to: none\n"
+        "features_on_device: true\n"
+    )
+    assert main(["pretrain", str(recipe), "--output_dir", str(tmp_path / "out"), "--max_steps", "1"]) == 0
+    config = SSASTForPreTraining.from_pretrained(tmp_path / "out").config
+    assert (config.frequency_patch_size, config.time_patch_size, config.num_mask_patches) == (128, 2, 10)
+    assert (config.mask_cluster_min, config.mask_cluster_max) == (1, 2)
+    (entry,) = [entry for entry in curve(tmp_path / "out") if "loss" in entry]
+    assert entry["loss"] == pytest.approx(10 * entry["loss_generative"], rel=1e-6)
+
+
+def test_the_plateau_schedule_warms_up_and_halves(tmp_path):
+    """With a threshold that no accuracy can pass, each evaluation after the first halves the rate."""
+    output = tmp_path / "plateau"
+    more = ["--lr_scheduler_type", "reduce_lr_on_plateau", "--lr_scheduler_kwargs", '{"patience": 0, "threshold": 9}',
+            "--warmup_steps", "4", "--eval_steps", "3", "--logging_steps", "1"]  # fmt: skip
+    assert main(command(output, *more)) == 0
+    rates = [entry["learning_rate"] for entry in curve(output) if "learning_rate" in entry]
+    assert rates == pytest.approx([0.0025, 0.005, 0.0075, 0.01, 0.01, 0.01, *[0.005] * 3, *[0.0025] * 3])
+
+
+def test_packed_and_decoded(tmp_path, capsys):
+    output = tmp_path / "packed"
+    more = ["--pack", "--cache_audio", "--cache_dir", str(tmp_path / "decoded"), "--max_steps", "4"]
+    assert main(command(output, *more)) == 0
+    assert "crops for training" in capsys.readouterr().err
+    log = [entry for entry in curve(output) if "loss" in entry]
+    assert log[-1]["hours_seen"] == pytest.approx(8 * 48 / 360000)  # nothing is padding
+    assert len(list((tmp_path / "decoded").iterdir())) == 1
+
+
+def test_a_streaming_source_resumes_where_it_was(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr("datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)
+    files = sorted(SOUNDS.glob("*.flac"))
+    (tmp_path / "set").mkdir()
+    audio = [{"bytes": path.read_bytes(), "path": path.name} for path in files]
+    datasets.Dataset.from_dict({"audio": audio}).to_parquet(tmp_path / "set" / "train.parquet")
+    tail = [*COMMON[3:], "--validation_data", str(SOUNDS / "misc_crow.flac"), "--save_total_limit", "9"]
+    line = ["pretrain", "--data", f"hf:{tmp_path}/set,streaming=true", *tail]
+    for name in ("whole", "parts"):
+        assert main([*line, "--output_dir", str(tmp_path / name)]) == 0
+        if name == "parts":
+            for step in (6, 9, 12):
+                shutil.rmtree(tmp_path / "parts" / f"checkpoint-{step}")
+            record = json.loads((tmp_path / "parts" / "run.json").read_text())
+            (tmp_path / "parts" / "run.json").write_text(json.dumps({**record, "finished": False}))
+            assert main([*line, "--output_dir", str(tmp_path / "parts")]) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    assert main([*line, "--output_dir", str(tmp_path / "none"), "--max_steps", "-1"]) == 2
