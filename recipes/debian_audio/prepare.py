@@ -30,6 +30,9 @@ def main() -> int:
     command = commands.add_parser("tasks", help="labelled clips to judge models with")
     command.add_argument("dest", type=Path, help="folder whose tasks/ will hold audio/ and a manifest for each task")
     command.add_argument("--task", choices=tasks.TASKS, help="one of them (default: all)")
+    command.add_argument(
+        "--record", action="store_true", help=f"then write {corpus.TEST_CLIPS.name} beside this script"
+    )
     command = commands.add_parser("kinds", help="labels speech, music, percussion and effect, of both")
     command.add_argument("dest", type=Path, help="folder with a corpus and the task drums; more speech with language")
     args = parser.parse_args()
@@ -41,6 +44,8 @@ def main() -> int:
             kinds.prepare(args.dest)
         else:
             tasks.prepare([args.task] if args.task else list(tasks.TASKS), args.dest / "tasks")
+            if args.record:
+                tasks.record_test_clips(args.dest / "tasks", corpus.TEST_CLIPS)
             print(f"{args.dest / 'tasks'} is ready")
     except Unavailable as error:
         print(f"the packages cannot be fetched here: {error}", file=sys.stderr)

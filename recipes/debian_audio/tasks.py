@@ -260,7 +260,10 @@ def describe(unpacked: Path) -> dict[str, dict]:
 
 
 def make_task(name: str, packages: Sequence[Package], dest: Path) -> list[dict]:
-    """Writes DEST/<name>.csv from packages decoded in DEST and returns its rows."""
+    """Writes DEST/<name>.csv and DEST/<name>_test_clips.txt from packages decoded in DEST and returns the rows.
+
+    The latter holds digests of all recordings that the task judges with: those that a corpus must not hold.
+    """
     task, rows = TASKS[name], []
     for package in packages:
         for row in corpus.read_state(package.name, dest)["rows"]:
@@ -276,16 +279,33 @@ def make_task(name: str, packages: Sequence[Package], dest: Path) -> list[dict]:
     if task.fold is None:
         numbers = {group: str(number) for number, group in enumerate(sorted({row["group"] for row in rows}))}
         rows = [row | {"fold": numbers[row["group"]]} for row in rows]
+        judged = before
     else:
         rows = [row | {"fold": task.fold(row)} for row in rows]
         sides = [{row["label"] for row in rows if row["fold"] == fold} for fold in ("train", "test")]
         rows = [row for row in rows if row["label"] in sides[0] & sides[1]]
+        judged = [row for row in rows if row["fold"] == "test"]
+    digests = sorted({row["digest"] for row in judged})
+    sounds.write_text(dest / f"{name}_test_clips.txt", "\n".join(digests) + "\n")
     sounds.write_text(dest / f"{name}.csv", corpus.to_csv(rows, COLUMNS))
     counts = Counter(row["label"] for row in rows)
     print(f"{name}: {'; '.join(notes)}", flush=True)
     print(f"  {len(rows):,} clips in {len({row['fold'] for row in rows})} folds: ", end="")
     print(", ".join(f"{label} {count}" for label, count in counts.most_common()), flush=True)
     return rows
+
+
+def record_test_clips(dest: Path, target: Path) -> None:
+    """Writes the digests of all tasks in `dest` to the file that `corpus` reads. ValueError: one is missing."""
+    lines = [
+        "# Recordings that the labelled tasks judge with (sounds.digest), written by: prepare.py tasks DEST --record"
+    ]
+    for name in TASKS:
+        path = dest / f"{name}_test_clips.txt"
+        if not path.exists():
+            raise ValueError(f"{path} does not exist; expected all tasks, made by an earlier run")
+        lines += [f"# {name}", *path.read_text().split()]
+    sounds.write_text(target, "\n".join(lines) + "\n")
 
 
 def prepare(names: Sequence[str], dest: Path) -> None:
