@@ -26,7 +26,7 @@ def main() -> int:
     command.add_argument("dest", type=Path, help="folder for audio/, manifest.csv, train.csv, validation.csv, ...")
     size = command.add_mutually_exclusive_group()
     size.add_argument("--compact", action="store_true", help="0.6 GB of packages (the default)")
-    size.add_argument("--full", action="store_true", help="all packages: 3.5 GB")
+    size.add_argument("--full", action="store_true", help="all packages: 3.2 GB")
     command = commands.add_parser("tasks", help="labelled clips to judge models with")
     command.add_argument("dest", type=Path, help="folder whose tasks/ will hold audio/ and a manifest for each task")
     command.add_argument("--task", choices=tasks.TASKS, help="one of them (default: all)")
