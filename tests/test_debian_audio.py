@@ -271,6 +271,7 @@ def test_a_cry_and_who_utters_it_come_from_the_path(path, expected):
         ("usr/share/tuxpaint/stamps/a/b_desc.ogg", ("en", "tuxpaint")),
         ("usr/share/tuxpaint/stamps/a/b_desc_fr.ogg", ("fr", "tuxpaint")),
         ("usr/share/asterisk/sounds/es_MX_f_Allison/digits/1.g722", ("es", "asterisk-f_allison")),
+        ("usr/share/asterisk/sounds/es/digits/1.gsm", ("es", "asterisk-es")),
         ("usr/share/klettres/en_GB/alpha/a.ogg", ("en", "klettres")),
         ("usr/share/ktuberling/sounds/it/eye.ogg", ("it", "ktuberling")),
         ("usr/share/games/fillets-ng/sound/city/cs/vit-m-hlava.ogg", ("cs", "fillets")),

@@ -90,14 +90,14 @@ def language(path: str, extra: dict) -> tuple[str, str] | None:
     """Language and source of a spoken clip, None for any other file and for languages of one source."""
     for pattern, source in (
         (r"_desc_?([a-z]*)[^/]*\.ogg$", "tuxpaint"),
-        (r"sounds/([a-z]{2})_[A-Z]{2}_([mf]_\w+)/", "asterisk"),
+        (r"asterisk/sounds/([a-z]{2})(?:_[A-Z]{2}_([mf]_\w+))?/", "asterisk"),
         (r"klettres/([a-z]+)", "klettres"),
         (r"ktuberling/sounds/([a-z]+)", "ktuberling"),
         (r"fillets-ng/.*/(cs|nl)/", "fillets"),
     ):
         if match := re.search(pattern, path):
             code = match[1] or "en"
-            name = f"{source}-{match[2].lower()}" if source == "asterisk" else source
+            name = f"{source}-{(match[2] or match[1]).lower()}" if source == "asterisk" else source
             return (code, name) if code in LANGUAGES else None
     return None
 
