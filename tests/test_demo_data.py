@@ -89,9 +89,9 @@ def test_the_data_set_is_split_by_level_without_doubles_and_named_in_sources(tmp
             shutil.copy(folder / "x-m-one.ogg", folder / "x-m-one-again.ogg")
         return ""
 
-    monkeypatch.setattr(prepare, "fetch", lambda package, folder: folder / f"{package}_1.0.1-1.1_all.deb")
-    monkeypatch.setattr(prepare, "run", fake_run)
-    monkeypatch.setattr(prepare.shutil, "which", lambda tool: tool)
+    monkeypatch.setattr(prepare.debian, "fetch", lambda package, folder: folder / f"{package}_1.0.1-1.1_all.deb")
+    monkeypatch.setattr(prepare.debian, "run", fake_run)
+    monkeypatch.setattr(prepare.debian.shutil, "which", lambda tool: tool)
     monkeypatch.setattr(sys, "argv", ["prepare.py", str(tmp_path / "demo")])
     assert prepare.main() == 0
     made = sorted(path.relative_to(tmp_path / "demo").as_posix() for path in (tmp_path / "demo").rglob("*.*"))

@@ -17,31 +17,19 @@ import argparse
 import hashlib
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from recipes import debian
+from recipes.debian import UNAVAILABLE, Unavailable
 from ssast_hf.audio import load_audio
 
 LANGUAGES = {"cs": "czech", "nl": "dutch"}
 SPEAKERS = {"m": "small_fish", "v": "big_fish"}
-UNAVAILABLE = 3  # exit status
-OPTIONS = ["-q", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=20", "-o", "APT::Sandbox::User=root"]
-# Package lists of our own: what apt-get reads after its system-wide settings, whose hooks would clean system folders.
-PRIVATE_STATE = """
-Dir::State::Lists "{folder}/lists/";
-Dir::Cache "{folder}/cache/";
-Acquire::Languages "none";
-#clear APT::Update::Pre-Invoke;
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
-"""
-
-
-class Unavailable(Exception):
-    """The package cannot be fetched or unpacked on this machine."""
 
 
 def parse_clip(path: Path) -> tuple[str, str] | None:
@@ -78,45 +66,16 @@ def deduplicate(keys: dict[Path, str | None]) -> list[Path]:
     return sorted(first.values())
 
 
-def run(*command: str, folder: Path) -> str:
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable(f"{command[0]}: {error}") from error
-    if done.returncode:
-        detail = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
-        raise Unavailable(f"{command[0]} failed: {detail[-1]}")
-    return done.stdout.strip()
-
-
-def fetch(package: str, folder: Path) -> Path:
-    """Downloads a package into `folder`, if need be with package lists kept there, and returns the file."""
-    try:
-        run("apt-get", *OPTIONS, "download", package, folder=folder)
-    except Unavailable as error:
-        print(f"{error}; trying with package lists of our own", flush=True)
-        for name in ("lists/partial", "cache/archives/partial"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        (folder / "apt.conf").write_text(PRIVATE_STATE.format(folder=folder))
-        run("apt-get", *OPTIONS, "-c", str(folder / "apt.conf"), "update", folder=folder)
-        run("apt-get", *OPTIONS, "-c", str(folder / "apt.conf"), "download", package, folder=folder)
-    return next(folder.glob(f"{package}_*.deb"))
-
-
 def make(packages: list[str], title: str, work: Path, made: Path) -> None:
     """Fills `made` with train/, test/ and SOURCES.md; everything else stays in `work`."""
     sources = [title, "", "Unchanged files of these Debian packages; what their copyright files say:"]
-    for tool in ("apt-get", "dpkg-deb"):
-        if not shutil.which(tool):
-            raise Unavailable(f"{tool} is not installed")
+    debian.require_tools("apt-get", "dpkg-deb")
     for package in packages:
         print(f"fetching {package}", flush=True)
-        archive = fetch(package, work)
+        archive = debian.fetch(package, work)
         print(f"unpacking {archive.name}", flush=True)
-        run("dpkg-deb", "-x", str(archive), str(work / "unpacked"), folder=work)
-        version = run("dpkg-deb", "-f", str(archive), "Version", folder=work)
-        copyright_file = work / "unpacked" / "usr" / "share" / "doc" / package / "copyright"
-        text = copyright_file.read_text(encoding="utf-8").rstrip()
+        version = debian.unpack(archive, work / "unpacked")
+        text = debian.copyright_text(work / "unpacked", package)
         sources += ["", f"## {package} {version} (the sound: GPL-2)", "", "```text", text, "```"]
     clips = [path for path in (work / "unpacked").rglob("*.ogg") if parse_clip(path)]
     print(f"decoding {len(clips)} clips to find doubles", flush=True)
