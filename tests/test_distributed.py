@@ -73,7 +73,7 @@ def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path):
     weights = [SSASTForPreTraining.from_pretrained(tmp_path / name).state_dict() for name in ("one", "two")]
     for name, value in weights[0].items():
         torch.testing.assert_close(weights[1][name], value, rtol=0, atol=1e-4, msg=name)
-    record = json.loads((tmp_path / "two" / "run.json").read_text())
+    record = json.loads((tmp_path / "two" / "_run.json").read_text())
     assert record["processes"] == 2
     assert record["finished"] is True
 

@@ -76,8 +76,8 @@ def test_a_run_logs_what_it_saw_and_leaves_a_picture(whole):
     # 24 crops of 27 to 48 frames.
     assert 24 * 27 <= log[-1]["hours_seen"] * 360000 <= 24 * 48
     assert (whole / "reconstruction.png").read_bytes()[:4] == b"\x89PNG"
-    assert json.loads((whole / "run.json").read_text())["finished"] is True
-    assert not (whole / "skipped.jsonl").exists()
+    assert json.loads((whole / "_run.json").read_text())["finished"] is True
+    assert not (whole / "_skipped.jsonl").exists()
 
 
 def test_killed_at_any_moment_the_same_command_ends_alike(whole, tmp_path):
@@ -109,8 +109,8 @@ def stopped(whole, tmp_path) -> Path:
     shutil.copytree(whole, output)
     shutil.rmtree(output / "checkpoint-12")
     (output / "model.safetensors").unlink()
-    record = json.loads((output / "run.json").read_text())
-    (output / "run.json").write_text(json.dumps({**record, "finished": False}))
+    record = json.loads((output / "_run.json").read_text())
+    (output / "_run.json").write_text(json.dumps({**record, "finished": False}))
     return output
 
 
@@ -186,9 +186,9 @@ def test_what_lies_in_the_directory_decides(whole, stopped, tmp_path, capsys):
     for path in list(SOUNDS.glob("*.flac"))[:5]:
         shutil.copy(path, tmp_path / "sounds")
     moved = [str(tmp_path / "sounds") if token == str(SOUNDS) else token for token in command(stopped)]
-    record = json.loads((stopped / "run.json").read_text())
+    record = json.loads((stopped / "_run.json").read_text())
     record["flags"]["data"] = [str(tmp_path / "sounds")]
-    (stopped / "run.json").write_text(json.dumps(record))
+    (stopped / "_run.json").write_text(json.dumps(record))
     assert "The clips are not those" in error(*moved)
     assert main(command(other, "--overwrite", "--max_steps", "1")) == 0
     assert (other / "precious.txt").read_text() == "mine"
@@ -261,8 +261,8 @@ def test_a_streaming_source_resumes_where_it_was(tmp_path, monkeypatch):
         if name == "parts":
             for step in (6, 9, 12):
                 shutil.rmtree(tmp_path / "parts" / f"checkpoint-{step}")
-            record = json.loads((tmp_path / "parts" / "run.json").read_text())
-            (tmp_path / "parts" / "run.json").write_text(json.dumps({**record, "finished": False}))
+            record = json.loads((tmp_path / "parts" / "_run.json").read_text())
+            (tmp_path / "parts" / "_run.json").write_text(json.dumps({**record, "finished": False}))
             assert main([*line, "--output_dir", str(tmp_path / "parts")]) == 0
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
     assert main([*line, "--output_dir", str(tmp_path / "none"), "--max_steps", "-1"]) == 2

@@ -23,14 +23,15 @@ from .card import CardTrainer
 
 logger = logging.getLogger(__name__)
 
-RECORD, CONTENTS, PROGRESS = "run.json", "contents.json", "progress.json"
-UNFINISHED = "_unfinished"  # names that begin so are not pushed to the Hub
-SKIPPED = "skipped.jsonl"
+# Names that begin with an underscore are not pushed to the Hub: these hold paths of this machine.
+RECORD, SKIPPED, UNFINISHED = "_run.json", "_skipped.jsonl", "_unfinished"
+CONTENTS, PROGRESS = "contents.json", "progress.json"
 # Flags that may differ when a run goes on: they change what is shown or kept, not what is trained.
 FREE = {
     "output_dir", "overwrite", "resume_from_checkpoint", "report_to", "run_name", "project", "disable_tqdm",
     "log_level", "log_level_replica", "save_total_limit", "dataloader_num_workers", "dataloader_prefetch_factor",
     "dataloader_pin_memory", "dataloader_persistent_workers", "cache_dir", "trackio_space_id",
+    "push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "hub_strategy", "hub_always_push", "hub_revision",
 }  # fmt: skip
 
 
@@ -50,7 +51,7 @@ def flags_of(argv: list[str]) -> dict[str, list[str]]:
 
 class Run:
     """
-    A training run in its output directory, recorded in `run.json`.
+    A training run in its output directory, recorded in `_run.json`.
 
     Args:
         training (`TrainingArguments`): Names the directory, and `overwrite` and `resume_from_checkpoint`.
@@ -183,7 +184,7 @@ class Run:
 
     def _write(self) -> None:
         if self.main:
-            unfinished = self.output / f"_{RECORD}"
+            unfinished = self.output / f"{RECORD}.unfinished"
             unfinished.write_text(json.dumps(self.record, indent=2) + "\n", encoding="utf-8")
             os.replace(unfinished, self.output / RECORD)
 
