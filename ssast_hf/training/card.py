@@ -28,7 +28,9 @@ class CardTrainer(Trainer):
             write_card(self.args.output_dir, repo_id, licence=license, tags=as_list[0], datasets=as_list[1])
 
 
-def finish(trainer: CardTrainer, command: str, data: str, base_model: str | None, clips: dict[str, int]) -> None:
+def finish(
+    trainer: CardTrainer, command: str, data: str, base_model: str | None, clips: dict[str, int], **facts
+) -> None:
     """Leaves the facts for the card in the output directory, and pushes it if that was asked for."""
     training: TrainingArguments = trainer.args
     if trainer.is_world_process_zero():
@@ -44,6 +46,7 @@ def finish(trainer: CardTrainer, command: str, data: str, base_model: str | None
                 "ssast_hf": __version__, "transformers": transformers.__version__, "torch": torch.__version__
             },
             date=date.today().isoformat(),
+            **facts,
         )  # fmt: skip
     if training.push_to_hub:
         trainer.push_to_hub()

@@ -89,6 +89,8 @@ def _read_manifest(path: Path, labelled: bool) -> list[Clip]:
         label = row.get("label")
         if labelled and (label is None or str(label).strip() == ""):
             raise ValueError(f"{path}, line {number}: no label, expected a column named label.")
+        if isinstance(label, list):  # of a clip with several
+            label = json.dumps(label)
         clips.append(Clip(str(path.parent / row[column]), str(label).strip() if labelled else None))
     return clips
 
