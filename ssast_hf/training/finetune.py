@@ -124,7 +124,8 @@ def main(argv: list[str] | None = None) -> int:
     trainer.save_metrics("train", result.metrics)
     trainer.save_state()
     if trainer.is_world_process_zero():
-        _judge(trainer.model, extractor, parts, labels, data, training)
+        for name, results in _judge(trainer.model, extractor, parts, labels, data, training).items():
+            trainer.save_metrics(name, results)  # into all_results.json, too
     counts = {"training": clips, "validation": validation, "test": parts.get("test", [])}
     base_model = None if data.from_scratch else data.model
     recipe = Path(argv[0]) if argv and argv[0].endswith((".yaml", ".yml")) else None
@@ -207,13 +208,16 @@ def _metrics(labels: Labels, model: SSASTForAudioClassification):
     return compute
 
 
-def _judge(model, extractor, parts, labels: Labels, data: DataArguments, training: FineTuningArguments) -> None:
+def _judge(model, extractor, parts, labels: Labels, data: DataArguments, training: FineTuningArguments) -> dict:
+    """The metrics of each part, which are written and printed."""
+    judged = {}
     for name, part in parts.items():
-        results, _ = evaluate_clips(
+        judged[name], _ = evaluate_clips(
             model, extractor, part, labels, training.output_dir, name, training.per_device_eval_batch_size,
             data.save_predictions,
         )  # fmt: skip
-        print(f"{'Validation' if name == 'eval' else 'Test'}: {describe(results, name)}")
+        print(f"{'Validation' if name == 'eval' else 'Test'}: {describe(judged[name], name)}")
+    return judged
 
 
 def _evaluate_only(data: DataArguments, training: FineTuningArguments) -> int:
