@@ -15,11 +15,11 @@ import torch
 from scipy import stats
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
-from transformers import TrainingArguments
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining, load_audio
 from ssast_hf.cli import main
 from ssast_hf.training import augment, finetune, tuning
+from ssast_hf.training.arguments import SharedArguments
 from ssast_hf.training.augment import Augmentation, LabelledClips, LabelledCollator
 from ssast_hf.training.data import AudioClips, Clip, read_clips
 from ssast_hf.training.labels import Labels, find_labels, hold_out, labels_of, order_of_model, read_groups
@@ -297,7 +297,9 @@ def test_learning_rates_by_layer():
     model = SSASTForAudioClassification(config)
     decayed = [p for n, p in model.named_parameters() if p.ndim > 1]
     rest = [p for n, p in model.named_parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}], lr=1.0)
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}], lr=1.0
+    )
     scale_learning_rates(optimizer, model, 3, head_factor=10.0, layer_decay=0.5)
     found = {id(p): (group["lr"], group["weight_decay"]) for group in optimizer.param_groups for p in group["params"]}
     assert len(found) == len(list(model.parameters()))
@@ -314,3 +316,387 @@ def test_learning_rates_by_layer():
     assert {name: found[id(named[name])] for name in expected} == expected
     assert layer_of("base_model.model.ssast.layers.2.attention.qkv.lora_A.default.weight", 3) == 3
     assert layer_of("base_model.model.classifier.modules_to_save.default.dense.weight", 3) == 4
+
+
+# Labels and splits
+
+
+def test_labels_of_a_clip():
+    assert labels_of(Clip("x", "dog; cat;dog"), several=True) == ["dog", "cat"]
+    assert labels_of(Clip("x", '["a;b", "c"]'), several=True) == ["a;b", "c"]
+    assert labels_of(Clip("x", "[whisper]"), several=False) == ["[whisper]"]
+    for label, message in (("a;b", "has 2 labels"), ('["a", "b"]', "has 2 labels"), ("[]", "has no label")):
+        with pytest.raises(ValueError, match=message):
+            labels_of(Clip("x", label), several=False)
+
+
+def test_targets_equal_a_plain_loop(tones):
+    clips = read_clips(tones / "several.jsonl", labelled=True)
+    labels = find_labels(clips, several=True)
+    assert labels.names == ("even", "high", "low", "mid", "odd")
+    rows = [json.loads(line) for line in (tones / "several.jsonl").read_text().splitlines()]
+    expected = [[float(name in row["label"]) for name in labels.names] for row in rows]
+    assert labels.targets(clips).tolist() == expected
+
+
+def test_an_order_of_labels_must_be_that_of_the_data():
+    clips = [Clip(str(i), label) for i, label in enumerate("aabbc")]
+    assert find_labels(clips, False, ["c", "b", "a"]).names == ("c", "b", "a")
+    with pytest.raises(ValueError, match="has the label\\(s\\) c, which --label_file lacks"):
+        find_labels(clips, False, ["a", "b"])
+    with pytest.raises(ValueError, match="no clip of d"):
+        find_labels(clips, False, ["a", "b", "c", "d"])
+
+
+def test_labels_of_a_fine_tuned_model_lead(pretrained, classifier):
+    assert order_of_model(str(classifier), Labels(("high", "low", "mid"))).names == ("mid", "high", "low")
+    assert order_of_model(str(pretrained), Labels(("x", "y"))).names == ("x", "y")
+    with pytest.raises(ValueError, match="only the model has mid; only the data has top"):
+        order_of_model(str(classifier), Labels(("high", "low", "top")))
+
+
+def test_held_out_groups_are_whole_and_labels_stay_balanced():
+    rng = random.Random(0)
+    clips = [Clip(str(i), rng.choice("abc")) for i in range(300)]
+    groups = [f"g{rng.randrange(40)}" for _ in clips]
+    labels = find_labels(clips, False)
+    for fraction in (0.2, 0.7):
+        train, held_out = hold_out(clips, labels, fraction, 0, groups)
+        sides = {clip: clip in set(held_out) for clip in clips}
+        assert len(train) + len(held_out) == len(clips)
+        assert all(len({sides[c] for c, g in zip(clips, groups) if g == group}) == 1 for group in set(groups))
+        assert abs(len(held_out) / len(clips) - fraction) < 0.1
+        for label in "abc":
+            total = sum(clip.label == label for clip in clips)
+            assert abs(sum(clip.label == label for clip in held_out) / total - fraction) < 0.15
+    assert hold_out(clips, labels, 0.2, 1, groups) != hold_out(clips, labels, 0.2, 0, groups)
+    with pytest.raises(ValueError, match="There are 2 groups, expected 5"):
+        hold_out(clips, labels, 0.2, 0, [str(i % 2) for i in range(300)])
+
+
+def test_several_labels_are_held_out_alike():
+    rng = random.Random(1)
+    clips = [Clip(str(i), ";".join(rng.sample("abcdef", rng.randint(1, 4)))) for i in range(200)]
+    clips += [Clip("rare 1", "g;a"), Clip("rare 2", "g;b"), Clip("single", "h;a")]
+    labels = find_labels(clips, True)
+    train, held_out = hold_out(clips, labels, 0.25, 0)
+    assert sorted(train + held_out, key=str) == sorted(clips, key=str)
+    for name, low, high in (*((name, 0.2, 0.4) for name in "abcdef"), ("g", 0.5, 0.5), ("h", 0, 0)):
+        members = [clip for clip in clips if name in labels.of(clip)]
+        assert low <= sum(clip in held_out for clip in members) / len(members) <= high, name
+
+
+def test_groups_are_read_from_the_manifest(tones):
+    clips = read_clips(tones / "single.csv", labelled=True)
+    assert read_groups(tones / "single.csv", "speaker", clips) == [f"speaker{i % 3}" for i in range(6)] * 3
+    with pytest.raises(ValueError, match="nothing in the column singer"):
+        read_groups(tones / "single.csv", "singer", clips)
+    with pytest.raises(ValueError, match="needs a .csv"):
+        read_groups(tones / "clips", "speaker", clips)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--data {tones}/several.jsonl", "has 2 labels"),
+        ("--data {tones}/single.csv --model {others}", "is a classifier for other labels than the data's"),
+        ("--data {tones}/single.csv --label_file {tones}/few.txt", "has the label(s) mid, which --label_file lacks"),
+        ("--data {tones}/single.csv --validation_data {tones}/few.csv", "The validation data has no clip of low, mid"),
+        ("--data {tones}/single.csv --test_data {tones}/few.csv", "few.csv has no clip of low, mid"),
+        ("--data {tones}/once.csv --test_data {tones}/once.csv", "has one clip per label"),
+        ("--data {tones}/single.csv --group_column speaker --validation_fraction 0.1", "There are 3 groups"),
+        ("--data {tones}/single.csv --group_column speaker --validation_data {tones}/single.csv", "which --valid"),
+        ("--data {tones}/single.csv --loss ce --multi_label True", "--loss is ce, expected bce"),
+        ("--data {tones}/single.csv --metric_for_best_model f1", "--metric_for_best_model is f1, expected one of"),
+        ("--data {tones}/single.csv --linear_probe True --lora_rank 2", "--linear_probe and --lora_rank exclude"),
+        ("--data {tones}/single.csv --freeze_layers 3", "--freeze_layers is 3, expected at most 2"),
+        ("--data {tones}/single.csv --lora_rank 2 --lora_targets query", "--lora_targets has query, expected some of"),
+        ("--data {tones}/single.csv --average_epochs 3 2", "--average_epochs is [3, 2], expected two numbers"),
+        ("--data {tones}/single.csv --average_epochs 11 12", "--average_epochs begins with epoch 11 of 10"),
+        ("--data {tones}/single.csv --average_epochs 1 2 --load_best_model_at_end True", "exclude each other"),
+        ("--data {tones}/single.csv --average_epochs 1 2 --lora_rank 2", "exclude each other"),
+        ("--data {tones}/single.csv --early_stopping_patience 1 --save_strategy no", "needs --load_best_model_at_end"),
+        ("--data {tones}/single.csv --early_stopping_patience 1 --validation_fraction 0", "needs validation data"),
+        ("--data {tones}/single.csv --balanced_sampling True --train_sampling_strategy group_by_length", "exclude"),
+        (
+            "--data {tones}/single.csv --dataloader_num_workers 1 --dataloader_persistent_workers True",
+            "every epoch alike",
+        ),
+        ("--data {tones}/single.csv --layer_lr_decay 1.1", "--layer_lr_decay is 1.1, expected above 0 and at most 1"),
+        ("--data {tones}/single.csv --label_smoothing_factor 1", "--label_smoothing_factor is 1.0, expected"),
+        ("--data {tones}/single.csv --mixup 2", "--mixup is 2.0, expected a share"),
+        ("--data {tones}/single.csv --eval_only True", "is not fine-tuned"),
+    ],
+)
+def test_wrong_input_is_an_error_before_training(
+    tones, pretrained, tmp_path, tmp_path_factory, capsys, flags, message
+):
+    others = tmp_path_factory.getbasetemp() / "others"
+    if not others.exists():
+        SSASTForAudioClassification(SSASTConfig(**CONFIG, max_length=48)).save_pretrained(others)
+        SSASTFeatureExtractor(max_length=48).save_pretrained(others)
+        (tones / "few.txt").write_text("high\nlow\n")
+        (tones / "few.csv").write_text("file,label\nclips/high/0.wav,high\n")
+        (tones / "once.csv").write_text("file,label\nclips/high/0.wav,high\nclips/low/0.wav,low\n")
+    arguments = flags.format(tones=tones, others=others).split()
+    model = [] if "--model" in arguments else ["--model", pretrained]
+    assert tune(*model, *arguments, "--output_dir", tmp_path / "o") == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ssast: error:")]
+    assert len(error) == 1 and message in error[0]
+    assert not (tmp_path / "o").exists()
+
+
+# Training
+
+
+def test_twenty_steps_equal_a_plain_loop(tones, classifier, tmp_path):
+    """Losses of 20 whole-batch steps equal those of a loop that knows nothing of the Trainer."""
+    output = tmp_path / "o"
+    assert tune("--data", tones / "single.csv", "--model", classifier, "--validation_fraction", 0, "--max_steps", 20,
+                "--per_device_train_batch_size", 18, "--learning_rate", "3e-3", "--warmup_steps", 5,
+                "--lr_decay_start", 8, "--lr_decay_every", 4, "--lr_decay_rate", 0.5, "--head_lr_factor", 2,
+                "--layer_lr_decay", 0.7, "--label_smoothing_factor", 0.1, "--weight_decay", 0.01,
+                "--save_strategy", "no", "--output_dir", output) == 0  # fmt: skip
+
+    model = SSASTForAudioClassification.from_pretrained(classifier).train()
+    extractor = SSASTFeatureExtractor.from_pretrained(classifier)
+    rows = list(csv.DictReader(open(tones / "single.csv", newline="")))
+    inputs = extractor([load_audio(tones / row["file"]) for row in rows], sampling_rate=16000, padding="longest",
+                       pad_to_multiple_of=16, return_tensors="pt")  # fmt: skip
+    classes = torch.tensor([("mid", "high", "low").index(row["label"]) for row in rows])
+    groups = []
+    for name, parameter in model.named_parameters():
+        parts = name.split(".")
+        depth = 0 if parts[1] == "embeddings" else int(parts[2]) + 1 if parts[1] == "layers" else 3
+        rate = 3e-3 * 0.7 ** (3 - depth) * (2 if parts[0] == "classifier" else 1)
+        decay = 0.0 if "bias" in name or "layernorm" in name else 0.01
+        groups.append({"params": [parameter], "lr": rate, "weight_decay": decay, "base": rate})
+    optimizer = torch.optim.AdamW(groups)
+    expected = []
+    for step in range(20):
+        for group in optimizer.param_groups:
+            group["lr"] = group["base"] * min(1, step / 5) * 0.5 ** len([e for e in (8, 12, 16) if e <= step])
+        loss = nn.functional.cross_entropy(model(**inputs).logits, classes, label_smoothing=0.1)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        expected.append(loss.item())
+    assert losses_of(output) == pytest.approx(expected, rel=2e-4)
+    assert expected[-1] < expected[0] - 0.05
+    for name, value in weights_of(output).items():
+        torch.testing.assert_close(value, model.state_dict()[name], rtol=0, atol=2e-4, msg=name)
+
+
+EVERYTHING = ["--mixup", 0.5, "--frequency_mask", 24, "--time_mask", 16, "--noise", "True", "--balanced_sampling", "True",
+              "--class_weights", "True", "--per_device_train_batch_size", 4, "--learning_rate", "2e-3"]  # fmt: skip
+
+
+def test_two_runs_are_the_same_and_a_killed_one_goes_on(tones, classifier, tmp_path):
+    """With every augmentation: one seed gives one result, also where the run went on from the middle of an epoch."""
+    common = ["--data", tones / "single.csv", "--model", classifier, "--validation_fraction", 0.34, *EVERYTHING,
+              "--num_train_epochs", 3, "--save_strategy", "steps", "--save_steps", 2, "--save_total_limit", 9,
+              "--average_epochs", 1, 3]  # fmt: skip
+    for name in ("a", "b"):
+        assert tune(*common, "--output_dir", tmp_path / name) == 0
+    assert losses_of(tmp_path / "a") == losses_of(tmp_path / "b")
+    assert_same_weights(tmp_path / "a", tmp_path / "b")
+    assert len(losses_of(tmp_path / "a")) == 9
+    assert (tmp_path / "b/checkpoint-4").is_dir()  # one step into the second epoch
+    assert tune(*common, "--output_dir", tmp_path / "b", "--resume_from_checkpoint", tmp_path / "b/checkpoint-4") == 0
+    assert_same_weights(tmp_path / "a", tmp_path / "b", atol=1e-6)
+    assert tune(*common, "--output_dir", tmp_path / "c", "--seed", 1) == 0
+    assert losses_of(tmp_path / "c") != losses_of(tmp_path / "a")
+
+
+def test_weights_are_averaged_over_a_range_of_epochs(tones, classifier, tmp_path):
+    assert tune("--data", tones / "single.csv", "--model", classifier, "--learning_rate", "5e-3", "--num_train_epochs", 4,
+                "--average_epochs", 2, 3, "--save_total_limit", 9, "--output_dir", tmp_path) == 0  # fmt: skip
+    found = sorted(tmp_path.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    epochs = [weights_of(path) for path in found]
+    assert len(epochs) == 4
+    for name, value in weights_of(tmp_path).items():
+        torch.testing.assert_close(value, (epochs[1][name] + epochs[2][name]) / 2, rtol=0, atol=1e-6, msg=name)
+    moved = [abs(epochs[i]["classifier.dense.weight"] - epochs[1]["classifier.dense.weight"]).max() for i in (0, 2, 3)]
+    assert min(moved) > 1e-4
+
+
+def test_the_best_checkpoint_is_kept_and_the_test_is_taken_with_it(tones, classifier, tmp_path):
+    assert tune("--data", tones / "single.csv", "--model", classifier, "--learning_rate", "3e-2", "--num_train_epochs", 4,
+                "--validation_fraction", 0.34, "--test_data", tones / "clips", "--save_predictions", "True",
+                "--metric_for_best_model", "loss", "--output_dir", tmp_path) == 0  # fmt: skip
+    state = json.loads((tmp_path / "trainer_state.json").read_text())
+    evaluations = [entry for entry in state["log_history"] if "eval_loss" in entry]
+    assert state["best_metric"] == min(entry["eval_loss"] for entry in evaluations)
+    assert_same_weights(tmp_path, Path(state["best_model_checkpoint"]))
+    best = min(evaluations, key=lambda entry: entry["eval_loss"])
+    results = json.loads((tmp_path / "eval_results.json").read_text())
+    assert results["eval_accuracy"] == best["eval_accuracy"] and results["eval_mAP"] == pytest.approx(best["eval_mAP"])
+    tested = json.loads((tmp_path / "test_results.json").read_text())
+    with open(tmp_path / "test_predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == tested["test_samples"] == 18
+    assert tested["test_accuracy"] == pytest.approx(np.mean([row["label"] == row["predicted"] for row in rows]))
+    assert json.loads((tmp_path / "all_results.json").read_text())["test_mAP"] == tested["test_mAP"]
+    again = tmp_path / "again"
+    assert tune("--data", tones / "single.csv", "--model", tmp_path, "--test_data", tones / "clips", "--eval_only",
+                "True", "--output_dir", again) == 0  # fmt: skip
+    assert json.loads((again / "test_results.json").read_text()) == tested
+    assert not (again / "model.safetensors").exists()
+
+
+def test_early_stopping(tones, classifier, tmp_path):
+    assert tune("--data", tones / "single.csv", "--model", classifier, "--learning_rate", 0, "--num_train_epochs", 9,
+                "--early_stopping_patience", 2, "--early_stopping_threshold", 0.01, "--output_dir", tmp_path) == 0  # fmt: skip
+    assert json.loads((tmp_path / "trainer_state.json").read_text())["epoch"] == 3
+
+
+def changed(before: dict, after: dict) -> set[str]:
+    return {name for name, value in after.items() if not torch.equal(value, before[name])}
+
+
+def test_what_is_frozen_stays(tones, classifier, tmp_path):
+    common = ["--data", tones / "single.csv", "--model", classifier, "--max_steps", 2, "--learning_rate", "1e-2",
+              "--warmup_steps", 0, "--save_strategy", "no", "--eval_strategy", "no"]  # fmt: skip
+    before = weights_of(classifier)
+    assert tune(*common, "--linear_probe", "True", "--output_dir", tmp_path / "probe") == 0
+    assert changed(before, weights_of(tmp_path / "probe")) == {n for n in before if n.startswith("classifier.")}
+    assert tune(*common, "--freeze_layers", 1, "--output_dir", tmp_path / "upper") == 0
+    moved = changed(before, weights_of(tmp_path / "upper"))
+    assert moved == {n for n in before if not n.startswith(("ssast.embeddings.", "ssast.layers.0."))}
+
+
+def test_lora_updates_are_of_low_rank_and_merged(tones, classifier, tmp_path):
+    """The saved model is a plain one, whose chosen layers differ by matrices of the given rank; it resumes, too."""
+    pytest.importorskip("peft")
+    common = ["--data", tones / "single.csv", "--model", classifier, "--num_train_epochs", 2, "--learning_rate", "1e-2",
+              "--lora_rank", 2, "--lora_alpha", 4, "--lora_targets", "qkv", "fc1", "--test_data", tones / "clips",
+              "--metric_for_best_model", "loss", "--save_total_limit", 9]  # fmt: skip
+    assert tune(*common, "--output_dir", tmp_path / "a") == 0
+    before, after = weights_of(classifier), weights_of(tmp_path / "a")
+    assert before.keys() == after.keys()
+    moved = changed(before, after)
+    updated = {f"ssast.layers.{i}.{name}.weight" for i in range(2) for name in ("attention.qkv", "mlp.fc1")}
+    assert {name for name in moved if not name.startswith("classifier.")} == updated
+    assert "classifier.dense.weight" in moved
+    for name in updated:
+        singular = torch.linalg.svdvals(after[name] - before[name])
+        assert singular[1] > 1e-5 and singular[2] < 1e-3 * singular[0]
+    short = [
+        *common,
+        "--max_steps",
+        3,
+        "--save_strategy",
+        "no",
+        "--eval_strategy",
+        "no",
+        "--metric_for_best_model",
+        "mAP",
+    ]
+    for name, flags in (("plain", []), ("dropout", ["--lora_dropout", 0.5])):
+        assert tune(*short, *flags, "--output_dir", tmp_path / name) == 0
+    assert losses_of(tmp_path / "plain")[0] == losses_of(tmp_path / "dropout")[0]  # the updates begin at zero
+    assert losses_of(tmp_path / "plain")[2] != losses_of(tmp_path / "dropout")[2]
+    checkpoint = min((tmp_path / "a").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    assert tune(*common, "--output_dir", tmp_path / "a", "--resume_from_checkpoint", checkpoint) == 0
+    for name, value in weights_of(tmp_path / "a").items():
+        torch.testing.assert_close(value, after[name], rtol=0, atol=1e-5, msg=name)
+    tested = json.loads((tmp_path / "a/test_results.json").read_text())
+    assert main(["evaluate", "--model", str(tmp_path / "a"), "--data", str(tones / "clips"), "--output-dir",
+                 str(tmp_path / "e"), "--device", "cpu"]) == 0  # fmt: skip
+    assert json.loads((tmp_path / "e/test_results.json").read_text())["test_mAP"] == pytest.approx(tested["test_mAP"])
+
+
+def test_several_labels_from_data_to_card(tones, pretrained, tmp_path):
+    """Binary cross-entropy learns labels that come together; the card says what was done."""
+    from ssast_hf.hub import model_card
+
+    (tmp_path / "recipe").mkdir()
+    recipe = tmp_path / "recipe/tones.yaml"
+    recipe.write_text(
+        f"data: {tones / 'several.jsonl'}\nmodel: {pretrained}\nmulti_label: true\nmixup: 0.3\naverage_epochs: [9, 16]\n"
+    )
+    (tmp_path / "names.txt").write_text("odd\nmid\nlow\nhigh\neven\n")
+    output = tmp_path / "o"
+    assert main(["finetune", str(recipe), "--num_train_epochs", "16", "--learning_rate", "5e-3",
+                 "--per_device_train_batch_size", "4", "--output_dir",
+                 str(output), "--label_file", str(tmp_path / "names.txt"), "--validation_fraction", "0.3",
+                 "--test_data", str(tones / "several.jsonl"), "--save_strategy", "no", *QUIET]) == 0  # fmt: skip
+    model = SSASTForAudioClassification.from_pretrained(output)
+    assert model.config.problem_type == "multi_label_classification"
+    assert list(model.config.id2label.values()) == ["odd", "mid", "low", "high", "even"]
+    tested = json.loads((output / "test_results.json").read_text())
+    assert "test_accuracy" not in tested and tested["test_mAP"] > 0.7
+    with open(output / "test_per_class.csv", newline="") as file:
+        rows = {row["label"]: row for row in csv.DictReader(file)}
+    assert all(float(rows[name]["AP"]) > 0.9 for name in PITCHES)
+    card = model_card(output, "lab/tones")
+    assert "with `ssast finetune` and the recipe `recipe/tones.yaml`" in card
+    assert "| task | multi-label classification, 5 labels |" in card
+    assert f"| test mAP | {tested['test_mAP']:.4g} |" in card and "mAP (test)" in card
+    assert str(tmp_path) not in card
+
+
+def test_single_labels_with_binary_cross_entropy_and_a_new_classifier(tones, classifier, tmp_path):
+    (tones / "two.csv").write_text("file,label\n" + "".join(
+        f"clips/{name}/{i}.wav,{name}\n" for name in ("high", "low") for i in range(6)
+    ))  # fmt: skip
+    common = ["--data", tones / "two.csv", "--model", classifier, "--loss", "bce", "--max_steps", 1,
+              "--test_data", tones / "two.csv"]  # fmt: skip
+    assert tune(*common, "--output_dir", tmp_path / "refused") == 2
+    assert tune(*common, "--new_classifier", "True", "--output_dir", tmp_path / "o") == 0
+    model = SSASTForAudioClassification.from_pretrained(tmp_path / "o")
+    assert model.config.problem_type == "multi_label_classification" and model.config.num_labels == 2
+    assert 0 <= json.loads((tmp_path / "o/test_results.json").read_text())["test_accuracy"] <= 1
+
+
+def test_missing_labels_may_be_allowed(tones, classifier, tmp_path):
+    (tones / "high.csv").write_text("file,label\nclips/high/0.wav,high\nclips/high/1.wav,high\n")
+    common = ["--data", tones / "single.csv", "--model", classifier, "--max_steps", 1, "--validation_data",
+              tones / "high.csv"]  # fmt: skip
+    assert tune(*common, "--output_dir", tmp_path / "refused") == 2
+    assert tune(*common, "--allow_missing_labels", "True", "--output_dir", tmp_path / "o") == 0
+    assert "eval_mAUC" not in json.loads((tmp_path / "o/eval_results.json").read_text())
+
+
+def test_held_out_speakers_are_not_trained_on(tones, classifier, tmp_path):
+    assert tune("--data", tones / "single.csv", "--model", classifier, "--max_steps", 1, "--group_column", "speaker",
+                "--validation_fraction", 0.34, "--save_predictions", "True", "--output_dir", tmp_path) == 0  # fmt: skip
+    with open(tmp_path / "eval_predictions.csv", newline="") as file:
+        numbers = {int(Path(row["file"]).stem) % 3 for row in csv.DictReader(file)}
+    assert len(numbers) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "tolerance"),
+    [(["--gradient_checkpointing", "True"], 1e-5), (["--bf16", "True", "--use_cpu", "True"], 0.05)],
+)
+def test_the_trainers_own_flags_do_not_change_the_result(tones, classifier, tmp_path, flags, tolerance):
+    common = ["--data", tones / "single.csv", "--model", classifier, "--max_steps", 3, "--learning_rate", "1e-3",
+              "--save_strategy", "no", "--eval_strategy", "no"]  # fmt: skip
+    assert tune(*common, "--output_dir", tmp_path / "plain") == 0
+    assert tune(*common, *flags, "--output_dir", tmp_path / "other") == 0
+    plain, other = losses_of(tmp_path / "plain"), losses_of(tmp_path / "other")
+    assert other == pytest.approx(plain, rel=tolerance)
+    assert (plain == other) == (flags[0] != "--bf16")
+
+
+def test_statistics_strides_and_pooling_reach_the_model(tones, classifier, tmp_path):
+    assert tune("--data", tones / "single.csv", "--model", classifier, "--max_steps", 1, "--mean", -6.5, "--std", 5.25,
+                "--frequency_stride", 10, "--time_stride", 8, "--max_length", 32, "--pooling", "cls", "--cache_audio",
+                "True", "--output_dir", tmp_path) == 0  # fmt: skip
+    config = SSASTForAudioClassification.from_pretrained(tmp_path).config
+    assert (config.frequency_stride, config.time_stride, config.max_length, config.pooling) == (10, 8, 32, "cls")
+    extractor = SSASTFeatureExtractor.from_pretrained(tmp_path)
+    assert (extractor.mean, extractor.std, extractor.max_length) == (-6.5, 5.25, 32)
+
+
+def test_every_flag_of_our_own_is_used_in_these_tests():
+    """A flag that nothing exercises would be found here; the Trainer's own are its own business."""
+    inherited = {field.name for field in fields(SharedArguments)}
+    own = [field.name for field in (*fields(finetune.DataArguments), *fields(tuning.FineTuningArguments))
+           if field.name not in inherited]  # fmt: skip
+    text = "".join(Path(__file__).with_name(name).read_text() for name in ("test_finetuning.py", "test_training.py"))
+    assert len(own) > 35
+    missing = [name for name in own if f"--{name}" not in text]
+    assert not missing

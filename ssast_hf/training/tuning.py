@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch.utils.data import Sampler
-from transformers import EarlyStoppingCallback
+from transformers import EarlyStoppingCallback, TrainerCallback
 
 from ..modeling_ssast import SSASTForAudioClassification
 from .arguments import SharedArguments
@@ -124,6 +124,8 @@ class FineTuningArguments(SharedArguments):
                 "--early_stopping_patience needs --load_best_model_at_end True, and evaluation when a checkpoint is "
                 "saved (--eval_strategy, --save_strategy)."
             )
+        if self.dataloader_persistent_workers:
+            raise ValueError("--dataloader_persistent_workers is True: such workers would augment every epoch alike.")
         if self.balanced_sampling and self.train_sampling_strategy != "random":
             raise ValueError("--balanced_sampling and --train_sampling_strategy exclude each other: choose one.")
 
@@ -163,6 +165,16 @@ def choose_trained(model: SSASTForAudioClassification, training: FineTuningArgum
     return model
 
 
+class TellEpoch(TrainerCallback):
+    """Tells the training clips the epoch, also where a run goes on within one, of which accelerate does not tell."""
+
+    def __init__(self, clips):
+        self.clips = clips
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.clips.set_epoch(int((state.epoch or 0) + 1e-6))
+
+
 class FineTuner(CardTrainer):
     """
     Trains a classifier on targets (batch, labels).
@@ -179,6 +191,7 @@ class FineTuner(CardTrainer):
         self.loss = loss
         self.plain_loss = ClassificationLoss(loss.kind)
         self.sampling_weights = sampling_weights
+        self.add_callback(TellEpoch(self.train_dataset))
         self.average: AverageWeights | None = None
         if self.args.average_epochs:
             weights = self.accelerator.unwrap_model(self.model).state_dict
