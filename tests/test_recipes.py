@@ -227,7 +227,8 @@ def test_voxceleb_follows_the_official_split(tmp_path):
             sounds.write(tmp_path / ("vox1_test_wav" if speaker == "id10270" else "vox1_dev_wav") / "wav" / name)
     split = tmp_path / "iden_split.txt"
     split.write_text("\n".join(lines) + "\n")
-    made("voxceleb", tmp_path / "vox1_dev_wav", tmp_path / "vox1_test_wav", "--split", split, "--output", tmp_path / "a")
+    both = (tmp_path / "vox1_dev_wav", tmp_path / "vox1_test_wav")
+    made("voxceleb", *both, "--split", split, "--output", tmp_path / "a")
     made("voxceleb", tmp_path, "--split", split, "--output", tmp_path / "b")
     for name, clips in (("train", 8), ("validation", 2), ("test", 2)):
         assert len(files_of(tmp_path / f"a/{name}.csv")) == clips
@@ -245,7 +246,8 @@ def test_audioset_matches_segments_with_files(tmp_path):
     names = {"/m/09x0r": "Speech", "/t/dd00088": "Gush", "/m/05zppz": "Male speech, man speaking"}
     classes = [f'{i},{mid},"{name}"' for i, (mid, name) in enumerate(names.items())]
     (lists / "class_labels_indices.csv").write_text("\n".join(["index,mid,display_name", *classes]) + "\n")
-    header = "# Segments csv created Sun Mar  5 10:54:31 2017\n# num_ytids=3\n# YTID, start_seconds, end_seconds, positive_labels\n"
+    header = "# Segments csv created Sun Mar  5 10:54:31 2017\n# num_ytids=3, num_segs=3\n"
+    header += "# YTID, start_seconds, end_seconds, positive_labels\n"
     (lists / "balanced_train_segments.csv").write_text(
         header + '--PJHxphWEs, 30.000, 40.000, "/m/09x0r,/t/dd00088"\n-0RWZT-miFs, 420.000, 430.000, "/m/05zppz"\n'
         'gone_gone_g, 0.000, 10.000, "/m/09x0r"\n_abcABC123-, 7.500, 17.500, "/m/09x0r,/m/05zppz"\n'
@@ -272,14 +274,15 @@ def test_audioset_matches_segments_with_files(tmp_path):
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_recipes_are_read_as_they_are_meant(recipe):
-    """Every entry is a flag whose value arrives; its model, statistics and strides fit its kind and the official ones."""
+    """Every entry is a flag whose value arrives; the model and the strides fit the recipe's kind."""
     from dataclasses import fields
 
     from ssast_hf.training.arguments import parse
     from ssast_hf.training.finetune import DataArguments, FineTuningArguments
 
     entries = yaml.safe_load(recipe.read_text())
-    data, training = parse((DataArguments, FineTuningArguments), [str(recipe), "--output_dir", "/nowhere"], "finetune", "")
+    argv = [str(recipe), "--output_dir", "/nowhere"]
+    data, training = parse((DataArguments, FineTuningArguments), argv, "finetune", "")
     values = {field.name: getattr(part, field.name) for part in (training, data) for field in fields(part)}
     for name, value in entries.items():
         if name != "output_dir":
@@ -288,10 +291,11 @@ def test_recipes_are_read_as_they_are_meant(recipe):
             assert found == expected, name
     kind = recipe.stem.rpartition("_")[2]
     assert entries["model"] == f"ssast-base-{kind}"
-    config = getattr(SSASTConfig, "tiny")(patches=kind, max_length=entries["max_length"],
-                                          frequency_stride=entries["frequency_stride"],
-                                          time_stride=entries["time_stride"])  # fmt: skip
-    assert config.num_patches > 90
+    fields_of_grid = {name: entries[name] for name in ("max_length", "frequency_stride", "time_stride")}
+    rows, columns = SSASTConfig.tiny(patches=kind, **fields_of_grid).patch_grid()
+    assert (rows, columns) == {
+        "patch": (12, (entries["max_length"] - 16) // 10 + 1), "frame": (1, entries["max_length"] - 1)
+    }[kind]  # fmt: skip
     readme = (recipe.parent / "README.md").read_text()
     assert recipe.name in readme and "prepare.py" in readme
 
@@ -304,7 +308,8 @@ def test_a_recipe_runs_from_the_archive_to_the_results(esc50, tmp_path, monkeypa
     SSASTFeatureExtractor().save_pretrained(tmp_path / "tiny")
     monkeypatch.chdir(tmp_path)
     assert main(["finetune", str(ROOT / "recipes/esc50/patch.yaml"), "--model", "tiny", "--max_steps", "2",
-                 "--per_device_train_batch_size", "8", "--report_to", "none", "--disable_tqdm", "True"]) == 0  # fmt: skip
+                 "--per_device_train_batch_size", "8", "--report_to", "none",
+                 "--disable_tqdm", "True"]) == 0  # fmt: skip
     folder = tmp_path / "runs/esc50/patch/fold1"
     assert json.loads((folder / "test_results.json").read_text())["test_samples"] == 6
     assert json.loads((folder / "config.json").read_text())["frequency_stride"] == 10
