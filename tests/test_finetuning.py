@@ -511,6 +511,23 @@ def test_two_runs_are_the_same_and_a_killed_one_goes_on(tones, classifier, tmp_p
     assert losses_of(tmp_path / "c") != losses_of(tmp_path / "a")
 
 
+def test_workers_do_not_change_what_is_drawn(tones, classifier, tmp_path):
+    common = ["--data", tones / "single.csv", "--model", classifier, *EVERYTHING, "--max_steps", 6,
+              "--save_strategy", "no", "--eval_strategy", "no"]  # fmt: skip
+    for workers in (0, 2):
+        assert tune(*common, "--dataloader_num_workers", workers, "--output_dir", tmp_path / str(workers)) == 0
+    assert losses_of(tmp_path / "0") == losses_of(tmp_path / "2")
+
+
+def test_smoothing_binary_targets_warns_of_nothing(tones, classifier, tmp_path, recwarn):
+    common = ["--data", tones / "single.csv", "--model", classifier, "--loss", "bce", "--max_steps", 1,
+              "--save_strategy", "no", "--eval_strategy", "no"]  # fmt: skip
+    assert tune(*common, "--output_dir", tmp_path / "plain") == 0
+    assert tune(*common, "--label_smoothing_factor", 0.3, "--output_dir", tmp_path / "smooth") == 0
+    assert losses_of(tmp_path / "plain") != losses_of(tmp_path / "smooth")
+    assert not [warning for warning in recwarn if "smoothing" in str(warning.message)]
+
+
 def test_weights_are_averaged_over_a_range_of_epochs(tones, classifier, tmp_path):
     assert tune("--data", tones / "single.csv", "--model", classifier, "--learning_rate", "5e-3",
                 "--num_train_epochs", 4, "--average_epochs", 2, 3, "--save_total_limit", 9,

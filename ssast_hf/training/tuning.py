@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which weights are trained, and the Trainer that does it."""
 
+import warnings
 from dataclasses import dataclass, field
 
 import torch
@@ -187,7 +188,9 @@ class FineTuner(CardTrainer):
     loss_is_scaled_for_ga = False
 
     def __init__(self, *args, loss: ClassificationLoss, sampling_weights=None, **kwargs):
-        super().__init__(*args, **kwargs)
+        with warnings.catch_warnings():  # the Trainer's own label smoothing knows no multi-label targets; `loss` does
+            warnings.filterwarnings("ignore", message="Label smoothing is not compatible")
+            super().__init__(*args, **kwargs)
         self.loss = loss
         self.plain_loss = ClassificationLoss(loss.kind)
         self.sampling_weights = sampling_weights
