@@ -564,6 +564,9 @@ def test_the_best_checkpoint_is_kept_and_the_test_is_taken_with_it(tones, classi
                 "True", "--output_dir", again) == 0  # fmt: skip
     assert json.loads((again / "test_results.json").read_text()) == tested
     assert not (again / "model.safetensors").exists()
+    assert tune("--data", tones / "clips", "--model", tmp_path, "--eval_only", "True", "--mean", 0, "--max_length", 16,
+                "--output_dir", tmp_path / "elsewhere") == 0  # fmt: skip
+    assert json.loads((tmp_path / "elsewhere/test_results.json").read_text())["test_mAP"] != tested["test_mAP"]
 
 
 def test_early_stopping(tones, classifier, tmp_path):

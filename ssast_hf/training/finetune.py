@@ -173,11 +173,18 @@ def _read(data: DataArguments, training: FineTuningArguments) -> tuple[list[Clip
     return clips, labels, dict(sorted(parts.items()))
 
 
+def _overrides(data: DataArguments) -> tuple[dict, dict]:
+    """What the command line gives of the model's configuration, and of the features' statistics."""
+    return tuple(
+        {name: getattr(data, name) for name in names if getattr(data, name) is not None}
+        for names in (("max_length", "frequency_stride", "time_stride", "pooling"), ("mean", "std"))
+    )
+
+
 def _load(
     data: DataArguments, training: FineTuningArguments, labels: Labels
 ) -> tuple[SSASTForAudioClassification, SSASTFeatureExtractor]:
-    names = ("max_length", "frequency_stride", "time_stride", "pooling")
-    fields = {name: getattr(data, name) for name in names if getattr(data, name) is not None}
+    fields, statistics = _overrides(data)
     problem = "single_label_classification" if training.loss == "ce" else "multi_label_classification"
     model = SSASTForAudioClassification.from_pretrained(
         data.model,
@@ -190,7 +197,6 @@ def _load(
     )
     if data.from_scratch:
         model = SSASTForAudioClassification(model.config)
-    statistics = {name: getattr(data, name) for name in ("mean", "std") if getattr(data, name) is not None}
     extractor = SSASTFeatureExtractor.from_pretrained(data.model, max_length=model.config.max_length, **statistics)
     return model, extractor
 
@@ -221,8 +227,9 @@ def _judge(model, extractor, parts, labels: Labels, data: DataArguments, trainin
 
 
 def _evaluate_only(data: DataArguments, training: FineTuningArguments) -> int:
-    model = load_classifier(data.model).to(training.device)
-    extractor = SSASTFeatureExtractor.from_pretrained(data.model)
+    fields, statistics = _overrides(data)
+    model = load_classifier(data.model, **fields).to(training.device)
+    extractor = SSASTFeatureExtractor.from_pretrained(data.model, max_length=model.config.max_length, **statistics)
     labels = Labels(tuple(labels_of_model(data.model)), data.multi_label)
     sources = {"eval": data.validation_data, "test": data.test_data}
     if not any(sources.values()):
