@@ -117,7 +117,7 @@ def test_mixup_mixes_sound_and_labels_by_one_weight(tones):
     waves = [load_audio(clip.path) for clip in clips]
     weights, partners, mixed = [], [], 0
     for epoch in range(8):
-        dataset = LabelledClips(sound, targets, Augmentation(mixup=0.5), seed=3)
+        dataset = LabelledClips(sound, targets, 1.0, Augmentation(mixup=0.5), seed=3)
         dataset.set_epoch(epoch)
         for index, first in enumerate(waves):
             item = dataset[index]
@@ -185,10 +185,10 @@ def test_a_batch_is_augmented_in_its_real_frames_alone(tones):
     augmentation = Augmentation(frequency_mask=60, time_mask=40)
     collate = LabelledCollator(extractor, 16, augmentation)
     items = [0, 5, 11]
-    plain = collate([LabelledClips(sound, targets)[i] for i in items])
-    augmented = collate([LabelledClips(sound, targets, augmentation, seed=5)[i] for i in items])
+    plain = collate([LabelledClips(sound, targets, 1.0)[i] for i in items])
+    augmented = collate([LabelledClips(sound, targets, 1.0, augmentation, seed=5)[i] for i in items])
     noisy = LabelledCollator(extractor, 16, Augmentation(noise=True))(
-        [LabelledClips(sound, targets, Augmentation(noise=True))[i] for i in items]
+        [LabelledClips(sound, targets, 1.0, Augmentation(noise=True))[i] for i in items]
     )
     torch.testing.assert_close(plain["labels"], torch.from_numpy(targets[items]))
     fill = (0 - extractor.mean) / (2 * extractor.std)
@@ -210,13 +210,27 @@ def test_augmentation_depends_on_seed_epoch_clip_and_draw_alone(tones):
     _, sound, targets = clips_of(tones)
 
     def draw(index, seed=0, epoch=0):
-        dataset = LabelledClips(sound, targets, Augmentation(mixup=1.0), seed)
+        dataset = LabelledClips(sound, targets, 1.0, Augmentation(mixup=1.0), seed)
         dataset.set_epoch(epoch)
         return dataset[index]["waveform"]
 
     np.testing.assert_array_equal(draw(4), draw(4))
     others = [draw(4, seed=1), draw(4, epoch=1), draw(4 + len(sound))]
     assert all(not np.array_equal(draw(4), other) for other in others)
+
+
+def test_long_clips_are_cropped_anew_in_every_epoch(tones):
+    """Crops come from anywhere in the clip, and from its beginning where nothing is augmented."""
+    clips, sound, targets = clips_of(tones)
+    whole = load_audio(clips[0].path)
+    np.testing.assert_array_equal(LabelledClips(sound, targets, 0.1)[0]["waveform"], whole[:1600])
+    dataset, starts = LabelledClips(sound, targets, 0.1, Augmentation()), []
+    windows = np.lib.stride_tricks.sliding_window_view(whole, 1600)
+    for epoch in range(200):
+        dataset.set_epoch(epoch)
+        (start,) = np.flatnonzero((windows == dataset[0]["waveform"]).all(axis=1))
+        starts.append(start)
+    assert stats.kstest(np.array(starts) / (len(whole) - 1600), "uniform").pvalue > 0.01
 
 
 def test_impossible_augmentation_is_refused():
@@ -498,7 +512,7 @@ def test_two_runs_are_the_same_and_a_killed_one_goes_on(tones, classifier, tmp_p
     """With every augmentation: one seed gives one result, also where the run went on from the middle of an epoch."""
     common = ["--data", tones / "single.csv", "--model", classifier, "--validation_fraction", 0.34, *EVERYTHING,
               "--num_train_epochs", 3, "--save_strategy", "steps", "--save_steps", 2, "--save_total_limit", 9,
-              "--average_epochs", 1, 3]  # fmt: skip
+              "--average_epochs", 1, 3, "--max_length", 32]  # fmt: skip
     for name in ("a", "b"):
         assert tune(*common, "--output_dir", tmp_path / name) == 0
     assert losses_of(tmp_path / "a") == losses_of(tmp_path / "b")

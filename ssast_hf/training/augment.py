@@ -76,8 +76,9 @@ class LabelledClips(Dataset):
     random `"generator"` that the collator goes on with; None for a file that cannot be read.
 
     Args:
-        clips ([`AudioClips`]): The sound, without labels.
+        clips ([`AudioClips`]): The sound, without labels and not cropped.
         targets (`np.ndarray` of shape `(clips, labels)`): From 0 to 1.
+        max_seconds (`float`): Longer clips are cropped: at random with an augmentation, else from their beginning.
         augmentation ([`Augmentation`], *optional*): For training.
         seed (`int`): Of what is drawn, with the epoch and the index.
 
@@ -85,15 +86,19 @@ class LabelledClips(Dataset):
     """
 
     def __init__(
-        self, clips: AudioClips, targets: np.ndarray, augmentation: Augmentation | None = None, seed: int = 0
+        self,
+        clips: AudioClips,
+        targets: np.ndarray,
+        max_seconds: float,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
     ):
         self.clips, self.targets, self.augmentation, self.seed = clips, targets, augmentation, seed
+        self.max_samples = round(max_seconds * clips.sampling_rate)
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
-        if hasattr(self.clips, "set_epoch"):
-            self.clips.set_epoch(epoch)
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -103,18 +108,22 @@ class LabelledClips(Dataset):
         item = self.clips[clip]
         if item is None:
             return None
-        item = {"waveform": item["waveform"], "target": self.targets[clip]}
         if self.augmentation is None:
-            return item
+            return {"waveform": item["waveform"][: self.max_samples], "target": self.targets[clip]}
         rng = np.random.default_rng((self.seed, self.epoch, clip, times))
+        item = {"waveform": self._crop(item["waveform"], rng), "target": self.targets[clip]}
         if rng.random() < self.augmentation.mixup:
             other = int(rng.integers(len(self.clips)))
             weight = rng.beta(MIXUP_BETA, MIXUP_BETA)
             second = self.clips[other]
             if second is not None:
-                item["waveform"] = mix(item["waveform"], second["waveform"], weight)
+                item["waveform"] = mix(item["waveform"], self._crop(second["waveform"], rng), weight)
                 item["target"] = (weight * item["target"] + (1 - weight) * self.targets[other]).astype(np.float32)
         return {**item, "generator": rng}
+
+    def _crop(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        start = int(rng.integers(max(0, len(waveform) - self.max_samples) + 1))
+        return waveform[start : start + self.max_samples]
 
 
 @dataclass

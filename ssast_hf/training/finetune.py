@@ -19,7 +19,7 @@ from .arguments import parse
 from .augment import Augmentation, LabelledClips, LabelledCollator
 from .card import finish
 from .data import AudioClips, Clip, clip_seconds, read_clips
-from .evaluation import compute_metrics, describe, evaluate_clips
+from .evaluation import ALL_SECONDS, compute_metrics, describe, evaluate_clips
 from .labels import (
     Labels,
     check_complete,
@@ -91,8 +91,9 @@ def main(argv: list[str] | None = None) -> int:
 
     targets = labels.targets(clips)
     train_dataset = LabelledClips(
-        AudioClips(clips, rate, seconds, random_crop=True, cache=data.cache_audio),
+        AudioClips(clips, rate, ALL_SECONDS, cache=data.cache_audio),
         targets,
+        seconds,
         augmentation,
         training.seed,
     )
@@ -104,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
         data_collator=LabelledCollator(extractor, model.config.time_patch_size, augmentation),
         train_dataset=train_dataset,
         eval_dataset=LabelledClips(
-            AudioClips(validation, rate, seconds, cache=data.cache_audio), labels.targets(validation)
+            AudioClips(validation, rate, ALL_SECONDS, cache=data.cache_audio), labels.targets(validation), seconds
         ) if validation else None,
         processing_class=extractor,
         compute_metrics=_metrics(labels, model),

@@ -169,10 +169,10 @@ class AverageWeights(TrainerCallback):
                 else:
                     self.mean[name] += (value - self.mean[name]) / self.count
 
-    def on_save(self, args, state, control, **kwargs):
-        if self.mean and state.is_world_process_zero:
-            folder = Path(args.output_dir, f"checkpoint-{state.global_step}")
-            save_file(self.mean, folder / AVERAGE, metadata={"count": json.dumps(self.count)})
+    def save(self, checkpoint: str) -> None:
+        """Into a checkpoint that is being written."""
+        if self.mean:
+            save_file(self.mean, Path(checkpoint, AVERAGE), metadata={"count": json.dumps(self.count)})
 
     def resume(self, checkpoint: str) -> None:
         """Goes on from what a checkpoint holds, if anything."""

@@ -210,6 +210,11 @@ class FineTuner(CardTrainer):
         loss = (self.loss if model.training else self.plain_loss)(outputs.logits, inputs["labels"])
         return (loss, outputs) if return_outputs else loss
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False):
+        super().save_model(output_dir, _internal_call)
+        if self.average is not None and output_dir is not None and self.args.should_save:
+            self.average.save(output_dir)
+
     def _get_train_sampler(self, train_dataset=None) -> Sampler | None:
         if self.sampling_weights is None:
             return super()._get_train_sampler(train_dataset)
