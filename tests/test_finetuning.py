@@ -22,7 +22,15 @@ from ssast_hf.training import augment, finetune, tuning
 from ssast_hf.training.arguments import SharedArguments
 from ssast_hf.training.augment import Augmentation, LabelledClips, LabelledCollator
 from ssast_hf.training.data import AudioClips, Clip, read_clips
-from ssast_hf.training.labels import Labels, find_labels, hold_out, labels_of, order_of_model, read_groups
+from ssast_hf.training.labels import (
+    Labels,
+    find_labels,
+    hold_out,
+    labels_of,
+    name_official_labels,
+    order_of_model,
+    read_groups,
+)
 from ssast_hf.training.optimization import (
     BalancedSampler,
     ClassificationLoss,
@@ -351,6 +359,19 @@ def test_targets_equal_a_plain_loop(tones):
     rows = [json.loads(line) for line in (tones / "several.jsonl").read_text().splitlines()]
     expected = [[float(name in row["label"]) for name in labels.names] for row in rows]
     assert labels.targets(clips).tolist() == expected
+
+
+def test_identifiers_of_the_original_become_names(tmp_path):
+    classes = tmp_path / "class_labels_indices.csv"
+    classes.write_text('index,mid,display_name\n0,/m/09x0r,Speech\n1,/m/05zppz,"Male speech, man speaking"\n')
+    clips = [Clip("a", "/m/05zppz,/m/09x0r"), Clip("b", "/m/05zppz")]
+    named = name_official_labels(clips, "data.json", str(classes))
+    assert [labels_of(clip, True) for clip in named] == [
+        ["Male speech, man speaking", "Speech"], ["Male speech, man speaking"]
+    ]  # fmt: skip
+    assert name_official_labels(clips, "data.csv", str(classes)) == clips
+    with pytest.raises(ValueError, match="b has the label '/m/1', which is not in the column mid"):
+        name_official_labels([Clip("b", "/m/1")], "data.json", str(classes))
 
 
 def test_an_order_of_labels_must_be_that_of_the_data():

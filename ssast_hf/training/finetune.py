@@ -27,6 +27,7 @@ from .labels import (
     find_labels,
     hold_out,
     labels_of_model,
+    name_official_labels,
     order_of_model,
     read_groups,
 )
@@ -144,7 +145,7 @@ def _read(data: DataArguments, training: FineTuningArguments) -> tuple[list[Clip
     training.loss = training.loss or ("bce" if data.multi_label else "ce")
     if data.multi_label and training.loss == "ce":
         raise ValueError("--loss is ce, expected bce with --multi_label: cross-entropy is for one label per clip.")
-    clips = read_clips(data.data, labelled=True)
+    clips = _clips(data.data, data)
     order = read_label_names(data.label_file) if data.label_file else None
     labels = find_labels(clips, data.multi_label, order)
     if order is None and not data.from_scratch and not data.new_classifier:
@@ -152,7 +153,7 @@ def _read(data: DataArguments, training: FineTuningArguments) -> tuple[list[Clip
     parts = {}
     for name, source in (("eval", data.validation_data), ("test", data.test_data)):
         if source:
-            parts[name] = read_clips(source, labelled=True)
+            parts[name] = _clips(source, data)
             check_known(parts[name], labels, source, "the training data has not")
     if not data.validation_data and data.validation_fraction:
         groups = read_groups(data.data, data.group_column, clips) if data.group_column else None
@@ -172,6 +173,10 @@ def _read(data: DataArguments, training: FineTuningArguments) -> tuple[list[Clip
         training.eval_strategy, training.load_best_model_at_end = "no", False
     training.judge_by("mAP" if labels.several else "accuracy", labels.several)
     return clips, labels, dict(sorted(parts.items()))
+
+
+def _clips(source: str, data: DataArguments) -> list[Clip]:
+    return name_official_labels(read_clips(source, labelled=True), source, data.label_file)
 
 
 def _overrides(data: DataArguments) -> tuple[dict, dict]:
@@ -235,7 +240,7 @@ def _evaluate_only(data: DataArguments, training: FineTuningArguments) -> int:
     sources = {"eval": data.validation_data, "test": data.test_data}
     if not any(sources.values()):
         sources = {"test": data.data}
-    parts = {name: read_clips(source, labelled=True) for name, source in sources.items() if source}
+    parts = {name: _clips(source, data) for name, source in sources.items() if source}
     for name, part in parts.items():
         check_known(part, labels, sources[name], "the model has not")
     _judge(model, extractor, parts, labels, data, training)

@@ -6,7 +6,7 @@ import csv
 import json
 import random
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +82,28 @@ def find_labels(clips: list[Clip], several: bool, order: list[str] | None = None
             raise ValueError(f"The training data has no clip of {_listed(missing)}: a classifier cannot learn it.")
         names = order
     return Labels(tuple(names), several)
+
+
+def name_official_labels(clips: list[Clip], source: str, label_file: str | None) -> list[Clip]:
+    """
+    Where `source` is the original's `.json`, whose labels are identifiers joined by commas (`/m/09x0r,/t/dd00088`),
+    and `label_file` its class CSV, the clips with the display names instead; else the clips as they are.
+    """
+    if not (str(source).lower().endswith(".json") and str(label_file).lower().endswith(".csv")):
+        return clips
+    with open(label_file, newline="", encoding="utf-8-sig") as file:
+        names = {row["mid"]: row["display_name"] for row in csv.DictReader(file) if row.get("mid")}
+    named = []
+    for clip in clips:
+        identifiers = [identifier.strip() for identifier in (clip.label or "").split(",")]
+        unknown = [identifier for identifier in identifiers if identifier not in names]
+        if unknown:
+            raise ValueError(
+                f"{clip.path} has the label {unknown[0]!r}, which is not in the column mid of {label_file}."
+            )
+        labels = [names[identifier] for identifier in identifiers]
+        named.append(replace(clip, label=labels[0] if len(labels) == 1 else json.dumps(labels)))
+    return named
 
 
 def check_known(clips: list[Clip], labels: Labels, source: str, lack: str) -> None:
