@@ -211,6 +211,27 @@ def build_parser() -> Parser:
     stats.add_argument("--json", action="store_true", help="print one JSON object")
     stats.set_defaults(run=run_stats)
 
+    judge = commands.add_parser(
+        "evaluate",
+        help="judge a classifier by labelled sound",
+        description="Judges a fine-tuned model by labelled clips, and writes its accuracy, macro F1, mAP, mAUC and "
+        "d-prime, the same per label, and a confusion matrix. Files longer than the model's max_length are cut into "
+        "windows whose scores are averaged.",
+    )
+    judge.add_argument("--model", required=True, metavar="MODEL", help=MODEL_HELP)
+    judge.add_argument(
+        "--data", required=True, metavar="SOURCE", help="folder with a subfolder per label, or manifest with labels"
+    )
+    judge.add_argument("--output-dir", required=True, metavar="DIR", help="directory for the results")
+    judge.add_argument(
+        "--name", default="test", metavar="NAME", help="beginning of the files' and metrics' names (default: test)"
+    )
+    judge.add_argument("--save-predictions", action="store_true", help="write the scores of each file, too")
+    judge.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="clips per batch (default: 16)")
+    judge.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: cuda if there is one)")
+    judge.add_argument("--overwrite", action="store_true", help="replace results of the same name")
+    judge.set_defaults(run=run_evaluate)
+
     for name, text in (("pretrain", "pretrain on unlabeled sound"), ("finetune", "train a classifier")):
         commands.add_parser(name, help=f"{text} (`ssast {name} --help`)", add_help=False)
     return parser
@@ -405,6 +426,20 @@ def run_stats(arguments: argparse.Namespace) -> int:
     else:
         print(f"--mean {found.mean:.7g} --std {found.std:.7g}   # {found.clips} clips, {found.hours:.3g} h")
     return _finish(len(found.skipped), found.clips + len(found.skipped))
+
+
+def run_evaluate(arguments: argparse.Namespace) -> int:
+    try:
+        from .training.evaluation import run
+    except ImportError as error:
+        raise ValueError(f"`ssast evaluate` needs more packages ({error}): pip install 'ssast_hf[train]'") from error
+    from .inference import load_classifier
+
+    extractor, model = _load(arguments, load_classifier)
+    failed = run(arguments, model, extractor)
+    if failed:
+        print(f"ssast: {failed} file(s) could not be read", file=sys.stderr)
+    return EXIT_PARTLY if failed else 0
 
 
 def _train(command: str, argv: list[str]) -> int:

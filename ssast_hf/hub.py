@@ -32,7 +32,8 @@ TASKS = {  # class -> pipeline tag, what it is
     "SSASTForPreTraining": ("feature-extraction", "pretrained model"),
     "SSASTModel": ("feature-extraction", "encoder"),
 }
-METRICS = {"accuracy": "Accuracy", "f1_macro": "Macro F1"}  # of a card's results, by the end of their names
+# Of a card's results, by the end of their names.
+METRICS = {"accuracy": "Accuracy", "f1_macro": "Macro F1", "mAP": "mAP", "mAUC": "mAUC"}
 CITATION = """```
 @inproceedings{gong2022ssast,
   title={SSAST: Self-Supervised Audio Spectrogram Transformer},
@@ -203,8 +204,10 @@ def _parameters(directory: Path) -> int | None:
 def _training(facts: dict) -> str:
     lines = ["## Training", ""]
     if "data" in facts:
-        lines += [f"On `{facts['data']}`, with `ssast {facts.get('command', 'finetune')}`."]
-    rows = {**facts.get("clips", {}), **facts.get("arguments", {}), **facts.get("versions", {})}
+        recipe = f" and the recipe `{facts['recipe']}`" if "recipe" in facts else ""
+        lines += [f"On `{facts['data']}`, with `ssast {facts.get('command', 'finetune')}`{recipe}."]
+    task = {"task": facts["task"]} if "task" in facts else {}
+    rows = {**task, **facts.get("clips", {}), **facts.get("arguments", {}), **facts.get("versions", {})}
     if "date" in facts:
         rows["date"] = facts["date"]
     if rows:

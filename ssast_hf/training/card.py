@@ -71,7 +71,9 @@ class CardTrainer(Trainer):
         }  # fmt: skip
 
 
-def finish(trainer: CardTrainer, command: str, data: str, base_model: str | None, clips: dict[str, int]) -> None:
+def finish(
+    trainer: CardTrainer, command: str, data: str, base_model: str | None, clips: dict[str, int], **facts
+) -> None:
     """Leaves the facts for the card in the output directory, and pushes it if that was asked for."""
     training: TrainingArguments = trainer.args
     if trainer.is_world_process_zero():
@@ -82,6 +84,7 @@ def finish(trainer: CardTrainer, command: str, data: str, base_model: str | None
             base_model=None if base_model is None or Path(base_model).exists() else base_model,
             clips={f"clips for {part}": count for part, count in clips.items()},
             **trainer.facts(),
+            **facts,
         )
     if training.push_to_hub:
         commit = trainer.push_to_hub()

@@ -4,16 +4,35 @@
 
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import accuracy_score, f1_score
+import torch
 from transformers import EvalPrediction, set_seed
+from transformers.trainer_utils import get_last_checkpoint
 
+from ..convert import read_label_names
 from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..inference import load_classifier
 from ..modeling_ssast import SSASTForAudioClassification
-from .arguments import SharedArguments, parse
-from .card import CardTrainer, finish
-from .data import AudioClips, Clip, Collator, clip_seconds, label_names, read_clips, split
+from .arguments import parse
+from .augment import Augmentation, LabelledClips, LabelledCollator
+from .card import finish
+from .data import AudioClips, Clip, clip_seconds, read_clips
+from .evaluation import ALL_SECONDS, compute_metrics, describe, evaluate_clips
+from .labels import (
+    Labels,
+    check_complete,
+    check_known,
+    find_labels,
+    hold_out,
+    labels_of_model,
+    name_official_labels,
+    order_of_model,
+    read_groups,
+)
+from .optimization import ClassificationLoss, class_weights, sampling_weights
+from .tuning import FineTuner, FineTuningArguments, choose_trained
 
 
 @dataclass
@@ -23,9 +42,32 @@ class DataArguments:
     data: str = field(metadata={"help": "Folder with a subfolder per label, or .csv/.tsv/.jsonl manifest."})
     model: str = field(metadata={"help": "Pretrained checkpoint: directory, short name or Hub repository."})
     validation_data: str | None = field(default=None, metadata={"help": "Likewise, for evaluation while training."})
-    validation_fraction: float = field(default=0.1, metadata={"help": "Share of --data held out without the above."})
+    validation_fraction: float = field(
+        default=0.1, metadata={"help": "Share of --data held out without the above; 0: no validation."}
+    )
+    group_column: str | None = field(
+        default=None, metadata={"help": "Column of the manifest whose groups (speakers, ...) are held out as a whole."}
+    )
     test_data: str | None = field(default=None, metadata={"help": "Likewise, evaluated once, at the end."})
+    multi_label: bool = field(default=False, metadata={"help": "A clip may have several labels: a;b, or a JSON list."})
+    label_file: str | None = field(
+        default=None, metadata={"help": "File with all labels in order: one per line, .json list, official class CSV."}
+    )
+    allow_missing_labels: bool = field(
+        default=False, metadata={"help": "Go on where validation or test data has no clip of some label."}
+    )
+    new_classifier: bool = field(default=False, metadata={"help": "Replace a classifier that is for other labels."})
     from_scratch: bool = field(default=False, metadata={"help": "Take --model's shape but not its weights."})
+    eval_only: bool = field(
+        default=False, metadata={"help": "Train nothing: judge --model by the validation and test data, else --data."}
+    )
+    save_predictions: bool = field(default=False, metadata={"help": "Write the scores of each file judged, too."})
+    mixup: float = field(default=0.0, metadata={"help": "Share of the training clips with another one mixed in."})
+    frequency_mask: int = field(default=0, metadata={"help": "Mel bins of SpecAugment's widest mask; 0: none."})
+    time_mask: int = field(
+        default=0, metadata={"help": "Frames of its widest mask in --max_length; shorter clips: their share."}
+    )
+    noise: bool = field(default=False, metadata={"help": "Add noise to training clips and roll them in time."})
     max_length: int | None = field(default=None, metadata={"help": "Frames (10 ms) of the longest clip [model's]."})
     frequency_stride: int | None = field(default=None, metadata={"help": "Mel bins between patches [model's]."})
     time_stride: int | None = field(default=None, metadata={"help": "Frames between patches [model's]."})
@@ -35,95 +77,175 @@ class DataArguments:
     cache_audio: bool = field(default=False, metadata={"help": "Keep decoded sound in memory, 64 kB a second."})
 
 
-@dataclass
-class FineTuningArguments(SharedArguments):
-    """Defaults for a small data set on one GPU or a laptop."""
-
-    learning_rate: float = field(default=1e-4, metadata={"help": "Peak learning rate."})
-    per_device_train_batch_size: int = field(default=16, metadata={"help": "Clips per device and step."})
-    per_device_eval_batch_size: int = field(default=16, metadata={"help": "Clips per device in evaluation."})
-    num_train_epochs: float = field(default=10.0, metadata={"help": "Passes over the data."})
-
-
-def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
-    """Accuracy, and F1 averaged over the labels that occur."""
-    logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
-    found = np.argmax(logits, axis=-1)
-    return {
-        "accuracy": accuracy_score(prediction.label_ids, found),
-        "f1_macro": f1_score(prediction.label_ids, found, average="macro", zero_division=0),
-    }
-
-
 def main(argv: list[str] | None = None) -> int:
     """Fine-tunes as the command line says; see `--help`."""
+    argv = sys.argv[1:] if argv is None else argv
     data, training = parse((DataArguments, FineTuningArguments), argv, "finetune", __doc__)
     set_seed(training.seed)
-    clips = read_clips(data.data, labelled=True)
-    labels = label_names(clips)
-    if data.validation_data:
-        validation = _known(read_clips(data.validation_data, labelled=True), labels, data.validation_data)
-    else:
-        clips, validation = split(clips, data.validation_fraction, training.seed)
-        if not validation:
-            raise ValueError(f"{data.data} has one clip per label, too few to hold any out: give --validation_data.")
-    test = _known(read_clips(data.test_data, labelled=True), labels, data.test_data) if data.test_data else None
+    if data.eval_only:
+        return _evaluate_only(data, training)
+    clips, labels, parts = _read(data, training)
+    validation = parts.get("eval", [])
+    model, extractor = _load(data, training, labels)
+    seconds, rate = clip_seconds(model.config.max_length), extractor.sampling_rate
+    augmentation = Augmentation(data.mixup, data.frequency_mask, data.time_mask, data.noise)
 
-    path = data.model
-    label2id = {name: index for index, name in enumerate(labels)}
-    names = ("max_length", "frequency_stride", "time_stride", "pooling")
-    fields = {name: getattr(data, name) for name in names if getattr(data, name) is not None}
+    targets = labels.targets(clips)
+    train_dataset = LabelledClips(
+        AudioClips(clips, rate, ALL_SECONDS, cache=data.cache_audio),
+        targets,
+        seconds,
+        augmentation,
+        training.seed,
+    )
+    weights = torch.from_numpy(class_weights(targets)) if training.class_weights else None
+    training.label_names = ["labels"]
+    trainer = FineTuner(
+        model=choose_trained(model, training),
+        args=training,
+        data_collator=LabelledCollator(extractor, model.config.time_patch_size, augmentation),
+        train_dataset=train_dataset,
+        eval_dataset=LabelledClips(
+            AudioClips(validation, rate, ALL_SECONDS, cache=data.cache_audio), labels.targets(validation), seconds
+        ) if validation else None,
+        processing_class=extractor,
+        compute_metrics=_metrics(labels, model),
+        loss=ClassificationLoss(training.loss, training.label_smoothing_factor, weights),
+        sampling_weights=sampling_weights(targets) if training.balanced_sampling else None,
+    )  # fmt: skip
+    trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+    print(f"{len(clips)} clips for training, {len(validation)} for validation; {len(labels.names)} labels: "
+          f"{', '.join(labels.names[:20])}{', ...' if len(labels.names) > 20 else ''}; "
+          f"{trained / 1e6:.2f} M parameters to train", file=sys.stderr)  # fmt: skip
+    resumed = training.resume_from_checkpoint
+    if resumed and trainer.average is not None:
+        trainer.average.resume(resumed if isinstance(resumed, str) else get_last_checkpoint(training.output_dir))
+    result = trainer.train(resume_from_checkpoint=resumed)
+    trainer.finish_weights()
+    trainer.save_model(_internal_call=True)  # pushed, if at all, with the results
+    trainer.save_metrics("train", result.metrics)
+    trainer.save_state()
+    if trainer.is_world_process_zero():
+        for name, results in _judge(trainer.model, extractor, parts, labels, data, training).items():
+            trainer.save_metrics(name, results)  # into all_results.json, too
+    counts = {"training": clips, "validation": validation, "test": parts.get("test", [])}
+    base_model = None if data.from_scratch else data.model
+    recipe = Path(argv[0]) if argv and argv[0].endswith((".yaml", ".yml")) else None
+    finish(
+        trainer, "finetune", data.data, base_model, {name: len(part) for name, part in counts.items() if part},
+        task=f"{'multi' if labels.several else 'single'}-label classification, {len(labels.names)} labels",
+        recipe=None if recipe is None else "/".join(recipe.parts[-2:]),
+    )  # fmt: skip
+    print(f"Model saved in {training.output_dir}")
+    return 0
+
+
+def _read(data: DataArguments, training: FineTuningArguments) -> tuple[list[Clip], Labels, dict[str, list[Clip]]]:
+    """The clips for training, the labels, and the clips of `eval` and `test`; everything checked."""
+    training.loss = training.loss or ("bce" if data.multi_label else "ce")
+    if data.multi_label and training.loss == "ce":
+        raise ValueError("--loss is ce, expected bce with --multi_label: cross-entropy is for one label per clip.")
+    clips = _clips(data.data, data)
+    order = read_label_names(data.label_file) if data.label_file else None
+    labels = find_labels(clips, data.multi_label, order)
+    if order is None and not data.from_scratch and not data.new_classifier:
+        labels = order_of_model(data.model, labels)
+    parts = {}
+    for name, source in (("eval", data.validation_data), ("test", data.test_data)):
+        if source:
+            parts[name] = _clips(source, data)
+            check_known(parts[name], labels, source, "the training data has not")
+    if not data.validation_data and data.validation_fraction:
+        groups = read_groups(data.data, data.group_column, clips) if data.group_column else None
+        clips, parts["eval"] = hold_out(clips, labels, data.validation_fraction, training.seed, groups)
+        if not parts["eval"]:
+            raise ValueError(f"{data.data} has one clip per label, too few to hold any out: give --validation_data.")
+        if not data.allow_missing_labels:
+            check_complete(clips, labels, "What is left of the training data")
+    elif data.group_column:
+        raise ValueError("--group_column is for holding out validation data, which --validation_data replaces.")
+    if not data.allow_missing_labels:
+        for name, part in parts.items():
+            check_complete(part, labels, {"eval": "The validation data", "test": data.test_data}[name])
+    if "eval" not in parts:
+        if training.early_stopping_patience:
+            raise ValueError("--early_stopping_patience needs validation data, found --validation_fraction 0.")
+        training.eval_strategy, training.load_best_model_at_end = "no", False
+    training.judge_by("mAP" if labels.several else "accuracy", labels.several)
+    return clips, labels, dict(sorted(parts.items()))
+
+
+def _clips(source: str, data: DataArguments) -> list[Clip]:
+    return name_official_labels(read_clips(source, labelled=True), source, data.label_file)
+
+
+def _overrides(data: DataArguments) -> tuple[dict, dict]:
+    """What the command line gives of the model's configuration, and of the features' statistics."""
+    return tuple(
+        {name: getattr(data, name) for name in names if getattr(data, name) is not None}
+        for names in (("max_length", "frequency_stride", "time_stride", "pooling"), ("mean", "std"))
+    )
+
+
+def _load(
+    data: DataArguments, training: FineTuningArguments, labels: Labels
+) -> tuple[SSASTForAudioClassification, SSASTFeatureExtractor]:
+    fields, statistics = _overrides(data)
+    problem = "single_label_classification" if training.loss == "ce" else "multi_label_classification"
     model = SSASTForAudioClassification.from_pretrained(
-        path,
-        num_labels=len(labels),
-        id2label={index: name for name, index in label2id.items()},
-        label2id=label2id,
-        problem_type="single_label_classification",
+        data.model,
+        num_labels=len(labels.names),
+        id2label=dict(enumerate(labels.names)),
+        label2id={name: index for index, name in enumerate(labels.names)},
+        problem_type=problem,
         ignore_mismatched_sizes=True,  # a classifier for other labels is replaced
         **fields,
     )
     if data.from_scratch:
         model = SSASTForAudioClassification(model.config)
-    statistics = {name: getattr(data, name) for name in ("mean", "std") if getattr(data, name) is not None}
-    extractor = SSASTFeatureExtractor.from_pretrained(path, max_length=model.config.max_length, **statistics)
+    extractor = SSASTFeatureExtractor.from_pretrained(data.model, max_length=model.config.max_length, **statistics)
+    return model, extractor
 
-    def dataset(clips: list[Clip], random_crop: bool = False) -> AudioClips:
-        seconds = clip_seconds(model.config.max_length)
-        return AudioClips(clips, extractor.sampling_rate, seconds, label2id, random_crop, data.cache_audio)
 
-    trainer = CardTrainer(
-        model=model,
-        args=training,
-        data_collator=Collator(extractor, model.config.time_patch_size),
-        train_dataset=dataset(clips, random_crop=True),
-        eval_dataset=dataset(validation),
-        processing_class=extractor,
-        compute_metrics=compute_metrics,
-    )
-    print(f"{len(clips)} clips for training, {len(validation)} for validation; labels: {', '.join(labels)}",
-          file=sys.stderr)  # fmt: skip
-    result = trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
-    trainer.save_model(_internal_call=True)  # pushed, if at all, with the results
-    trainer.save_metrics("train", result.metrics)
-    for name, part in (("eval", validation), ("test", test)):
-        if part is not None:
-            metrics = trainer.evaluate(dataset(part), metric_key_prefix=name)
-            trainer.save_metrics(name, metrics)
-            print(f"{'Validation' if name == 'eval' else 'Test'}: accuracy {metrics[f'{name}_accuracy']:.3f} on "
-                  f"{len(part)} clips, macro F1 {metrics[f'{name}_f1_macro']:.3f}")  # fmt: skip
-    trainer.save_state()
-    counts = {"training": clips, "validation": validation, "test": test or []}
-    base_model = None if data.from_scratch else data.model
-    finish(trainer, "finetune", data.data, base_model, {name: len(part) for name, part in counts.items() if part})
-    print(f"Model saved in {training.output_dir}")
+def _metrics(labels: Labels, model: SSASTForAudioClassification):
+    sigmoid = model.config.problem_type == "multi_label_classification"
+
+    def compute(prediction: EvalPrediction) -> dict[str, float]:
+        logits = torch.from_numpy(np.asarray(prediction.predictions)).float()
+        scores = (logits.sigmoid() if sigmoid else logits.softmax(dim=-1)).numpy()
+        metrics = compute_metrics(scores, prediction.label_ids, labels.several)
+        del metrics["per_class"]
+        return metrics
+
+    return compute
+
+
+def _judge(model, extractor, parts, labels: Labels, data: DataArguments, training: FineTuningArguments) -> dict:
+    """The metrics of each part, which are written and printed."""
+    judged = {}
+    for name, part in parts.items():
+        judged[name], _ = evaluate_clips(
+            model, extractor, part, labels, training.output_dir, name, training.per_device_eval_batch_size,
+            data.save_predictions,
+        )  # fmt: skip
+        print(f"{'Validation' if name == 'eval' else 'Test'}: {describe(judged[name], name)}")
+    return judged
+
+
+def _evaluate_only(data: DataArguments, training: FineTuningArguments) -> int:
+    fields, statistics = _overrides(data)
+    model = load_classifier(data.model, **fields).to(training.device)
+    extractor = SSASTFeatureExtractor.from_pretrained(data.model, max_length=model.config.max_length, **statistics)
+    labels = Labels(tuple(labels_of_model(data.model)), data.multi_label)
+    sources = {"eval": data.validation_data, "test": data.test_data}
+    if not any(sources.values()):
+        sources = {"test": data.data}
+    parts = {name: _clips(source, data) for name, source in sources.items() if source}
+    for name, part in parts.items():
+        check_known(part, labels, sources[name], "the model has not")
+    _judge(model, extractor, parts, labels, data, training)
+    print(f"Results in {training.output_dir}")
     return 0
-
-
-def _known(clips: list[Clip], labels: list[str], source: str) -> list[Clip]:
-    unknown = sorted({clip.label for clip in clips} - set(labels))
-    if unknown:
-        raise ValueError(f"{source} has the label(s) {', '.join(unknown)}, which the training data has not.")
-    return clips
 
 
 if __name__ == "__main__":

@@ -273,6 +273,8 @@ def _read_manifest(path: Path, labelled: bool) -> list[Clip]:
         duration = _seconds(row, "duration", f"{path}, {place}")
         if duration == 0:
             raise ValueError(f"{path}, {place}: duration is 0, expected a number of seconds above 0.")
+        if isinstance(label, list):  # of a clip with several
+            label = json.dumps(label)
         file = str(path.parent / str(row[column]))
         clips.append(Clip(file, str(label).strip() if labelled else None, offset or 0.0, duration))
     return clips

@@ -1,0 +1,75 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Accuracy, macro F1, mAP, mAUC and d-prime of classified sound, and the same per label; on scikit-learn."""
+
+# One module per `import`: the parser of `evaluate.load` knows no other.
+import datasets
+import evaluate
+import numpy as np
+from scipy.stats import norm
+from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support, roc_auc_score
+
+DESCRIPTION = """
+Metrics of clips with one label each, or with several. mAP and mAUC are means over labels ("macro"), of those that can
+be measured: some clips have the label, and for mAUC some have not. d-prime is sqrt(2) times the standard normal
+quantile of mAUC, as AudioSet's papers report it.
+"""
+INPUTS = """
+predictions: list of scores per clip, (clips, labels): probabilities.
+references: list of 0 and 1 per clip, (clips, labels).
+several: whether clips may have several labels. If not, the best score is what is predicted, else all of 0.5 and more.
+
+Returns: `accuracy` (unless `several`), `f1_macro` (over the labels that occur or are predicted), `mAP`, `mAUC`,
+`d_prime` (whichever are defined), and `per_class`: for each label `clips`, `precision`, `recall`, `f1`, `AP`, `AUC`
+(None where undefined).
+"""
+
+
+class AudioClassification(evaluate.Metric):
+    def _info(self):
+        row = datasets.Sequence(datasets.Value("float32"))
+        return evaluate.MetricInfo(
+            description=DESCRIPTION,
+            citation="",
+            inputs_description=INPUTS,
+            features=datasets.Features({"predictions": row, "references": row}),
+        )
+
+    def _compute(self, predictions, references, several=False):
+        scores = np.asarray(predictions, dtype=np.float32)
+        targets = np.asarray(references) > 0.5
+        if scores.ndim != 2 or scores.shape != targets.shape:
+            raise ValueError(f"Found scores {scores.shape} and references {targets.shape}, expected (clips, labels).")
+        if not several and (targets.sum(axis=1) != 1).any():
+            raise ValueError("A clip has no label or more than one, which `several=True` would allow.")
+        found = scores >= 0.5 if several else np.eye(scores.shape[1], dtype=bool)[scores.argmax(axis=1)]
+        precision, recall, f1, support = precision_recall_fscore_support(targets, found, zero_division=0)
+        occurs = support > 0
+        mixed = occurs & (support < len(targets))
+        each = range(scores.shape[1])
+        ap = [average_precision_score(targets[:, i], scores[:, i]) if occurs[i] else None for i in each]
+        auc = [roc_auc_score(targets[:, i], scores[:, i]) if mixed[i] else None for i in each]
+
+        results = {}
+        if not several:
+            results["accuracy"] = float((targets & found).any(axis=1).mean())
+        counted = np.flatnonzero(occurs | found.any(axis=0))
+        results["f1_macro"] = float(f1_score(targets, found, labels=counted, average="macro", zero_division=0))
+        for name, values in (("mAP", ap), ("mAUC", auc)):
+            values = [value for value in values if value is not None]
+            if values:
+                results[name] = float(np.mean(values))
+        if 0 < results.get("mAUC", 0) < 1:
+            results["d_prime"] = float(np.sqrt(2) * norm.ppf(results["mAUC"]))
+        results["per_class"] = [
+            {
+                "clips": int(support[i]),
+                "precision": float(precision[i]),
+                "recall": float(recall[i]),
+                "f1": float(f1[i]),
+                "AP": None if ap[i] is None else float(ap[i]),
+                "AUC": None if auc[i] is None else float(auc[i]),
+            }
+            for i in each
+        ]
+        return results

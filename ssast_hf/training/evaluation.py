@@ -1,0 +1,197 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Judging classifiers: scores of labelled clips, metrics, and the files that report them. `ssast evaluate`."""
+
+import csv
+import json
+import os
+import sys
+from pathlib import Path
+
+import evaluate
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
+from ..metrics import AUDIO_CLASSIFICATION
+from ..modeling_ssast import SSASTForAudioClassification
+from .data import AudioClips, Clip, Collator, read_clips
+from .labels import Labels, check_known, labels_of
+
+ALL_SECONDS = 1e6  # of a clip: no crop
+BATCHES_PER_ROUND = 8  # whose windows are sorted by length
+NAMED = {"accuracy": "accuracy", "f1_macro": "macro F1", "mAP": "mAP", "mAUC": "mAUC", "d_prime": "d-prime"}
+MOST_NAMED, MOST_COUNTED = 60, 25  # labels of a picture with names, with numbers
+
+
+@torch.inference_mode()
+def predict(
+    model: SSASTForAudioClassification, extractor: SSASTFeatureExtractor, clips: AudioClips, batch_size: int
+) -> tuple[np.ndarray, list[int]]:
+    """
+    Scores of clips. What is longer than the model's `max_length` is cut into windows of that length, whose scores are
+    averaged, as `ssast classify` does.
+
+    Args:
+        model ([`SSASTForAudioClassification`]), extractor ([`SSASTFeatureExtractor`]): A fine-tuned checkpoint.
+        clips ([`AudioClips`]): Without labels and not cropped.
+        batch_size (`int`): Windows per forward pass.
+
+    Returns:
+        Probabilities (clips that can be read, labels), float32, and the indices of these clips.
+    """
+    model.eval()
+    collate = Collator(extractor, model.config.time_patch_size)
+    rate, max_length = extractor.sampling_rate, model.config.max_length
+    hop = max_length * int(rate * SHIFT_SECONDS)
+    shortest = int(rate * FRAME_SECONDS)
+    length = hop - int(rate * SHIFT_SECONDS) + shortest
+    sigmoid = model.config.problem_type == "multi_label_classification"
+    sums: dict[int, list] = {}  # index of a clip -> sum of its windows' scores, their number
+    for first in tqdm(range(0, len(clips), BATCHES_PER_ROUND * batch_size), disable=not sys.stderr.isatty()):
+        windows = []  # (index of the clip, samples)
+        for index in range(first, min(len(clips), first + BATCHES_PER_ROUND * batch_size)):
+            item = clips[index]
+            if item is not None:
+                starts = range(0, max(1, len(item["waveform"]) - shortest + 1), hop)
+                windows += [(index, item["waveform"][start : start + length]) for start in starts]
+        windows.sort(key=lambda window: len(window[1]))
+        for begin in range(0, len(windows), batch_size):
+            batch = windows[begin : begin + batch_size]
+            inputs = collate([{"waveform": waveform} for _, waveform in batch])
+            logits = model(**{name: value.to(model.device) for name, value in inputs.items()}).logits.float()
+            scores = (logits.sigmoid() if sigmoid else logits.softmax(dim=-1)).cpu().numpy()
+            for (index, _), row in zip(batch, scores):
+                total = sums.setdefault(index, [0.0, 0])
+                total[0], total[1] = total[0] + row, total[1] + 1
+    readable = sorted(sums)
+    if not readable:
+        raise ValueError(f"None of the {len(clips)} sound files can be read: see the warnings above.")
+    return np.stack([sums[index][0] / sums[index][1] for index in readable]).astype(np.float32), readable
+
+
+def compute_metrics(scores: np.ndarray, targets: np.ndarray, several: bool) -> dict:
+    """The metrics of `ssast_hf/metrics/audio_classification`, of scores and targets (clips, labels)."""
+    metric = evaluate.load(AUDIO_CLASSIFICATION, keep_in_memory=True)
+    return metric.compute(predictions=scores, references=targets, several=several)
+
+
+def evaluate_clips(
+    model: SSASTForAudioClassification,
+    extractor: SSASTFeatureExtractor,
+    clips: list[Clip],
+    labels: Labels,
+    directory: str | os.PathLike,
+    prefix: str = "test",
+    batch_size: int = 16,
+    save_predictions: bool = False,
+) -> tuple[dict[str, float], int]:
+    """
+    Judges a classifier by labelled clips. Writes into `directory` `{prefix}_results.json`, `{prefix}_per_class.csv`,
+    for clips of one label each `{prefix}_confusion_matrix.csv` and `.png`, and on request `{prefix}_predictions.csv`.
+
+    Returns:
+        The metrics, named `{prefix}_{metric}`, and how many clips could not be read.
+    """
+    sound = AudioClips(clips, extractor.sampling_rate, ALL_SECONDS)
+    scores, readable = predict(model, extractor, sound, batch_size)
+    clips, failed = [clips[index] for index in readable], len(clips) - len(readable)
+    targets = labels.targets(clips)
+    metrics = compute_metrics(scores, targets, labels.several)
+    per_class = metrics.pop("per_class")
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    results = {f"{prefix}_{name}": value for name, value in metrics.items()}
+    results[f"{prefix}_samples"] = len(clips)
+    if failed:
+        results[f"{prefix}_unreadable_samples"] = failed
+    (directory / f"{prefix}_results.json").write_text(json.dumps(results, indent=4) + "\n", encoding="utf-8")
+    rows = [{"label": name, **row} for name, row in zip(labels.names, per_class)]
+    _write_csv(directory / f"{prefix}_per_class.csv", list(rows[0]), [list(row.values()) for row in rows])
+    if not labels.several:
+        matrix = confusion_matrix(scores, targets)
+        rows = [[name, *row] for name, row in zip(labels.names, matrix.tolist())]
+        _write_csv(directory / f"{prefix}_confusion_matrix.csv", ["label", *labels.names], rows)
+        draw_confusion_matrix(matrix, labels.names, directory / f"{prefix}_confusion_matrix.png")
+    if save_predictions:
+        rows = [[clip.path, ";".join(labels.of(clip)), _found(row, labels), *np.round(row.astype(float), 6)]
+                for clip, row in zip(clips, scores)]  # fmt: skip
+        _write_csv(directory / f"{prefix}_predictions.csv", ["file", "label", "predicted", *labels.names], rows)
+    return results, failed
+
+
+def _found(scores: np.ndarray, labels: Labels) -> str:
+    indices = np.flatnonzero(scores >= 0.5) if labels.several else [scores.argmax()]
+    return ";".join(labels.names[index] for index in indices)
+
+
+def _write_csv(path: Path, header: list[str], rows: list[list]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def describe(results: dict[str, float], prefix: str) -> str:
+    """The results in one line."""
+    shown = [f"{title} {results[f'{prefix}_{name}']:.3f}" for name, title in NAMED.items()
+             if f"{prefix}_{name}" in results]  # fmt: skip
+    return f"{', '.join(shown)} on {results[f'{prefix}_samples']} clips"
+
+
+def confusion_matrix(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Clips by true label (rows) and predicted label (columns), (labels, labels) int."""
+    from sklearn.metrics import confusion_matrix as matrix
+
+    return matrix(targets.argmax(axis=1), scores.argmax(axis=1), labels=np.arange(scores.shape[1]))
+
+
+def draw_confusion_matrix(matrix: np.ndarray, names: tuple[str, ...], path: Path) -> None:
+    """A picture of a confusion matrix; without matplotlib, a notice."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        print(f"{path.name} was not drawn: that needs matplotlib (pip install matplotlib)", file=sys.stderr)
+        return
+    size = len(names)
+    named = size <= MOST_NAMED
+    side = min(16.0, 3.0 + 0.3 * size)
+    figure = Figure(figsize=(side + 1.0, side), layout="constrained")
+    axes = figure.add_subplot()
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    if named:
+        axes.set_xticks(range(size), names, rotation=90)
+        axes.set_yticks(range(size), names)
+    if size <= MOST_COUNTED:
+        for row, column in zip(*np.nonzero(matrix)):
+            colour = "white" if share[row, column] > 0.5 else "black"
+            axes.text(column, row, matrix[row, column], ha="center", va="center", color=colour, fontsize=8)
+    figure.colorbar(image, label="share of the true label", shrink=0.8)
+    figure.savefig(path, dpi=120)
+
+
+def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureExtractor) -> int:
+    """`ssast evaluate`: see `cli.py`. Returns how many clips could not be read."""
+    names = tuple(model.config.id2label[index] for index in range(model.config.num_labels))
+    clips = read_clips(arguments.data, labelled=True)
+    several = model.config.problem_type == "multi_label_classification"
+    several = any(len(labels_of(clip, several)) > 1 for clip in clips)
+    labels = Labels(names, several)
+    check_known(clips, labels, arguments.data, "the model has not")
+    output = Path(arguments.output_dir)
+    if output.is_dir() and any(output.glob(f"{arguments.name}_*")) and not arguments.overwrite:
+        raise ValueError(f"{output} holds results named {arguments.name}: give another --name or --overwrite")
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output-dir is {output}, which is a file, expected a directory")
+    results, failed = evaluate_clips(
+        model, extractor, clips, labels, output, arguments.name, arguments.batch_size, arguments.save_predictions
+    )
+    absent = sorted(set(names) - {label for clip in clips for label in labels.of(clip)})
+    if absent:
+        print(f"ssast: no clip has {len(absent)} of the model's {len(names)} labels", file=sys.stderr)
+    print(f"{describe(results, arguments.name)}\nwritten to {output}")
+    return failed

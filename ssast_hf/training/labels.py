@@ -1,0 +1,238 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Labels of clips: one or several each, which of them a classifier is for, and splits that respect them."""
+
+import csv
+import json
+import random
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..checkpoints import CONFIG, WEIGHTS, find
+from .data import Clip, label_names, split
+
+MOST_NAMED = 10  # labels in an error message
+
+
+@dataclass(frozen=True)
+class Labels:
+    """
+    The labels of a classifier, in the order of its outputs.
+
+    Args:
+        names (`tuple[str]`): Unique.
+        several (`bool`): Whether a clip may have more than one, written `a;b` or `["a", "b"]`.
+    """
+
+    names: tuple[str, ...]
+    several: bool = False
+
+    def of(self, clip: Clip) -> list[str]:
+        return labels_of(clip, self.several)
+
+    def target(self, clip: Clip) -> np.ndarray:
+        """(labels,) float32: 1 for each of the clip's labels, else 0."""
+        vector = np.zeros(len(self.names), dtype=np.float32)
+        vector[[self.names.index(label) for label in self.of(clip)]] = 1
+        return vector
+
+    def targets(self, clips: list[Clip]) -> np.ndarray:
+        """(clips, labels) float32."""
+        known = {clip.label: self.target(clip) for clip in {clip.label: clip for clip in clips}.values()}
+        return np.stack([known[clip.label] for clip in clips])
+
+
+def labels_of(clip: Clip, several: bool) -> list[str]:
+    """The clip's labels, each once. Raises ValueError where there seem to be several and may not be, or none."""
+    text = clip.label or ""
+    found = [text]
+    if text.startswith("["):
+        try:
+            listed = json.loads(text)
+        except json.JSONDecodeError:
+            listed = None
+        if isinstance(listed, list):
+            found = [str(label).strip() for label in listed]
+    elif ";" in text:
+        found = [label.strip() for label in text.split(";")]
+    found = list(dict.fromkeys(label for label in found if label))
+    if not found:
+        raise ValueError(f"{clip.path} has no label.")
+    if len(found) > 1 and not several:
+        raise ValueError(f"{clip.path} has {len(found)} labels ({text}): give --multi_label True if that is meant.")
+    return found
+
+
+def find_labels(clips: list[Clip], several: bool, order: list[str] | None = None) -> Labels:
+    """
+    The labels that occur in `clips`, sorted, or as `order` has them.
+
+    Raises:
+        ValueError: Fewer than two labels, or not those of `order`.
+    """
+    singles = [Clip(clip.path, label) for clip in clips for label in labels_of(clip, several)]
+    names = label_names(singles)
+    if order is not None:
+        check_known(clips, Labels(tuple(order), several), "The training data", "--label_file lacks")
+        missing = [name for name in order if name not in set(names)]
+        if missing:
+            raise ValueError(f"The training data has no clip of {_listed(missing)}: a classifier cannot learn it.")
+        names = order
+    return Labels(tuple(names), several)
+
+
+def name_official_labels(clips: list[Clip], source: str, label_file: str | None) -> list[Clip]:
+    """
+    Where `source` is the original's `.json`, whose labels are identifiers joined by commas (`/m/09x0r,/t/dd00088`),
+    and `label_file` its class CSV, the clips with the display names instead; else the clips as they are.
+    """
+    if not (str(source).lower().endswith(".json") and str(label_file).lower().endswith(".csv")):
+        return clips
+    with open(label_file, newline="", encoding="utf-8-sig") as file:
+        names = {row["mid"]: row["display_name"] for row in csv.DictReader(file) if row.get("mid")}
+    named = []
+    for clip in clips:
+        identifiers = [identifier.strip() for identifier in (clip.label or "").split(",")]
+        unknown = [identifier for identifier in identifiers if identifier not in names]
+        if unknown:
+            raise ValueError(
+                f"{clip.path} has the label {unknown[0]!r}, which is not in the column mid of {label_file}."
+            )
+        labels = [names[identifier] for identifier in identifiers]
+        named.append(replace(clip, label=labels[0] if len(labels) == 1 else json.dumps(labels)))
+    return named
+
+
+def check_known(clips: list[Clip], labels: Labels, source: str, lack: str) -> None:
+    """Raises ValueError if clips have labels that are not among `labels`."""
+    known = set(labels.names)
+    unknown = sorted({label for clip in clips for label in labels.of(clip)} - known)
+    if unknown:
+        raise ValueError(f"{source} has the label(s) {_listed(unknown)}, which {lack}.")
+
+
+def check_complete(clips: list[Clip], labels: Labels, source: str) -> None:
+    """Raises ValueError if labels have no clip."""
+    found = {label for clip in clips for label in labels.of(clip)}
+    missing = [name for name in labels.names if name not in found]
+    if missing:
+        raise ValueError(
+            f"{source} has no clip of {_listed(missing)}. If that is as it should be, give --allow_missing_labels "
+            "True: what cannot be measured is left out of the averages."
+        )
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def labels_of_model(path: str) -> list[str] | None:
+    """The labels of a fine-tuned checkpoint, in its order; None for one without a classifier."""
+    config = json.loads((find(path, WEIGHTS).directory / CONFIG).read_text(encoding="utf-8"))
+    if not any(name.endswith("ForAudioClassification") for name in config.get("architectures") or []):
+        return None
+    id2label = {int(index): name for index, name in config.get("id2label", {}).items()}
+    return [id2label[index] for index in sorted(id2label)]
+
+
+def order_of_model(path: str, labels: Labels) -> Labels:
+    """
+    `labels` in the order of a checkpoint that has a classifier for them, unchanged for one that has no classifier.
+
+    Raises:
+        ValueError: The checkpoint's classifier is for other labels.
+    """
+    names = labels_of_model(path)
+    if names is None:
+        return labels
+    if set(names) == set(labels.names):
+        return Labels(tuple(names), labels.several)
+    only_model = [name for name in names if name not in set(labels.names)]
+    only_data = [name for name in labels.names if name not in set(names)]
+    differences = [f"only the model has {_listed(only_model)}"] if only_model else []
+    differences += [f"only the data has {_listed(only_data)}"] if only_data else []
+    raise ValueError(
+        f"{path} is a classifier for other labels than the data's: {'; '.join(differences)}. Give --new_classifier "
+        "True to replace its classifier."
+    )
+
+
+def read_groups(source: str, column: str, clips: list[Clip]) -> list[str]:
+    """
+    What stands in a manifest's `column` for each of `clips`, which were read from it.
+
+    Raises:
+        ValueError: The source is no manifest, or a row has nothing in that column.
+    """
+    path = Path(source)
+    suffix = path.suffix.lower()
+    if not path.is_file() or suffix not in (".csv", ".tsv", ".jsonl"):
+        raise ValueError(f"--group_column needs a .csv, .tsv or .jsonl manifest, found {source}.")
+    text = path.read_text(encoding="utf-8-sig")
+    if suffix == ".jsonl":
+        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+    else:
+        rows = list(csv.DictReader(text.splitlines(), delimiter="\t" if suffix == ".tsv" else ","))
+    if len(rows) != len(clips):
+        raise ValueError(f"{source} has {len(rows)} rows for {len(clips)} clips, expected one each.")
+    for number, row in enumerate(rows, start=1):
+        if row.get(column) in (None, ""):
+            raise ValueError(f"{source}, row {number}: nothing in the column {column} that --group_column names.")
+    return [str(row[column]) for row in rows]
+
+
+def hold_out(
+    clips: list[Clip], labels: Labels, fraction: float, seed: int, groups: list[str] | None = None
+) -> tuple[list[Clip], list[Clip]]:
+    """
+    Draws about `fraction` of the clips for validation, of each label alike as far as that goes. With `groups`, one
+    per clip, all clips of a group land on the same side.
+
+    Returns:
+        The clips for training and those for validation.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"The validation fraction is {fraction}, expected a number above 0 and below 1.")
+    if groups is not None:
+        return _hold_out_groups(clips, labels, fraction, seed, groups)
+    if not labels.several:
+        return split(clips, fraction, seed)
+    # Iterative stratification (Sechidis et al. 2011), two ways: the rarest label first, while there is a choice.
+    rng = random.Random(seed)
+    sets = [set(labels.of(clip)) for clip in clips]
+    side: dict[int, bool] = {}  # index of a clip -> whether it is held out
+    counts = Counter(label for names in sets for label in names)
+    for label in sorted(labels.names, key=lambda name: (counts[name], name)):
+        members = [index for index, names in enumerate(sets) if label in names]
+        open_ = [index for index in members if index not in side]
+        rng.shuffle(open_)
+        wanted = min(len(members) - 1, max(1, round(fraction * len(members))))
+        wanted = max(0, wanted - sum(side[index] for index in members if index in side))
+        for position, index in enumerate(open_):
+            side[index] = position < wanted
+    return (
+        [clip for index, clip in enumerate(clips) if not side[index]],
+        [clip for index, clip in enumerate(clips) if side[index]],
+    )
+
+
+def _hold_out_groups(clips, labels: Labels, fraction, seed, groups) -> tuple[list[Clip], list[Clip]]:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = max(2, round(1 / min(fraction, 1 - fraction)))
+    distinct = len(set(groups))
+    if distinct < folds:
+        raise ValueError(
+            f"There are {distinct} groups, expected {folds} or more to hold out {fraction:g} of the clips: give "
+            "another --validation_fraction."
+        )
+    main_label = [labels.names.index(labels.of(clip)[0]) for clip in clips]
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    train, held_out = next(splitter.split(clips, main_label, groups))
+    if fraction > 0.5:
+        train, held_out = held_out, train
+    return [clips[i] for i in train], [clips[i] for i in held_out]
