@@ -151,7 +151,8 @@ def export_onnx(
     """
     Writes one ONNX file from waveforms to logits or embeddings, filterbank included: inputs `waveforms` (batch,
     samples) and `lengths` (batch,), both of any size; outputs `logits` (batch, labels), or `embeddings` and, for
-    frames and patches, `num_time_patches` (batch,), the real ones, and `time_patches` (1,), all. [`OnnxModel`] runs it.
+    frames and patches, `num_time_patches` (batch,), the real ones, and `time_patches` (1,), all.
+    [`OnnxModel`] runs it.
 
     Args:
         model: A [`SSASTForAudioClassification`] for logits, a [`SSASTModel`] for embeddings; in float32.
@@ -160,8 +161,8 @@ def export_onnx(
         level (`str`, *optional*): `"clip"`, `"frame"` or `"patch"`, as for [`embed`]; default: logits.
         int8 (`bool`, defaults to `False`): Whether to store the weights of the linear layers in 8 bits.
         overwrite (`bool`, defaults to `False`): Whether to replace the file.
-        sounds (`list[np.ndarray]`, *optional*): Waveforms (samples,) to measure the change by `int8` on; default: noise
-            and tones.
+        sounds (`list[np.ndarray]`, *optional*): Waveforms (samples,) to measure the change by `int8` on; default:
+            noise and tones.
 
     Raises:
         ValueError: Arguments are impossible; the file exists; a package is missing; or onnxruntime's outputs differ

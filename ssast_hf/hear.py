@@ -43,7 +43,7 @@ class HearModel(torch.nn.Module):
         config, device = self.model.config, self.model.device
         if audio.ndim != 2 or 0 in audio.shape or not audio.is_floating_point():
             raise ValueError(
-                f"`audio` is {audio.dtype} of shape {tuple(audio.shape)}, expected floats (sounds, samples) in [-1, 1]."
+                f"`audio` is {audio.dtype} of shape {tuple(audio.shape)}, expected floats (sounds, samples)."
             )
         length, shift = (int(self.sample_rate * seconds) for seconds in (FRAME_SECONDS, SHIFT_SECONDS))
         audio = F.pad(audio.to(device, torch.float32), (0, max(0, length - audio.shape[1])))
