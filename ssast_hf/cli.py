@@ -127,8 +127,8 @@ def build_parser() -> Parser:
         "export",
         help="write a model as ONNX, filterbank included",
         description="Writes one ONNX file from waveform to logits, or to embeddings with --level, which `ssast "
-        "classify --model X.onnx` and ssast_hf.onnx run without torch. Its outputs are compared with torch's first: where they "
-        "differ by more than 1e-4, nothing is written.",
+        "classify --model X.onnx` and ssast_hf.onnx run without torch. Its outputs are compared with torch's first: "
+        "where they differ by more than 1e-4, nothing is written.",
     )
     export.add_argument("--model", required=True, metavar="MODEL", help=MODEL_HELP)
     export.add_argument("--onnx", required=True, metavar="X.onnx", help="file to write")
