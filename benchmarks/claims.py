@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The claims about speed, one function each; both sides do the same work on the same input, which is checked first."""
 
+import tempfile
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from unittest import mock
 
 import torch
@@ -181,7 +183,26 @@ def masks(repeats: int) -> Iterator[Result]:
     yield compare("masks of 64 clips (peer: a plain Python loop)", Goal("ms", 3.0), ours, peer, 3 * repeats)
 
 
+def onnx(repeats: int) -> Iterator[Result]:
+    """From a 10 s waveform to logits on the CPU: the exported model by onnxruntime, against torch."""
+    from ssast_hf.export import export_onnx
+    from ssast_hf.onnx import OnnxModel
+
+    extractor, waveform = SSASTFeatureExtractor(), torch.randn(10 * RATE) / 10
+    model = SSASTForAudioClassification(SSASTConfig.tiny()).eval()
+
+    def peer():
+        return model(**extractor(waveform, sampling_rate=RATE, padding="longest", return_tensors="pt")).logits
+
+    with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+        for int8 in (False, True):
+            path = Path(folder, f"{int8}.onnx")
+            export_onnx(model, extractor, path, int8=int8)
+            name = f"a 10 s clip to logits, tiny, onnxruntime{', 8-bit weights' if int8 else ''} (peer: torch)"
+            yield compare(name, Goal("speedup", 1.0), partial(OnnxModel(path), [waveform.numpy()]), peer, repeats)
+
+
 CLAIMS = {
     claim.__name__: claim
-    for claim in (forward, backward, short_clips, filterbank, pretraining, two_pass, masks, pipeline)
+    for claim in (forward, backward, short_clips, filterbank, pretraining, two_pass, masks, pipeline, onnx)
 }

@@ -181,6 +181,20 @@ def build_parser() -> Parser:
     table.add_argument("--json", action="store_true", help="print one JSON object per checkpoint and line")
     table.set_defaults(run=run_checkpoints)
 
+    export = commands.add_parser(
+        "export",
+        help="write a model as ONNX, filterbank included",
+        description="Writes one ONNX file from waveform to logits, or to embeddings with --level, which `ssast "
+        "classify --model X.onnx` and ssast_hf.onnx run without torch. Its outputs are compared with torch's first: "
+        "where they differ by more than 1e-4, nothing is written.",
+    )
+    export.add_argument("--model", required=True, metavar="MODEL", help=MODEL_HELP)
+    export.add_argument("--onnx", required=True, metavar="X.onnx", help="file to write")
+    export.add_argument("--level", choices=("clip", "frame", "patch"), help="embeddings of these instead of logits")
+    export.add_argument("--int8", action="store_true", help="8-bit weights; prints by how much that changes outputs")
+    export.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    export.set_defaults(run=run_export)
+
     push = commands.add_parser(
         "push",
         help="push a saved checkpoint to the Hub",
@@ -391,6 +405,33 @@ def run_checkpoints(arguments: argparse.Namespace) -> int:
     widths = [max(map(len, column)) for column in zip(*cells)]
     for row in cells:
         print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths)).rstrip())
+    return 0
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    from .export import export_onnx
+    from .feature_extraction_ssast import SSASTFeatureExtractor
+    from .inference import load_classifier
+    from .modeling_ssast import SSASTModel
+
+    _quieten()
+    load = SSASTModel.from_pretrained if arguments.level else load_classifier
+    report = export_onnx(
+        load(arguments.model),
+        SSASTFeatureExtractor.from_pretrained(arguments.model),
+        arguments.onnx,
+        arguments.level,
+        arguments.int8,
+        arguments.overwrite,
+    )
+    print(f"{arguments.onnx}: {report.bytes / 1e6:.1f} MB; differs from torch by at most {report.error:.1g}")
+    if arguments.int8 and arguments.level:
+        print(f"8-bit weights: cosine similarity of embeddings at least {1 - report.change:.4f}")
+    elif arguments.int8:
+        print(
+            f"8-bit weights: scores of {report.clips} test signals change by at most {report.change:.4f}, "
+            f"{report.agreement:.0%} keep their best label"
+        )
     return 0
 
 

@@ -110,12 +110,14 @@ WRITERS = dict(zip(FORMATS, (Writer, JsonWriter, CsvWriter, AudacityWriter)))
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs `ssast classify`; returns the exit status."""
+    if arguments.json and arguments.format not in (None, "json"):
+        raise ValueError(f"--json and --format {arguments.format} exclude each other")
+    format = "json" if arguments.json else arguments.format or "text"
+    if arguments.model.endswith(".onnx"):
+        return run_exported(arguments, format)
     from .cli import _finish, _load, _progress_bar, _report
     from .inference import Total, Window, load_classifier, named_scores, run_classifier
 
-    format = "json" if arguments.json else arguments.format or "text"
-    if arguments.json and arguments.format not in (None, "json"):
-        raise ValueError(f"--json and --format {arguments.format} exclude each other")
     unreadable = []
     names = _names(arguments, lambda error: (unreadable.append(error), _report(error.filename, error)))
     by_window = bool(arguments.window or arguments.hop or arguments.microphone or format == "audacity")
@@ -193,6 +195,40 @@ def run(arguments: argparse.Namespace) -> int:
             if windows:  # that is how a recording ends
                 finish(0, end, None)
     return _finish(failed + len(unreadable), len(names) + len(unreadable))
+
+
+def run_exported(arguments: argparse.Namespace, format: str) -> int:
+    """Runs `ssast classify` with a model that `ssast export` wrote, which needs no torch: whole files only."""
+    from .cli import _finish, _report
+    from .onnx import OnnxModel, classify, expand_paths
+
+    given = [flag for flag, value in (
+        ("--window", arguments.window), ("--hop", arguments.hop), ("--aggregate max", arguments.aggregate == "max"),
+        ("--plot", arguments.plot), ("--num-workers", arguments.num_workers), ("--microphone", arguments.microphone),
+        ("--seconds", arguments.seconds), ("--raw-rate", arguments.raw_rate), ("--raw-format", arguments.raw_format),
+        ("--raw-channels", arguments.raw_channels), ("--format audacity", format == "audacity"),
+        ("-", "-" in arguments.files),
+    ) if value]  # fmt: skip
+    if given:
+        raise ValueError(f"{', '.join(given)}: not with an exported model, which labels whole files")
+    if not arguments.files:
+        raise ValueError("nothing to classify: give files or folders")
+    files = expand_paths(arguments.files)
+    output = _targets(arguments.output, files, ".txt", False, arguments.overwrite, "--output")
+    model, failed = OnnxModel(arguments.model, arguments.device or "cpu"), 0
+    with contextlib.ExitStack() as stack:
+        out = stack.enter_context(whole_file(output)) if output else _standard_output()
+        writer = WRITERS[format](out, False, "mean")
+        for name, scores, seconds in classify(model, files, arguments.batch_size):
+            if isinstance(scores, Exception):
+                failed += 1
+                _report(name, scores)
+                writer.error(name, scores)
+                continue
+            best = list(scores.items())[: arguments.top_k or 3]
+            least = float("-inf") if arguments.threshold is None else arguments.threshold
+            writer.file(name, seconds, 1, [(label, score) for label, score in best if score >= least])
+    return _finish(failed, len(files))
 
 
 def _names(arguments: argparse.Namespace, onerror) -> list[str]:

@@ -1,0 +1,357 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Models as ONNX graphs from waveforms to logits or embeddings, each checked against torch before it is written."""
+
+import json
+import logging
+import math
+import os
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from .feature_extraction_ssast import (
+    FRAME_SECONDS,
+    PREEMPHASIS,
+    SHIFT_SECONDS,
+    SSASTFeatureExtractor,
+    mel_filters,
+)
+from .modeling_ssast import NUM_SPECIAL_TOKENS, SSASTForAudioClassification, SSASTModel, resize_positions
+from .onnx import LOGITS, METADATA, OnnxModel
+
+LEVELS = ("clip", "frame", "patch")
+OPSET = 18
+BY_TIME = ("embeddings", "num_time_patches", "time_patches")
+TOLERANCE = 1e-4  # of the largest value, or of 1 where that is below
+
+
+@dataclass
+class Export:
+    """
+    What was measured of an exported file.
+
+    Args:
+        error (`float`): Largest difference from torch's outputs, before 8-bit weights, relative to the largest output
+            or to 1.
+        bytes (`int`): Size of the file.
+        change (`float`, *optional*): With 8-bit weights, for classifiers: the largest change of a score; for
+            embeddings: one minus the smallest cosine similarity.
+        agreement (`float`, *optional*): With 8-bit weights, the share of clips whose best label is the same.
+        clips (`int`): Clips that the two were measured on.
+    """
+
+    error: float
+    bytes: int
+    change: float | None = None
+    agreement: float | None = None
+    clips: int = 0
+
+
+class WaveformModel(torch.nn.Module):
+    """
+    Extractor and model as one graph without branches on shapes or values: waveforms (B, samples) in [-1, 1], padded at
+    the end with anything, and their lengths (B,) in samples -> logits (B, labels), or embeddings: (B, D) of clips,
+    (B, T, D) of frames or (B, F * T, D) of patches, for the latter two with the real time patches (B,) and T (1,).
+    """
+
+    def __init__(
+        self, model: SSASTModel | SSASTForAudioClassification, extractor: SSASTFeatureExtractor, level: str | None
+    ):
+        super().__init__()
+        self.encoder = model if level else model.ssast
+        self.classifier = None if level else model.classifier
+        self.config, self.extractor, self.level = model.config, extractor, level
+        rate = extractor.sampling_rate
+        self.length, self.shift = int(rate * FRAME_SECONDS), int(rate * SHIFT_SECONDS)
+        fft_length = 2 ** math.ceil(math.log2(self.length))
+        sample, bin_ = torch.arange(self.length)[:, None], torch.arange(fft_length // 2 + 1)[None]
+        angle = 2 * math.pi * (sample * bin_ % fft_length).double() / fft_length
+        for name, value in (
+            ("cosine", angle.cos()),
+            ("sine", angle.sin()),
+            ("filters", mel_filters(extractor.num_mel_bins, rate, fft_length)),
+            ("window", torch.hann_window(self.length, periodic=False)),
+        ):
+            self.register_buffer(name, value.float())
+
+    def features(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Normalised spectrograms (B, frames, mel bins), rounded up to whole patches, and the real frames (B,)."""
+        batch_samples = torch.arange(waveforms.shape[1])[None]
+        real = batch_samples < lengths[:, None]
+        waveforms = torch.where(real, waveforms, 0.0)
+        mean = waveforms.sum(dim=1, keepdim=True) / lengths[:, None]
+        waveforms = torch.where(real, waveforms - mean, 0.0)
+        waveforms = F.pad(waveforms, (0, (self.config.time_patch_size - 1) * self.shift))
+        frames = (waveforms.shape[1] - self.length) // self.shift + 1
+        index = torch.arange(frames)[:, None] * self.shift + torch.arange(self.length)
+        chunk = waveforms[:, index]  # (B, frames, length)
+        # As in `log_mel_filterbank`, with a discrete Fourier transform in place of the fast one.
+        chunk = chunk - chunk.mean(dim=2, keepdim=True)
+        previous = torch.cat([chunk[..., :1], chunk[..., :-1]], dim=2)
+        windowed = (previous * -PREEMPHASIS + chunk) * self.window
+        power = (windowed @ self.cosine).square() + (windowed @ self.sine).square()
+        features = (power @ self.filters).clamp(min=torch.finfo(torch.float32).eps).log()
+        real_frames = (lengths - self.length).clamp(min=0) // self.shift + 1
+        is_real = torch.arange(frames)[None] < real_frames[:, None]
+        features = torch.where(is_real[..., None], features, self.extractor.padding_value)
+        if self.extractor.do_normalize:
+            features = (features - self.extractor.mean) / (2 * self.extractor.std)
+        return features, real_frames
+
+    def positions(self, num_time_patches, lengths: torch.Tensor) -> torch.Tensor:
+        """`SSASTEmbeddings.positions`, of any T by the same formula."""
+        rows, columns = self.config.patch_grid()
+        special, patches = self.encoder.embeddings.position_embeddings.split([NUM_SPECIAL_TOKENS, rows * columns], 1)
+        by_time = patches.reshape(rows, columns, -1).transpose(0, 1)  # (T, F, D)
+        # More than the old size are asked for, whatever T is: a graph has no branch for fewer.
+        resized = resize_positions(by_time, columns, columns + num_time_patches, lengths)[:, :num_time_patches]
+        patches = resized.transpose(1, 2).flatten(1, 2)
+        return torch.cat([special.expand(lengths.shape[0], -1, -1), patches], dim=1)
+
+    def forward(self, waveforms: torch.Tensor, lengths: torch.Tensor):
+        features, real_frames = self.features(waveforms, lengths)
+        embeddings = self.encoder.embeddings
+        patches = embeddings.patch_embeddings(features)
+        rows = self.config.num_frequency_patches
+        num_time_patches = patches.shape[1] // rows
+        real_lengths = self.config.num_time_patches(real_frames).clamp(min=1)
+        real = (torch.arange(num_time_patches)[None] < real_lengths[:, None]).repeat(1, rows)
+        special = torch.cat([embeddings.cls_token, embeddings.distillation_token], dim=1)
+        hidden_states = torch.cat([special.expand(patches.shape[0], -1, -1), patches], dim=1)
+        hidden_states = hidden_states + self.positions(num_time_patches, real_lengths)
+        mask = torch.where(F.pad(real, (NUM_SPECIAL_TOKENS, 0), value=True), 0.0, torch.finfo(torch.float32).min)
+        for layer in self.encoder.layers:
+            hidden_states = layer(hidden_states, mask[:, None, None])
+        hidden_states = self.encoder.layernorm(hidden_states)
+        if self.level in (None, "clip"):
+            pooled = self.encoder.pool(hidden_states, real)
+            return pooled if self.level else self.classifier(pooled)
+        patches = hidden_states[:, NUM_SPECIAL_TOKENS:]
+        steps = torch.arange(num_time_patches)[-1:] + 1
+        if self.level == "frame":
+            patches = patches.unflatten(1, (rows, num_time_patches)).mean(dim=1)
+        return patches, real_lengths, steps
+
+
+def export_onnx(
+    model: SSASTModel | SSASTForAudioClassification,
+    extractor: SSASTFeatureExtractor,
+    path: str | os.PathLike,
+    level: str | None = None,
+    int8: bool = False,
+    overwrite: bool = False,
+    sounds: list[np.ndarray] | None = None,
+) -> Export:
+    """
+    Writes one ONNX file from waveforms to logits or embeddings, filterbank included: inputs `waveforms` (batch,
+    samples) and `lengths` (batch,), both of any size; outputs `logits` (batch, labels), or `embeddings` and, for
+    frames and patches, `num_time_patches` (batch,), the real ones, and `time_patches` (1,), all.
+    [`OnnxModel`] runs it.
+
+    Args:
+        model: A [`SSASTForAudioClassification`] for logits, a [`SSASTModel`] for embeddings; in float32.
+        extractor ([`SSASTFeatureExtractor`]): Its features.
+        path: File to write, which ends in `.onnx`.
+        level (`str`, *optional*): `"clip"`, `"frame"` or `"patch"`, as for [`embed`]; default: logits.
+        int8 (`bool`, defaults to `False`): Whether to store the weights of the linear layers in 8 bits.
+        overwrite (`bool`, defaults to `False`): Whether to replace the file.
+        sounds (`list[np.ndarray]`, *optional*): Waveforms (samples,) to measure the change by `int8` on; default:
+            noise and tones.
+
+    Raises:
+        ValueError: Arguments are impossible; the file exists; a package is missing; or onnxruntime's outputs differ
+            from torch's by more than 1e-4 (of the largest value where that is above 1). No file is written then.
+    """
+    path = Path(path)
+    if level is not None and level not in LEVELS:
+        raise ValueError(f"`level` is {level!r}, expected one of {', '.join(map(repr, LEVELS))} or None.")
+    expected = SSASTForAudioClassification if level is None else SSASTModel
+    if not isinstance(model, expected):
+        raise ValueError(f"`model` is a {type(model).__name__}, expected a {expected.__name__} for level={level!r}.")
+    if extractor.num_mel_bins != model.config.num_mel_bins:
+        raise ValueError(f"The extractor makes {extractor.num_mel_bins} mel bins, expected the model's "
+                         f"{model.config.num_mel_bins}.")  # fmt: skip
+    if path.suffix != ".onnx":
+        raise ValueError(f"the file to write is {path}, expected a name that ends in .onnx")
+    if path.exists() and not overwrite:
+        raise ValueError(f"{path} exists: choose another name or overwrite it")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path.parent} is not a directory")
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise ValueError(f"exporting needs more packages ({error}): pip install 'ssast_hf[onnx]'") from error
+
+    device, dtype, attention = model.device, model.dtype, model.config._attn_implementation
+    training = model.training
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        written = Path(folder, "model.onnx")
+        try:
+            model.to("cpu", torch.float32).eval().set_attn_implementation("eager")
+            _write(WaveformModel(model, extractor, level).eval(), written)
+            proto = onnx.load(written)
+            onnx.helper.set_model_props(proto, {METADATA: json.dumps(_metadata(model, extractor, level, int8))})
+            onnx.save(proto, written)
+            report = Export(_check(OnnxModel(written), model, extractor, level), written.stat().st_size)
+        finally:
+            model.to(device, dtype).train(training).set_attn_implementation(attention)
+        if int8:
+            quantized = Path(folder, "int8.onnx")
+            _quantize(proto, written, quantized)
+            clips = sounds or [clip for batch in _batches(extractor, model.config.max_length) for clip in batch]
+            report.change, report.agreement = _compare(OnnxModel(written), OnnxModel(quantized), clips)
+            report.clips, report.bytes = len(clips), quantized.stat().st_size
+            written = quantized
+        os.replace(written, path)
+    return report
+
+
+def _metadata(model, extractor: SSASTFeatureExtractor, level: str | None, int8: bool) -> dict:
+    from . import __version__
+
+    config = model.config
+    rate = extractor.sampling_rate
+    return {
+        "ssast_hf": __version__,
+        "model": config._name_or_path,
+        "level": level or LOGITS,
+        "id2label": {} if level else {str(index): label for index, label in config.id2label.items()},
+        "problem_type": None if level else config.problem_type,
+        "int8": int8,
+        "sampling_rate": rate,
+        "frame_samples": int(rate * FRAME_SECONDS),
+        "shift_samples": int(rate * SHIFT_SECONDS),
+        "max_length": config.max_length,
+        "num_mel_bins": extractor.num_mel_bins,
+        "do_normalize": extractor.do_normalize,
+        "mean": extractor.mean,
+        "std": extractor.std,
+        "num_frequency_patches": config.num_frequency_patches,
+        **{name: getattr(config, name) for name in (
+            "hidden_size", "frequency_patch_size", "time_patch_size", "frequency_stride", "time_stride", "pooling",
+        )},
+    }  # fmt: skip
+
+
+def _write(module: WaveformModel, path: Path) -> None:
+    """
+    By torch's tracing exporter. Its successor gives the same graph, yet takes a hundred times as long to reason about
+    every length that there may be: half a minute for a tiny model, minutes for a large one.
+    """
+    samples = 2 * (module.config.time_patch_size * module.shift + module.length)
+    outputs = {None: [LOGITS], "clip": ["embeddings"]}.get(module.level, list(BY_TIME))
+    axes = {
+        "waveforms": {0: "batch", 1: "samples"},
+        "lengths": {0: "batch"},
+        **{name: {0: "batch"} for name in outputs},
+    }
+    if module.level in ("frame", "patch"):
+        axes["embeddings"][1] = {"frame": "time_patches", "patch": "patches"}[module.level]
+        del axes["time_patches"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            (torch.zeros(2, samples), torch.tensor([samples, samples - 1])),
+            path,
+            input_names=["waveforms", "lengths"],
+            output_names=outputs,
+            dynamic_axes=axes,
+            dynamo=False,
+            opset_version=OPSET,
+        )
+
+
+def _batches(extractor: SSASTFeatureExtractor, max_length: int) -> list[list[np.ndarray]]:
+    """Clips to compare by: one of one frame, several of different lengths, one longer than `max_length`."""
+    generator = np.random.default_rng(0)
+    rate = extractor.sampling_rate
+    frame, shift = int(rate * FRAME_SECONDS), int(rate * SHIFT_SECONDS)
+
+    def clip(frames: float, loudness: float) -> np.ndarray:
+        time = np.arange(int((frames - 1) * shift) + frame) / rate
+        tones = sum(np.sin(2 * np.pi * f * time) for f in generator.uniform(50, 0.4 * rate, 3)) / 3
+        sound = tones * np.exp(-3 * time) + 0.3 * generator.standard_normal(len(time)) + 0.1
+        return (loudness * sound / np.abs(sound).max()).astype(np.float32)
+
+    return [
+        [clip(1, 0.1)],
+        [clip(share * max_length, loudness) for share, loudness in ((0.31, 0.9), (1, 0.01), (0.057, 0.3))],
+        [clip(1.3 * max_length, 0.5), clip(1.2 * max_length, 0.05)],
+    ]
+
+
+@torch.no_grad()
+def _check(exported: OnnxModel, model, extractor: SSASTFeatureExtractor, level: str | None) -> float:
+    """Largest difference between the exported model and extractor and model; ValueError above `TOLERANCE`."""
+    error = 0.0
+    for batch in _batches(extractor, model.config.max_length):
+        inputs = extractor(
+            [torch.from_numpy(clip) for clip in batch],
+            sampling_rate=extractor.sampling_rate,
+            padding="longest",
+            truncation=False,
+            pad_to_multiple_of=model.config.time_patch_size,
+            return_attention_mask=True,
+            return_tensors="pt",
+        )
+        outputs = model(**inputs)
+        if level in (None, "clip"):
+            expected = list((outputs.pooler_output if level else outputs.logits).numpy())
+        else:
+            patches = outputs.last_hidden_state[:, NUM_SPECIAL_TOKENS:]
+            patches = patches.unflatten(1, (model.config.num_frequency_patches, -1))  # (B, F, T, D)
+            patches = patches.mean(dim=1, keepdim=True) if level == "frame" else patches
+            lengths = model.num_real_time_patches(inputs["attention_mask"]).tolist()
+            expected = [clip[:, :length].flatten(0, 1).numpy() for clip, length in zip(patches, lengths)]
+        for wanted, found in zip(expected, exported(batch)):
+            if wanted.shape != found.shape:
+                raise ValueError(f"onnxruntime gives outputs {found.shape}, expected {wanted.shape}: nothing written")
+            error = max(error, float(np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max())))
+            if not error <= TOLERANCE:  # NaN, too
+                raise ValueError(
+                    f"onnxruntime's outputs differ from torch's by {error:.2g}, expected at most {TOLERANCE:g}: "
+                    "nothing written"
+                )
+    return error
+
+
+def _quantize(proto, source: Path, target: Path) -> None:
+    """Stores the weights of the linear layers in 8 bits; the filterbank stays as it is."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    filterbank = [node.name for node in proto.graph.node if {"cosine", "sine", "filters"} & set(node.input)]
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it advises, through the root logger, to simplify the graph first
+    try:
+        quantize_dynamic(
+            source, target, op_types_to_quantize=["MatMul", "Gemm"], weight_type=QuantType.QInt8, per_channel=True,
+            nodes_to_exclude=filterbank,
+        )  # fmt: skip
+    finally:
+        logger.setLevel(level)
+
+
+def _compare(exact: OnnxModel, changed: OnnxModel, clips: list[np.ndarray]) -> tuple[float, float | None]:
+    """`change` and `agreement` of [`Export`], window by window."""
+    change, same, count = 0.0, 0, 0
+    for clip in clips:
+        windows = exact.windows(clip)
+        if exact.level == LOGITS:
+            before, after = (np.mean([model.scores([w])[0] for w in windows], axis=0) for model in (exact, changed))
+            change = max(change, float(np.abs(before - after).max()))
+            same, count = same + int(before.argmax() == after.argmax()), count + 1
+        else:
+            for window in windows:
+                before, after = (np.atleast_2d(model([window])[0]) for model in (exact, changed))
+                norms = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+                change = max(change, float(1 - ((before * after).sum(axis=1) / norms).min()))
+    return change, same / count if count else None

@@ -1,0 +1,152 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Exported models (`ssast export`) on sound, by onnxruntime: needs neither torch nor transformers."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from .audio import find_audio_files, load_audio
+
+METADATA = "ssast"  # key of the model's metadata, JSON
+LOGITS = "logits"
+
+
+class OnnxModel:
+    """
+    A file that `ssast export` wrote.
+
+    Args:
+        path: The `.onnx` file.
+        device (`str`, defaults to `"cpu"`): `"cpu"`, or `"cuda"` with onnxruntime-gpu.
+
+    Attributes:
+        level (`str`): What it computes: `"logits"`, or embeddings of a `"clip"`, a `"frame"` or a `"patch"`.
+        sampling_rate (`int`): Hz of the waveforms.
+        max_length (`int`): Frames of 10 ms that it was made for; more are computed, though not what it was trained on.
+        id2label (`dict[int, str]`), problem_type (`str` or `None`): Of a classifier.
+        metadata (`dict`): All that the file says about itself.
+
+    Raises:
+        ValueError: The file is no such model, or onnxruntime is missing or lacks the device.
+    """
+
+    def __init__(self, path: str | os.PathLike, device: str = "cpu"):
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ValueError(f"{path} needs onnxruntime ({error}): pip install onnxruntime") from error
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{path} is not a file, expected one that `ssast export` wrote")
+        provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(device)
+        if provider not in onnxruntime.get_available_providers():
+            raise ValueError(f"device is {device!r}, expected one that this onnxruntime has: 'cpu', or 'cuda' by "
+                             "onnxruntime-gpu")  # fmt: skip
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors, which are raised as well
+        if os.environ.get("OMP_NUM_THREADS", "").isdecimal():  # as torch does
+            options.intra_op_num_threads = int(os.environ["OMP_NUM_THREADS"])
+        try:
+            self.session = onnxruntime.InferenceSession(os.fspath(path), options, providers=[provider])
+        except Exception as error:  # onnxruntime's own classes, which derive from Exception
+            raise ValueError(f"{path} is no ONNX model that onnxruntime reads: {error}") from error
+        stored = self.session.get_modelmeta().custom_metadata_map.get(METADATA)
+        if stored is None:
+            raise ValueError(f"{path} does not say what it was exported from, expected a file from `ssast export`")
+        self.metadata = json.loads(stored)
+        self.level: str = self.metadata["level"]
+        self.sampling_rate: int = self.metadata["sampling_rate"]
+        self.max_length: int = self.metadata["max_length"]
+        self.problem_type: str | None = self.metadata["problem_type"]
+        self.id2label = {int(index): label for index, label in self.metadata["id2label"].items()}
+        # Samples of a frame, and from one frame to the next.
+        self.frame, self.shift = self.metadata["frame_samples"], self.metadata["shift_samples"]
+
+    def __call__(self, waveforms: Sequence[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+        """
+        Args:
+            waveforms: Clips (samples,), floats in [-1, 1] at `sampling_rate`, of any length from one frame (25 ms).
+
+        Returns:
+            Logits (clips, labels) or clips' embeddings (clips, hidden); or, for frames and patches, a list of arrays
+            (T, hidden) or (F * T, hidden), patch (f, t) at f * T + t.
+
+        Raises:
+            ValueError: A clip is not mono, too short, or not finite.
+        """
+        clips = [np.asarray(waveform, dtype=np.float32) for waveform in waveforms]
+        if not clips:
+            raise ValueError("Found no waveforms, expected at least one.")
+        for index, clip in enumerate(clips):
+            if clip.ndim != 1 or len(clip) < self.frame:
+                raise ValueError(f"Waveform {index} has shape {clip.shape}, expected ({self.frame} samples or more,).")
+            if not np.isfinite(clip).all():
+                raise ValueError(f"Waveform {index} has NaN or infinite samples, expected finite ones.")
+        lengths = np.array([len(clip) for clip in clips])
+        batch = np.zeros((len(clips), lengths.max()), dtype=np.float32)
+        for row, clip in zip(batch, clips):
+            row[: len(clip)] = clip
+        values, *times = self.session.run(None, {"waveforms": batch, "lengths": lengths})
+        if self.level in (LOGITS, "clip"):
+            return values
+        by_frequency = values.reshape(len(values), -1, times[1][0], values.shape[-1])  # (B, F or 1, T, hidden)
+        return [clip[:, :real].reshape(-1, clip.shape[-1]) for clip, real in zip(by_frequency, times[0])]
+
+    def scores(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
+        """A classifier's scores (clips, labels): softmax or sigmoid of the logits, or themselves in regression."""
+        if self.level != LOGITS:
+            raise ValueError(f"The model computes embeddings of a {self.level}, expected a classifier: export it "
+                             "without --level.")  # fmt: skip
+        logits = self(waveforms).astype(np.float64)
+        if self.problem_type == "regression":
+            return logits
+        if self.problem_type == "multi_label_classification":
+            return 0.5 * (1 + np.tanh(0.5 * logits))
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+    def windows(self, waveform: np.ndarray) -> list[np.ndarray]:
+        """Cuts a clip into windows of `max_length` frames, whose frames follow on directly."""
+        starts = range(0, max(1, len(waveform) - self.frame + 1), self.max_length * self.shift)
+        return [waveform[start : start + (self.max_length - 1) * self.shift + self.frame] for start in starts]
+
+
+def classify(
+    model: OnnxModel, files: Iterable[str | os.PathLike], batch_size: int = 16
+) -> Iterator[tuple[str, dict[str, float] | Exception, float]]:
+    """
+    As [`ssast_hf.classify`], with an exported classifier: each file's path and its scores by label, the best first,
+    averaged over windows, or the exception, where it cannot be read; and how many seconds of sound were read.
+    """
+    for path in map(os.fspath, files):
+        try:
+            waveform = load_audio(path, model.sampling_rate)
+            if len(waveform) < model.frame:
+                raise ValueError(
+                    f"{path} has {len(waveform)} samples at {model.sampling_rate} Hz; expected {model.frame} or more"
+                )
+        except (OSError, ValueError) as error:
+            yield path, error, 0.0
+            continue
+        windows = iter(model.windows(waveform))
+        scores = []
+        while batch := list(islice(windows, batch_size)):
+            scores.extend(model.scores(batch))
+        mean = np.mean(scores, axis=0)
+        best = {model.id2label[int(i)]: float(mean[i]) for i in np.argsort(-mean, kind="stable")}
+        yield path, best, len(waveform) / model.sampling_rate
+
+
+def expand_paths(paths: Iterable[str | os.PathLike]) -> list[str]:
+    """The files, and in place of each folder the sounds in it. Raises ValueError for a folder without any."""
+    files: list[str] = []
+    for path in paths:
+        found = find_audio_files(path) if Path(path).is_dir() else [path]
+        if not found:
+            raise ValueError(f"{os.fspath(path)} holds no audio files.")
+        files.extend(map(os.fspath, found))
+    return files

@@ -1,0 +1,75 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Exported models equal torch's, and run where torch and transformers cannot be imported."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification
+from ssast_hf import export as export_module
+from ssast_hf.cli import main
+from ssast_hf.inference import classify, load_classifier
+
+from .conftest import SMALL
+
+SOUNDS = sorted((Path(__file__).parent / "data/sounds").glob("*.flac"))[:3]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> Path:
+    """A folder with a random `classifier` of 64 frames and `x.onnx`."""
+    folder = tmp_path_factory.mktemp("exported")
+    torch.manual_seed(0)
+    config = SSASTConfig(**SMALL, max_length=64, num_labels=3, initializer_range=0.2)
+    SSASTForAudioClassification(config).save_pretrained(folder / "classifier")
+    SSASTFeatureExtractor(max_length=64).save_pretrained(folder / "classifier")
+    assert main(["export", "--model", str(folder / "classifier"), "--onnx", str(folder / "x.onnx")]) == 0
+    return folder
+
+
+def test_classify_without_torch_gives_torchs_scores(exported):
+    code = (
+        "import sys\nfor name in ('torch', 'transformers'): sys.modules[name] = None\n"
+        "from ssast_hf.cli import main\nsys.exit(main(sys.argv[1:]))"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "classify",
+        *map(str, SOUNDS),
+        "--model",
+        str(exported / "x.onnx"),
+        "--json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    extractor = SSASTFeatureExtractor.from_pretrained(exported / "classifier")
+    expected = classify(load_classifier(exported / "classifier"), extractor, SOUNDS)
+    for row, (path, scores) in zip(found, expected, strict=True):
+        assert row["file"] == path
+        assert {x["label"]: x["score"] for x in row["labels"]} == pytest.approx(scores, abs=1e-4)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--level", "frame"], ["--level", "patch", "--int8"]])
+def test_every_level_exports(exported, tmp_path, arguments, capsys):
+    command = ["export", "--model", str(exported / "classifier"), "--onnx", str(tmp_path / "y.onnx"), *arguments]
+    assert main(command) == 0
+    assert main(command) == 2
+    assert "exists" in capsys.readouterr().err
+
+
+def test_a_mismatch_is_an_error_and_leaves_no_file(exported, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(export_module, "PREEMPHASIS", 0.96)
+    assert main(["export", "--model", str(exported / "classifier"), "--onnx", str(tmp_path / "y.onnx")]) == 2
+    assert "differ from torch's" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
