@@ -270,8 +270,6 @@ def _checked(found: Found, needs: str, subfolder: str, variant: str | None) -> F
     pickles = sorted(name for name in names if name.endswith(PICKLES) and name != "training_args.bin")
     if needs == WEIGHTS and pickles and not any(name.endswith(".safetensors") for name in names):
         raise ValueError(_refusal(found.name, pickles))
-    if needs == WEIGHTS and not any(name.endswith(".safetensors") for name in names):
-        raise FileNotFoundError(f"{found.name} has no {WEIGHTS}: it holds {', '.join(sorted(names))}.")
     return found
 
 
@@ -541,6 +539,9 @@ def load_model(load, name, *model_args, config=None, **kwargs):
     try:
         config_json = folder / CONFIG
         kind = json.loads(config_json.read_text(encoding="utf-8")).get("model_type") if config_json.is_file() else None
+        if kind in ("ssast", "audio-spectrogram-transformer") and not any(folder.glob("*.safetensors")):
+            there = ", ".join(sorted(path.name for path in folder.iterdir()))
+            raise FileNotFoundError(f"{found.name} has no {WEIGHTS}: it holds {there}.")
         if kind == "audio-spectrogram-transformer":
             from .configuration_ssast import SSASTConfig
 
