@@ -194,6 +194,18 @@ def test_what_lies_in_the_directory_decides(whole, stopped, tmp_path, capsys):
     assert (other / "precious.txt").read_text() == "mine"
 
 
+def test_a_run_that_left_no_checkpoint_blocks_nothing(tmp_path, capsys):
+    """Started on data without sound, and again on other data with other flags."""
+    (tmp_path / "bad").mkdir()
+    for index in range(3):
+        (tmp_path / "bad" / f"{index}.wav").write_bytes(b"no sound")
+    line = [str(tmp_path / "bad") if token == str(SOUNDS) else token for token in command(tmp_path / "out")]
+    assert main(line) == 2
+    assert "holds no sound to train on" in capsys.readouterr().err
+    assert main(command(tmp_path / "out", "--max_steps", "1")) == 0
+    assert not (tmp_path / "out" / "_skipped.jsonl").exists()
+
+
 def test_two_processes_do_not_train_in_one_directory(tmp_path, capsys):
     fcntl = pytest.importorskip("fcntl")
     output = tmp_path / "busy"

@@ -284,9 +284,10 @@ class Crops(Dataset):
                 if waveform is not None and flaw(waveform, self.min_samples, self.reader.sampling_rate) is None:
                     break
             else:
+                tried = f"of {min(len(part), PROBES)} tried" if len(part) else "of its clips"
                 raise ValueError(
-                    f"{self.names[source]} holds no sound to train on: of {min(len(part), PROBES)} clips tried, all "
-                    f"are unreadable, silent or too short{self._example()}."
+                    f"{self.names[source]} holds no sound to train on: {tried}, all are unreadable, silent or too "
+                    f"short{self._example()}."
                 )
 
     def _example(self) -> str:

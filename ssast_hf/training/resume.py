@@ -76,6 +76,7 @@ class Run:
         }
         self.explicit = bool(training.resume_from_checkpoint)
         self.known = self._read()
+        self.stale = training.overwrite
         if training.overwrite:
             self.known = None
         elif not self.explicit:
@@ -83,7 +84,7 @@ class Run:
         self._wait()  # every process has looked before one writes
         if self.main:
             self._lock()
-            if training.overwrite:
+            if self.stale:
                 self._clear()
         self._wait()
         self.checkpoint = None
@@ -112,6 +113,9 @@ class Run:
                     f"--output_dir is {self.output}, which is not empty and holds no run of this command: choose "
                     "another, or give --overwrite"
                 )
+            return
+        if not self.known["finished"] and not any(self.output.glob(f"{PREFIX_CHECKPOINT_DIR}-*")):
+            self.known, self.stale = None, True  # nothing to go on with, and nothing to lose
             return
         other = f"--output_dir is {self.output}, which holds "
         changes = [
