@@ -262,7 +262,6 @@ def main(argv: list[str] | None = None) -> int:
     data, training, flags = parse(
         (DataArguments, PreTrainingArguments), argv, "pretrain", __doc__, resumable=True, epilog=EPILOG
     )
-    run = Run(training, "pretrain", flags)
     set_seed(training.seed)
     sources = read_sources(data.data)
     streams = [source for source in sources if source.stream is not None]
@@ -279,6 +278,7 @@ def main(argv: list[str] | None = None) -> int:
         raise ValueError("A streaming source has no end: give --max_steps, and neither --pack nor --cache_audio.")
 
     config, extractor, model = _build(data)
+    run = Run(training, "pretrain", flags)  # now that nothing is wrong with the command: this touches the directory
     samples = round(clip_seconds(config.max_length) * extractor.sampling_rate)
     skipped = Skipped(run.output / SKIPPED)
     clips = [clip for source in [*sources, *validation] for clip in source.clips]
