@@ -22,7 +22,7 @@ demo: .venv/ready  ## pretrain, fine-tune, save, reload and classify real record
 
 test: .venv/ready  ## run every test
 	$(BIN)/python tests/transformers_common/fetch.py
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
 style: .venv/ready  ## check formatting and lint
 	$(BIN)/ruff check .

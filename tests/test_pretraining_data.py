@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import yaml
 from torch.utils.data import DataLoader
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, load_audio
 from ssast_hf.cli import main
 from ssast_hf.training import sources as sources_module
+from ssast_hf.training.arguments import parse
 from ssast_hf.training.crops import (
     Clips,
     Crops,
@@ -31,6 +33,7 @@ from ssast_hf.training.crops import (
     rng,
 )
 from ssast_hf.training.decoded import decode
+from ssast_hf.training.pretrain import DataArguments, PreTrainingArguments
 from ssast_hf.training.sources import Clip, Source, parse_source, read_clips, read_sources
 from ssast_hf.training.stats import statistics
 
@@ -436,3 +439,19 @@ def test_clips_without_a_stated_length_are_read_whole(ramp, monkeypatch):
     waveform, _ = Clips([Clip(str(ramp))], 1600, reader).read(0, rng(1, 2), ())
     assert len(waveform) == 1600
     assert len(Packed([Clip(str(ramp))], 1600, reader)) == 60 * RATE // 1600
+
+
+PRETRAINING_RECIPES = sorted((Path(__file__).parent.parent / "recipes/pretrain").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("recipe", PRETRAINING_RECIPES, ids=lambda path: path.stem)
+def test_recipes_are_read_as_they_are_meant(recipe):
+    """Every entry is a flag whose value arrives, and the names say size and patches."""
+    entries = yaml.safe_load(recipe.read_text())
+    argv = [str(recipe), "--data", "x", "--output_dir", "/nowhere"]
+    data, training, _ = parse((DataArguments, PreTrainingArguments), argv, "pretrain", "", resumable=True)
+    for name, value in entries.items():
+        found = getattr(training if hasattr(training, name) else data, name)
+        found = getattr(found, "value", found)
+        assert found == (float(value) if isinstance(found, float) else value), name
+    assert recipe.stem == f"{data.size}_{data.patches}"

@@ -196,11 +196,12 @@ def test_the_trainer_pushes_and_its_card_is_true(hub, home, saved, tmp_path):  #
         assert data.model_name == "tuned"
         found = {(result.dataset_name, result.dataset_split, result.metric_type): result.metric_value
                  for result in data.eval_results}
-        assert found == {("recordings", "validation", "accuracy"): accuracy, ("recordings", "validation", "f1"): f1}
+        assert found == {("recordings", "validation", metric): value for metric, value in results.items()}
         assert card.content == open(output + "/README.md").read()
     """
     results = json.loads((output / "eval_results.json").read_text())
-    given = {"output": output, "accuracy": results["eval_accuracy"], "f1": results["eval_f1_macro"]}
+    metrics = {"accuracy": "accuracy", "f1": "f1_macro", "mAP": "mAP", "mAUC": "mAUC"}
+    given = {"output": output, "results": {name: results[f"eval_{metric}"] for name, metric in metrics.items()}}
     done = run_python(textwrap.dedent(code) + usage, another, hub, given=given)
     assert "'label': 'voice'" in done.stdout
     assert "2: `drum`, `voice`." in card
@@ -260,7 +261,7 @@ def test_a_push_that_cannot_be_is_one_sentence_with_the_next_step(hub, home, sav
             shutil.copy(SOUNDS / "perc_snap.flac", tmp_path / f"recordings/{label}/{index}.flac")
     encoder = saved / "encoder"
     finetune = [
-        "finetune", "--data", tmp_path / "recordings", "--model", saved / "classifier", "--push_to_hub", "True",
+        "finetune", "--data", tmp_path / "recordings", "--model", saved / "pretrained", "--push_to_hub", "True",
         "--hub_model_id", "lab/x", "--output_dir",
     ]  # fmt: skip
     refused = r"refused to let you write {}: log in with `hf auth login`, with a token that may write there\.$"
