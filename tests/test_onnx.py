@@ -73,3 +73,24 @@ def test_a_mismatch_is_an_error_and_leaves_no_file(exported, tmp_path, monkeypat
     assert main(["export", "--model", str(exported / "classifier"), "--onnx", str(tmp_path / "y.onnx")]) == 2
     assert "differ from torch's" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_flags_that_an_exported_model_cannot_serve_are_refused(exported, capsys):
+    command = ["classify", str(SOUNDS[0]), "--model", str(exported / "x.onnx")]
+    for flags in (["--window", "2"], ["--hop", "1"], ["--aggregate", "max"], ["--plot", "x.png"],
+                  ["--format", "audacity"], ["--microphone"]):  # fmt: skip
+        assert main([*command, *flags]) == 2
+        assert f"{' '.join(flags[:1])}" in capsys.readouterr().err
+
+
+def test_the_other_flags_serve_exported_models_too(exported, tmp_path, capsys):
+    """CSV into a file, fewer labels, a threshold; the file is not replaced."""
+    output = tmp_path / "labels.csv"
+    command = ["classify", *map(str, SOUNDS), "--model", str(exported / "x.onnx"), "--format", "csv",
+               "--output", str(output)]  # fmt: skip
+    assert main([*command, "--top-k", "2"]) == 0
+    rows = output.read_text().splitlines()
+    assert rows[0] == "file,level,start,end,label,score" and len(rows) == 1 + 2 * len(SOUNDS)
+    assert main(command) == 2 and "--overwrite" in capsys.readouterr().err
+    assert main([*command, "--overwrite", "--threshold", "1.1"]) == 0
+    assert len(output.read_text().splitlines()) == 1
