@@ -20,7 +20,6 @@ from .modeling_ssast import NUM_SPECIAL_TOKENS, SSASTForAudioClassification, SSA
 
 LEVELS = ("clip", "frame", "patch")
 AGGREGATES = ("mean", "max")
-MANIFESTS = (".csv", ".tsv", ".jsonl")
 BATCHES_PER_ROUND = 8  # batches of windows that are held, sorted by length and worked off together
 CHUNKS_AHEAD = 4  # pieces of sound, up to a batch of windows each, that a worker process prepares ahead
 
@@ -55,7 +54,7 @@ def expand_paths(paths: Iterable[str | os.PathLike], onerror: Callable[[OSError]
     Raises:
         ValueError: A folder or a manifest without any sound.
     """
-    from .training.data import read_clips
+    from .training.sources import MANIFESTS, read_clips
 
     files = []
     for path in paths:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..checkpoints import CONFIG, WEIGHTS, find
 from .data import Clip, label_names, split
+from .sources import MANIFESTS, manifest_rows
 
 MOST_NAMED = 10  # labels in an error message
 
@@ -169,14 +170,9 @@ def read_groups(source: str, column: str, clips: list[Clip]) -> list[str]:
         ValueError: The source is no manifest, or a row has nothing in that column.
     """
     path = Path(source)
-    suffix = path.suffix.lower()
-    if not path.is_file() or suffix not in (".csv", ".tsv", ".jsonl"):
+    if not path.is_file() or path.suffix.lower() not in MANIFESTS:
         raise ValueError(f"--group_column needs a .csv, .tsv or .jsonl manifest, found {source}.")
-    text = path.read_text(encoding="utf-8-sig")
-    if suffix == ".jsonl":
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-    else:
-        rows = list(csv.DictReader(text.splitlines(), delimiter="\t" if suffix == ".tsv" else ","))
+    rows = [row for _, row in manifest_rows(path)]
     if len(rows) != len(clips):
         raise ValueError(f"{source} has {len(rows)} rows for {len(clips)} clips, expected one each.")
     for number, row in enumerate(rows, start=1):

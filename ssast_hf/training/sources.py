@@ -239,7 +239,8 @@ def _read_folder(folder: Path, labelled: bool, column: str | None) -> list[Clip]
     return [Clip(str(path), path.relative_to(folder).parts[0]) for path in paths]
 
 
-def _read_manifest(path: Path, labelled: bool) -> list[Clip]:
+def manifest_rows(path: Path) -> list[tuple[str, Any]]:
+    """The rows of a manifest (.csv, .tsv, .jsonl or the official .json), each with its place in it, for messages."""
     text = path.read_text(encoding="utf-8-sig")
     suffix = path.suffix.lower()
     if suffix == ".json":
@@ -250,19 +251,22 @@ def _read_manifest(path: Path, labelled: bool) -> list[Clip]:
         entries = entries.get("data") if isinstance(entries, dict) else entries
         if not isinstance(entries, list):
             raise ValueError(f'{path} holds no list, expected {{"data": [{{"wav": PATH, "labels": LABELS}}, ...]}}.')
-        rows = [(f"entry {number}", row) for number, row in enumerate(entries, start=1)]
-    elif suffix == ".jsonl":
+        return [(f"entry {number}", row) for number, row in enumerate(entries, start=1)]
+    if suffix == ".jsonl":
         rows = []
         for number, line in enumerate(text.splitlines(), start=1):
             try:
                 rows.append((f"line {number}", json.loads(line))) if line.strip() else None
             except json.JSONDecodeError as error:
                 raise ValueError(f"{path}, line {number}: not a JSON object ({error}).") from None
-    else:
-        reader = csv.DictReader(text.splitlines(), delimiter="\t" if suffix == ".tsv" else ",")
-        rows = [(f"line {number}", row) for number, row in enumerate(reader, start=2)]
+        return rows
+    reader = csv.DictReader(text.splitlines(), delimiter="\t" if suffix == ".tsv" else ",")
+    return [(f"line {number}", row) for number, row in enumerate(reader, start=2)]
+
+
+def _read_manifest(path: Path, labelled: bool) -> list[Clip]:
     clips = []
-    for place, row in rows:
+    for place, row in manifest_rows(path):
         column = next((name for name in FILE_COLUMNS if isinstance(row, dict) and row.get(name)), None)
         if column is None:
             raise ValueError(f"{path}, {place}: no file name, expected a column named {' or '.join(FILE_COLUMNS)}.")
