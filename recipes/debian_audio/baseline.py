@@ -75,6 +75,12 @@ def machine() -> str:
     return names[0].strip() if names else platform.processor() or platform.machine()
 
 
+def write_between(path: Path, begin: str, end: str, text: str) -> None:
+    """Replaces what stands in a file between two marks."""
+    before, rest = path.read_text(encoding="utf-8").split(begin)
+    path.write_text(f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+
+
 def measure(dest: Path) -> list[tuple[str, dict[str, float]]]:
     results = []
     for path in (dest / "tasks" / "drums.csv", dest / "tasks" / "vocal.csv", dest / "tasks" / "language.csv"):
@@ -115,10 +121,7 @@ def main() -> None:
         lines.append(f"| {name} | {scores['clips']:,} | {scores['classes']} | {numbers} |")
     print("\n".join(lines))
     if args.readme:
-        text = README.read_text(encoding="utf-8")
-        before, rest = text.split(BEGIN)
-        after = rest.split(END)[1]
-        README.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}", encoding="utf-8")
+        write_between(README, BEGIN, END, "\n".join(lines))
 
 
 if __name__ == "__main__":
