@@ -70,6 +70,10 @@ class SSASTConfig(PreTrainedConfig):
         hidden_dropout_prob (`float`, defaults to 0.0): Dropout after embeddings, attention and MLP.
         attention_probs_dropout_prob (`float`, defaults to 0.0): Dropout of the attention weights.
         initializer_range (`float`, defaults to 0.02): Standard deviation of the initial weights.
+        position_embedding_init (`str`, defaults to `"normal"`): Initial position embeddings: `"normal"`, drawn at
+            random, as the original does, or `"sincos"`, sines and cosines of the patch's place in frequency and time
+            (MAE, He et al. 2022), from which short pretraining gets on several times sooner. They are learned either
+            way.
         layer_norm_eps (`float`, defaults to 1e-6): Epsilon of the encoder's layer norms.
         classifier_layer_norm_eps (`float`, defaults to 1e-5): Epsilon of the classifier's layer norm.
         qkv_bias (`bool`, defaults to `True`): Whether query, key and value have a bias.
@@ -112,6 +116,7 @@ class SSASTConfig(PreTrainedConfig):
     hidden_dropout_prob: float = 0.0
     attention_probs_dropout_prob: float = 0.0
     initializer_range: float = 0.02
+    position_embedding_init: str = "normal"
     layer_norm_eps: float = 1e-6
     classifier_layer_norm_eps: float = CLASSIFIER_LAYER_NORM_EPS
     qkv_bias: bool = True
@@ -236,6 +241,9 @@ class SSASTConfig(PreTrainedConfig):
             self._require(field, "a finite number above 0", _is_real(value) and 0 < value < float("inf"))
         self._require("hidden_act", f"one of {', '.join(sorted(ACT2FN))}", self.hidden_act in list(ACT2FN))
         self._require("qkv_bias", "True or False", isinstance(self.qkv_bias, bool))
+        self._require("position_embedding_init", "'normal', or 'sincos' where hidden_size is a multiple of 4",
+                      self.position_embedding_init == "normal"
+                      or (self.position_embedding_init == "sincos" and self.hidden_size % 4 == 0))  # fmt: skip
         self._require("pooling", "'mean' or 'cls'", self.pooling in ("mean", "cls"))
         self._require("problem_type", f"None or one of {', '.join(PROBLEM_TYPES)}",
                       self.problem_type in (None, *PROBLEM_TYPES))  # fmt: skip

@@ -80,6 +80,20 @@ def resize_positions(positions: torch.Tensor, old_size: int, new_size: int, leng
     return torch.lerp(positions[left], positions[right], weight)
 
 
+def sinusoidal_positions(rows: int, columns: int, hidden_size: int) -> torch.Tensor:
+    """
+    Position embeddings (rows * columns, D) of a grid of patches, row by row: of the patch's row in the first half and
+    of its column in the second, sines and cosines of wavelengths from 2 pi to 10000 times that (Vaswani et al. 2017;
+    in two dimensions MAE's `util/pos_embed.py`).
+    """
+    quarter = hidden_size // 4
+    frequencies = 10000.0 ** -(torch.arange(quarter) / quarter)
+    by_row, by_column = (torch.arange(size)[:, None] * frequencies for size in (rows, columns))
+    by_row = torch.cat([by_row.sin(), by_row.cos()], dim=1)[:, None].expand(-1, columns, -1)
+    by_column = torch.cat([by_column.sin(), by_column.cos()], dim=1).expand(rows, -1, -1)
+    return torch.cat([by_row, by_column], dim=2).flatten(0, 1)
+
+
 class SSASTPatchEmbeddings(nn.Module):
     """Spectrograms (B, frames, mel bins) -> patch embeddings (B, P, D), patch (f, t) at index f * T + t."""
 
@@ -271,6 +285,10 @@ class SSASTPreTrainedModel(PreTrainedModel):
         if isinstance(module, SSASTEmbeddings):
             for token in (module.cls_token, module.distillation_token, module.position_embeddings):
                 init.trunc_normal_(token, std=std)
+            if self.config.position_embedding_init == "sincos":
+                tokens = module.position_embeddings[:, :NUM_SPECIAL_TOKENS]
+                grid = sinusoidal_positions(*self.config.patch_grid(), self.config.hidden_size).to(tokens)
+                init.copy_(module.position_embeddings, torch.cat([tokens, grid[None]], dim=1))
             if module.mask_token is not None:
                 init.xavier_normal_(module.mask_token)
         elif isinstance(module, (nn.Linear, nn.Conv2d)):

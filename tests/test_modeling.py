@@ -888,3 +888,19 @@ def test_every_parameter_is_trained(cls, config):
     (outputs.pooler_output.square().sum() if cls is SSASTModel else outputs.loss).backward()
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
     assert [name for name, parameter in model.named_parameters() if not parameter.grad.any()] == []
+
+
+def test_positions_begin_as_sines_and_cosines_where_the_config_says_so(config):
+    config.position_embedding_init = "sincos"
+    model = SSASTForPreTraining(config)
+    positions = model.ssast.embeddings.position_embeddings[0].detach().numpy()
+    rows, columns = config.patch_grid()
+    quarter = config.hidden_size // 4
+    for row in range(rows):
+        for column in range(columns):
+            for index in range(quarter):
+                found = positions[2 + row * columns + column][index::quarter]
+                angles = np.array([row, column]) / 10000 ** (index / quarter)
+                expected = [np.sin(angles[0]), np.cos(angles[0]), np.sin(angles[1]), np.cos(angles[1])]
+                np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert 0 < np.abs(positions[:2]).max() < 0.1  # of the special tokens: drawn, as ever
