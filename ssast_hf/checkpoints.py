@@ -106,6 +106,15 @@ FAMILY = (
         repo="confit/ssast-t16-f16-p400.ls", revision="2ae2c13", note="ablation: LibriSpeech-960",
     ),
 )  # fmt: skip
+# What the package carries, made by `recipes/debian_audio`.
+DEFAULT_CLASSIFIER = "ssast-tiny-patch-debian-kinds"
+OWN = (
+    Checkpoint("ssast-tiny-patch-debian", "tiny", "patch", 400, licence="apache-2.0", note="pretrained, 2.56 s"),
+    Checkpoint(
+        DEFAULT_CLASSIFIER, "tiny", "patch", 400, licence="apache-2.0",
+        note="classifier: speech, music, percussion, effect",
+    ),
+)  # fmt: skip
 SAME_WEIGHTS = {"confit/ssast-t16-f16-p400.as-ls": "ssast-base-patch"}  # further copies on the Hub
 
 
@@ -151,6 +160,7 @@ def table() -> dict[str, Checkpoint]:
         if organization:
             entry = replace(entry, repo=f"{organization}/{entry.name}", revision=None, sha256=None)
         entries[entry.name] = entry
+    entries.update({entry.name: entry for entry in OWN if (BUNDLED / entry.name).is_dir()})
     for folder in (BUNDLED, home()):
         for config in sorted(folder.glob(f"*/{CONFIG}")):
             entries.setdefault(config.parent.name, Checkpoint(config.parent.name))

@@ -9,6 +9,7 @@ import sys
 import time
 
 from . import __version__
+from .checkpoints import DEFAULT_CLASSIFIER
 
 MODEL_HELP = "directory, short name (see `ssast checkpoints`) or Hub repository of a checkpoint"
 EXIT_PARTLY, EXIT_WRONG = 1, 2  # some files failed; nothing could be done
@@ -32,7 +33,6 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     sound = Parser(add_help=False)
-    sound.add_argument("--model", required=True, metavar="MODEL", help=MODEL_HELP)
     sound.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="windows per batch (default: 16)")
     sound.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: cuda if there is one)")
     sound.add_argument(
@@ -53,6 +53,12 @@ def build_parser() -> Parser:
         "are read bit by bit, so they may be of any length.",
     )
     classify.add_argument("files", nargs="*", metavar="FILE", help=f"{files_help}; or -, a sound on standard input")
+    classify.add_argument(
+        "--model",
+        default=DEFAULT_CLASSIFIER,
+        metavar="MODEL",
+        help=f"{MODEL_HELP} (default: {DEFAULT_CLASSIFIER}, which the package carries)",
+    )
     classify.add_argument("--top-k", type=_positive, metavar="K", help="labels (default: 3; 1 for audacity)")
     classify.add_argument("--threshold", type=float, metavar="X", help="leave out labels with a score below")
     classify.add_argument("--window", type=_seconds, metavar="S", help="seconds in a window (default: max_length)")
@@ -102,6 +108,7 @@ def build_parser() -> Parser:
         "off goes on where it was when the same command is given again.",
     )
     embed.add_argument("files", nargs="+", metavar="FILE", help=files_help)
+    embed.add_argument("--model", required=True, metavar="MODEL", help=MODEL_HELP)
     embed.add_argument("--output", required=True, metavar="X", help="file .npz or .parquet, or directory, to write")
     embed.add_argument("--format", choices=("npz", "npy", "parquet"), help="default: by the ending; npy: a directory")
     embed.add_argument(
