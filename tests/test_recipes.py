@@ -282,7 +282,7 @@ def test_recipes_are_read_as_they_are_meant(recipe):
 
     entries = yaml.safe_load(recipe.read_text())
     argv = [str(recipe), "--output_dir", "/nowhere"]
-    data, training = parse((DataArguments, FineTuningArguments), argv, "finetune", "")
+    data, training, _ = parse((DataArguments, FineTuningArguments), argv, "finetune", "")
     values = {field.name: getattr(part, field.name) for part in (training, data) for field in fields(part)}
     for name, value in entries.items():
         if name != "output_dir":
