@@ -395,14 +395,14 @@ class TakeUp(TrainerCallback):
 
 class SaveAfterEpoch(TrainerCallback):
     """
-    Lets the checkpoint of an epoch's last step wait for what the epoch's end brings, such as an evaluation: a run that
-    goes on from it begins with the next epoch.
+    Lets the checkpoint of an epoch's last step, or the run's, wait for what the epoch's end brings, such as an
+    evaluation: a run that goes on from it begins with the next epoch.
     """
 
     due = False
 
     def on_step_end(self, args, state, control, **kwargs):
-        if control.should_save and ends_epoch(state):
+        if control.should_save and (ends_epoch(state) or control.should_training_stop):
             self.due, control.should_save = True, False
 
     def on_epoch_end(self, args, state, control, **kwargs):
