@@ -14,15 +14,23 @@ import statistics
 import sys
 from pathlib import Path
 
-import numpy as np
 
-from ssast_hf.training.evaluation import compute_metrics
-from ssast_hf.training.labels import Labels, labels_of
-from ssast_hf.training.sources import Clip
+def judge_together(paths: list[Path]) -> tuple[int, dict[str, float]]:
+    """
+    Judges files of predictions as one.
 
+    Returns:
+        How many clips there are, and their metrics.
 
-def read_predictions(paths: list[Path]) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Scores and targets, (clips, labels), of files that have the same labels, and whether clips have several."""
+    Raises:
+        ValueError: A file is missing, or the files do not have the same labels.
+    """
+    import numpy as np
+
+    from ssast_hf.training.evaluation import compute_metrics
+    from ssast_hf.training.labels import Labels, labels_of
+    from ssast_hf.training.sources import Clip
+
     names, scores, clips = None, [], []
     for path in paths:
         if not path.is_file():
@@ -40,15 +48,19 @@ def read_predictions(paths: list[Path]) -> tuple[np.ndarray, np.ndarray, bool]:
     unknown = {label for clip in clips for label in labels_of(clip, several)} - set(names)
     if unknown:
         raise ValueError(f"{paths[0]} has no scores for the label {sorted(unknown)[0]}")
-    return np.array(scores, dtype=np.float32), known.targets(clips), several
+    metrics = compute_metrics(np.array(scores, dtype=np.float32), known.targets(clips), several)
+    recalls = [row["recall"] for row in metrics.pop("per_class") if row["clips"]]
+    if not several:
+        metrics["balanced accuracy"] = statistics.mean(recalls)
+    return len(clips), metrics
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", help="output directories of ssast finetune")
     parser.add_argument("--name", default="test", help="which results: test or eval (default: test)")
     parser.add_argument("--together", action="store_true", help="judge the clips of all runs as one, too")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     values: dict[str, list[float]] = {}
     for run in arguments.runs:
         path = run / f"{arguments.name}_results.json"
@@ -64,17 +76,12 @@ def main() -> int:
         print(f"| {name} | {statistics.mean(found):.4f} | {deviation:.4f} | {len(found)} |")
     if arguments.together:
         try:
-            scores, targets, several = read_predictions(
-                [run / f"{arguments.name}_predictions.csv" for run in arguments.runs]
-            )
+            paths = [run / f"{arguments.name}_predictions.csv" for run in arguments.runs]
+            clips, metrics = judge_together(paths)
         except ValueError as error:
             print(f"{parser.prog}: error: {error}", file=sys.stderr)
             return 2
-        metrics = compute_metrics(scores, targets, several)
-        recalls = [row["recall"] for row in metrics.pop("per_class") if row["clips"]]
-        if not several:
-            metrics["balanced accuracy"] = statistics.mean(recalls)
-        print(f"\n| metric | {len(scores)} clips together |\n|---|--:|")
+        print(f"\n| metric | {clips} clips together |\n|---|--:|")
         for name, value in metrics.items():
             print(f"| {name} | {value:.4f} |")
     return 0

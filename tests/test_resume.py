@@ -5,6 +5,7 @@
 import errno
 import json
 import logging
+import math
 import os
 import shutil
 import signal
@@ -271,6 +272,16 @@ def test_the_plateau_schedule_warms_up_and_halves(tmp_path):
     assert main(command(output, *more)) == 0
     rates = [entry["learning_rate"] for entry in curve(output) if "learning_rate" in entry]
     assert rates == pytest.approx([0.0025, 0.005, 0.0075, 0.01, 0.01, 0.01, *[0.005] * 3, *[0.0025] * 3])
+
+
+def test_the_schedule_of_a_recipe_can_be_another(tmp_path):
+    """As recipes/pretrain/README.md has it for a laptop."""
+    recipe = SOUNDS.parents[2] / "recipes/pretrain/tiny_patch.yaml"
+    line = ["pretrain", str(recipe), *COMMON[1:], "--dataloader_num_workers", "0", "--warmup_steps", "2"]
+    assert main([*line, "--lr_scheduler_type", "cosine", "--logging_steps", "1", "--output_dir", str(tmp_path)]) == 0
+    rates = [entry["learning_rate"] for entry in curve(tmp_path) if "learning_rate" in entry]
+    cosine = [0.01 * (1 + math.cos(math.pi * step / 10)) / 2 for step in range(10)]
+    assert rates == pytest.approx([0, 0.005, *cosine])
 
 
 def test_packed_and_decoded(tmp_path, capsys):
