@@ -20,6 +20,7 @@ from ssast_hf import (
     sample_masks,
 )
 
+from .finetuning import finetuning
 from .harness import Goal, Result, compare
 from .peers import OFFICIAL, ast_like, official_pretraining_model, sample_masks_in_a_loop, torchaudio_fbank
 from .pipeline import pipeline
@@ -204,5 +205,5 @@ def onnx(repeats: int) -> Iterator[Result]:
 
 CLAIMS = {
     claim.__name__: claim
-    for claim in (forward, backward, short_clips, filterbank, pretraining, two_pass, masks, pipeline, onnx)
+    for claim in (forward, backward, short_clips, filterbank, pretraining, two_pass, masks, pipeline, onnx, finetuning)
 }

@@ -1,20 +1,66 @@
 #!/usr/bin/env python
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Mean and standard deviation over runs, such as the folds of a cross-validation, of the metrics in their results."""
+"""Mean and standard deviation over runs, such as the folds of a cross-validation, of the metrics in their results.
+
+With `--together` also the metrics of all clips as if one model had judged them, for folds that are small or lack
+labels; that needs the scores of each clip: `ssast finetune ... --save_predictions True`.
+"""
 
 import argparse
+import csv
 import json
 import statistics
 import sys
 from pathlib import Path
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+def judge_together(paths: list[Path]) -> tuple[int, dict[str, float]]:
+    """
+    Judges files of predictions as one.
+
+    Returns:
+        How many clips there are, and their metrics.
+
+    Raises:
+        ValueError: A file is missing, or the files do not have the same labels.
+    """
+    import numpy as np
+
+    from ssast_hf.training.evaluation import compute_metrics
+    from ssast_hf.training.labels import Labels, labels_of
+    from ssast_hf.training.sources import Clip
+
+    names, scores, clips = None, [], []
+    for path in paths:
+        if not path.is_file():
+            raise ValueError(f"{path} does not exist: train with --save_predictions True")
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        found = [name for name in rows[0] if name not in ("file", "label", "predicted")]
+        if names not in (None, found):
+            raise ValueError(f"{path} has other labels than {paths[0]}")
+        names = found
+        scores += [[float(row[name]) for name in names] for row in rows]
+        clips += [Clip(row["file"], row["label"]) for row in rows]
+    several = any(clip.label not in names for clip in clips)
+    known = Labels(tuple(names), several)
+    unknown = {label for clip in clips for label in labels_of(clip, several)} - set(names)
+    if unknown:
+        raise ValueError(f"{paths[0]} has no scores for the label {sorted(unknown)[0]}")
+    metrics = compute_metrics(np.array(scores, dtype=np.float32), known.targets(clips), several)
+    recalls = [row["recall"] for row in metrics.pop("per_class") if row["clips"]]
+    if not several:
+        metrics["balanced accuracy"] = statistics.mean(recalls)
+    return len(clips), metrics
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", help="output directories of ssast finetune")
     parser.add_argument("--name", default="test", help="which results: test or eval (default: test)")
-    arguments = parser.parse_args()
+    parser.add_argument("--together", action="store_true", help="judge the clips of all runs as one, too")
+    arguments = parser.parse_args(argv)
     values: dict[str, list[float]] = {}
     for run in arguments.runs:
         path = run / f"{arguments.name}_results.json"
@@ -28,6 +74,16 @@ def main() -> int:
     for name, found in values.items():
         deviation = statistics.stdev(found) if len(found) > 1 else 0.0
         print(f"| {name} | {statistics.mean(found):.4f} | {deviation:.4f} | {len(found)} |")
+    if arguments.together:
+        try:
+            paths = [run / f"{arguments.name}_predictions.csv" for run in arguments.runs]
+            clips, metrics = judge_together(paths)
+        except ValueError as error:
+            print(f"{parser.prog}: error: {error}", file=sys.stderr)
+            return 2
+        print(f"\n| metric | {clips} clips together |\n|---|--:|")
+        for name, value in metrics.items():
+            print(f"| {name} | {value:.4f} |")
     return 0
 
 

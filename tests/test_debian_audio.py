@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from recipes import debian
 from recipes.debian_audio import corpus, kinds, packages, prepare, sounds, tasks
 from recipes.debian_audio.packages import PACKAGES, RESERVED, Package
+from ssast_hf.training.data import read_clips
 
 ROOT = Path(__file__).parents[1]
 needs_dpkg = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="dpkg-deb is not installed")
@@ -353,8 +354,24 @@ def test_tasks_are_written_with_their_groups_and_folds(tmp_path, archive, monkey
     assert all((tmp_path / "tasks" / row["file"]).exists() for row in rows)
     digests = (tmp_path / "tasks" / "drums_test_clips.txt").read_text().split()
     assert set(digests) == {sounds.digest(noise(seed, length)) for seed, length in ((1, 0.5), (2, 0.5), (3, 0.06))}
+    for fold, tested in (("fold0", ["One", "One"]), ("fold1", ["Two"])):
+        folder = tmp_path / "tasks" / "drums" / fold
+        assert [row["group"] for row in read(folder / "test.csv")] == tested
+        assert {row["group"] for row in read(folder / "train.csv")} == {"One", "Two"} - set(tested)
+        clips = [clip for name in ("train", "test") for clip in read_clips(folder / f"{name}.csv", labelled=True)]
+        assert len(clips) == 3 and all(Path(clip.path).exists() for clip in clips)
+    shutil.rmtree(tmp_path / "tasks" / "drums")
     tasks.prepare(["drums"], tmp_path / "tasks")
     assert archive.fetched == ["kits"]
+    assert (tmp_path / "tasks" / "drums" / "fold1" / "test.csv").exists()
+
+
+def test_held_out_sources_are_one_pair_of_manifests(tmp_path):
+    rows = [f"audio/{i}.wav,{label},g{i},{'test' if i < 2 else 'train'}" for i, label in enumerate("abab")]
+    (tmp_path / "language.csv").write_text("\n".join(["file,label,group,fold", *rows]) + "\n")
+    tasks.write_folds("language", tmp_path)
+    assert sorted(path.name for path in (tmp_path / "language").iterdir()) == ["test.csv", "train.csv"]
+    assert [row["file"] for row in read(tmp_path / "language" / "test.csv")] == ["../audio/0.wav", "../audio/1.wav"]
 
 
 def test_long_files_are_cut_and_one_source_cannot_dominate():

@@ -449,7 +449,7 @@ def test_recipes_are_read_as_they_are_meant(recipe):
     """Every entry is a flag whose value arrives, and the names say size and patches."""
     entries = yaml.safe_load(recipe.read_text())
     argv = [str(recipe), "--data", "x", "--output_dir", "/nowhere"]
-    data, training, _ = parse((DataArguments, PreTrainingArguments), argv, "pretrain", "", resumable=True)
+    data, training, _ = parse((DataArguments, PreTrainingArguments), argv, "pretrain", "")
     for name, value in entries.items():
         found = getattr(training if hasattr(training, name) else data, name)
         found = getattr(found, "value", found)

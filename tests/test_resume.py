@@ -5,6 +5,7 @@
 import errno
 import json
 import logging
+import math
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ssast_hf import SSASTForPreTraining
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining
 from ssast_hf.cli import main
 from ssast_hf.training.resume import flags_of, flaw_of, newest_complete, seal
 
@@ -34,6 +35,20 @@ COMMON = [
 ]  # fmt: skip
 CURVE = ("step", "epoch", "loss", "loss_discriminative", "loss_generative", "accuracy", "grad_norm", "learning_rate",
          "hours_seen", "eval_loss", "eval_accuracy")  # fmt: skip
+
+
+# Likewise; 6 steps an epoch, so that a checkpoint falls on an epoch's end, too, and the end into an epoch.
+TUNING = [
+    "finetune", "--validation_fraction", "0.2", "--per_device_train_batch_size", "3", "--max_steps", "16",
+    "--learning_rate", "3e-3", "--logging_steps", "2", "--save_strategy", "steps", "--save_steps", "3",
+    "--mixup", "0.5", "--frequency_mask", "24", "--time_mask", "8", "--noise", "True", "--balanced_sampling", "True",
+    "--class_weights", "True", "--head_lr_factor", "2", "--disable_tqdm", "True", "--report_to", "none",
+]  # fmt: skip
+WAYS = {
+    "averaged": ["--average_epochs", "1", "2", "--lr_decay_start", "1", "--lr_decay_rate", "0.5"],
+    "stopped early": ["--eval_strategy", "steps", "--eval_steps", "3", "--early_stopping_patience", "2"],
+}
+TUNED = ("step", "epoch", "loss", "grad_norm", "learning_rate", "train_loss", "eval_loss", "eval_accuracy", "eval_mAP")
 
 
 def command(output: Path, *more) -> list[str]:
@@ -54,6 +69,33 @@ def assert_same_run(one: Path, two: Path) -> None:
         torch.testing.assert_close(weights[1][name], value, rtol=0, atol=0, msg=name)
     losses = [json.loads((output / "train_results.json").read_text())["train_loss"] for output in (one, two)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def kill(line: list[str], output: Path, least: int) -> None:
+    """Runs a command and kills it once it has written the checkpoint of step `least`, or a later one."""
+    with open(output.with_suffix(".txt"), "ab") as log:
+        process = subprocess.Popen([sys.executable, "-m", "ssast_hf.cli", *line], stdout=log, stderr=log)
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        found = newest_complete(output) if output.exists() else None
+        if found is not None and int(found.name.split("-")[1]) >= least:
+            break
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (output / "model.safetensors").exists(), "the run ended before it could be killed"
+
+
+def cut(whole: Path, output: Path, last: int) -> Path:
+    """A run as it is when it is killed after the checkpoint of step `last`."""
+    shutil.copytree(whole, output)
+    for path in output.glob("checkpoint-*"):
+        if int(path.name.split("-")[1]) > last:
+            shutil.rmtree(path)
+    (output / "model.safetensors").unlink()
+    record = json.loads((output / "_run.json").read_text())
+    (output / "_run.json").write_text(json.dumps({**record, "finished": False}))
+    return output
 
 
 @pytest.fixture(scope="module")
@@ -83,19 +125,8 @@ def test_a_run_logs_what_it_saw_and_leaves_a_picture(whole):
 def test_killed_at_any_moment_the_same_command_ends_alike(whole, tmp_path):
     """SIGKILL twice, each time after a checkpoint was written."""
     output = tmp_path / "killed"
-    line = [sys.executable, "-m", "ssast_hf.cli", *command(output)]
     for least in (3, 6):
-        with open(tmp_path / "log.txt", "ab") as log:
-            process = subprocess.Popen(line, stdout=log, stderr=log)
-        deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
-            found = newest_complete(output) if output.exists() else None
-            if found is not None and int(found.name.split("-")[1]) >= least:
-                break
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert not (output / "model.safetensors").exists(), "the run ended before it could be killed"
+        kill(command(output), output, least)
     assert main(command(output)) == 0
     assert_same_run(whole, output)
     assert all(flaw_of(path) is None for path in output.glob("checkpoint-*"))
@@ -105,13 +136,7 @@ def test_killed_at_any_moment_the_same_command_ends_alike(whole, tmp_path):
 @pytest.fixture
 def stopped(whole, tmp_path) -> Path:
     """A run that was killed after step 9, and has the checkpoint of that step only."""
-    output = tmp_path / "stopped"
-    shutil.copytree(whole, output)
-    shutil.rmtree(output / "checkpoint-12")
-    (output / "model.safetensors").unlink()
-    record = json.loads((output / "_run.json").read_text())
-    (output / "_run.json").write_text(json.dumps({**record, "finished": False}))
-    return output
+    return cut(whole, tmp_path / "stopped", 9)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "missing"])
@@ -249,6 +274,16 @@ def test_the_plateau_schedule_warms_up_and_halves(tmp_path):
     assert rates == pytest.approx([0.0025, 0.005, 0.0075, 0.01, 0.01, 0.01, *[0.005] * 3, *[0.0025] * 3])
 
 
+def test_the_schedule_of_a_recipe_can_be_another(tmp_path):
+    """As recipes/pretrain/README.md has it for a laptop."""
+    recipe = SOUNDS.parents[2] / "recipes/pretrain/tiny_patch.yaml"
+    line = ["pretrain", str(recipe), *COMMON[1:], "--dataloader_num_workers", "0", "--warmup_steps", "2"]
+    assert main([*line, "--lr_scheduler_type", "cosine", "--logging_steps", "1", "--output_dir", str(tmp_path)]) == 0
+    rates = [entry["learning_rate"] for entry in curve(tmp_path) if "learning_rate" in entry]
+    cosine = [0.01 * (1 + math.cos(math.pi * step / 10)) / 2 for step in range(10)]
+    assert rates == pytest.approx([0, 0.005, *cosine])
+
+
 def test_packed_and_decoded(tmp_path, capsys):
     output = tmp_path / "packed"
     more = ["--pack", "--cache_audio", "--cache_dir", str(tmp_path / "decoded"), "--max_steps", "4"]
@@ -278,3 +313,109 @@ def test_a_streaming_source_resumes_where_it_was(tmp_path, monkeypatch):
             assert main([*line, "--output_dir", str(tmp_path / "parts")]) == 0
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
     assert main([*line, "--output_dir", str(tmp_path / "none"), "--max_steps", "-1"]) == 2
+
+
+# Fine-tuning
+
+
+@pytest.fixture(scope="module")
+def tuning(tmp_path_factory) -> list[str]:
+    """What to fine-tune, on what: two labels of 10 clips each, each recording whole and without its beginning."""
+    folder = tmp_path_factory.mktemp("tuning")
+    rows = ["file,label,offset"]
+    for path in sorted(SOUNDS.glob("*.flac")):
+        label = "drum" if path.name.startswith(("drum", "perc", "tabla")) else "other"
+        rows += [f"{path},{label},0", f"{path},{label},0.05"]
+    (folder / "clips.csv").write_text("\n".join(rows) + "\n")
+    torch.manual_seed(0)
+    SSASTForPreTraining(SSASTConfig(**json.loads(CONFIG), max_length=32)).save_pretrained(folder / "model")
+    SSASTFeatureExtractor(max_length=32).save_pretrained(folder / "model")
+    return [*TUNING, "--data", str(folder / "clips.csv"), "--model", str(folder / "model")]
+
+
+@pytest.fixture(scope="module")
+def tuned(tuning, tmp_path_factory) -> dict[str, Path]:
+    """Runs that were never interrupted, with all their checkpoints."""
+    folder = tmp_path_factory.mktemp("tuned")
+    for name, flags in WAYS.items():
+        assert main([*tuning, *flags, "--save_total_limit", "99", "--output_dir", str(folder / name)]) == 0
+    return {name: folder / name for name in WAYS}
+
+
+def steps_of(output: Path) -> list[int]:
+    return sorted(int(path.name.split("-")[1]) for path in output.glob("checkpoint-*"))
+
+
+def assert_tuned_alike(one: Path, two: Path) -> None:
+    """Bit for bit: what was logged, the model, and how it was judged."""
+    logs = [json.loads((output / "trainer_state.json").read_text())["log_history"] for output in (one, two)]
+    first, second = ([{key: entry[key] for key in TUNED if key in entry} for entry in log] for log in logs)
+    assert first == second
+    weights = [SSASTForAudioClassification.from_pretrained(output).state_dict() for output in (one, two)]
+    for name, value in weights[0].items():
+        assert torch.equal(weights[1][name], value), name
+    for name in ("eval_results.json", "trainer_state.json"):
+        results = [json.loads((output / name).read_text()) for output in (one, two)]
+        for key in ("eval_accuracy", "eval_mAP", "best_metric", "best_global_step", "global_step"):
+            assert results[0].get(key) == results[1].get(key)
+
+
+def test_a_fine_tuning_that_is_killed_ends_alike(tuning, tuned, tmp_path):
+    """SIGKILL twice, with every augmentation, balanced sampling, step decay and averaged weights."""
+    output = tmp_path / "killed"
+    line = [*tuning, *WAYS["averaged"], "--output_dir", str(output)]
+    for least in (3, 9):
+        kill(line, output, least)
+    assert main(line) == 0
+    assert_tuned_alike(tuned["averaged"], output)
+    assert all(flaw_of(path) is None for path in output.glob("checkpoint-*"))
+    assert json.loads((output / "_run.json").read_text())["finished"] is True
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_from_every_checkpoint_a_fine_tuning_ends_alike(tuning, tuned, tmp_path, way):
+    """Within an epoch, at its end, and where nothing is left but to judge the model; in a folder that was moved."""
+    steps = steps_of(tuned[way])
+    assert {3, 6} <= set(steps) and (way == "averaged") == (steps[-1] == 16)
+    for last in steps:
+        output = cut(tuned[way], tmp_path / str(last), last)
+        assert main([*tuning, *WAYS[way], "--save_total_limit", "99", "--output_dir", str(output)]) == 0
+        assert_tuned_alike(tuned[way], output)
+        assert steps_of(output) == steps
+        best = json.loads((output / "trainer_state.json").read_text())["best_model_checkpoint"]
+        assert way == "averaged" or Path(best).parent == output
+
+
+def test_a_fine_tuning_passes_over_a_damaged_checkpoint(tuning, tuned, tmp_path, caplog):
+    output = cut(tuned["averaged"], tmp_path / "o", 12)
+    path = output / "checkpoint-12" / "average.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with caplog.at_level(logging.WARNING):
+        assert main([*tuning, *WAYS["averaged"], "--output_dir", str(output)]) == 0
+    assert "Passed over the checkpoint" in caplog.text and "average.safetensors is damaged" in caplog.text
+    assert_tuned_alike(tuned["averaged"], output)
+
+
+def test_what_lies_in_the_directory_of_a_fine_tuning_decides(tuning, tuned, tmp_path, capsys):
+    def error(*arguments) -> str:
+        assert main(list(map(str, arguments))) == 2
+        return capsys.readouterr().err
+
+    line = [*tuning, *WAYS["averaged"], "--output_dir"]
+    assert "holds this run, finished" in error(*line, tuned["averaged"])
+    output = cut(tuned["averaged"], tmp_path / "o", 9)
+    assert "another run (--mixup was 0.5)" in error(*line, output, "--mixup", "0.4")
+    assert "it was ssast finetune" in error(*command(output))
+    manifest = Path(tuning[tuning.index("--data") + 1])
+    relabelled = tmp_path / "clips.csv"
+    relabelled.write_text(manifest.read_text().replace("misc_crow.flac,other,0.05", "misc_crow.flac,drum,0.05"))
+    record = json.loads((output / "_run.json").read_text())
+    (output / "_run.json").write_text(json.dumps({**record, "flags": {**record["flags"], "data": [str(relabelled)]}}))
+    assert "The clips are not those" in error(*line, output, "--data", relabelled)
+    assert "holds no state of the optimizer" in error(
+        *line, output, "--data", manifest, "--save_only_model", "True", "--resume_from_checkpoint", "True"
+    )
+    judging = ["--data", manifest, "--model", tuned["averaged"], "--eval_only", "True", "--output_dir"]
+    assert "is not empty" in error("finetune", *judging, tuned["averaged"])
+    assert main([*line, str(output), "--overwrite", "--max_steps", "6"]) == 0
+    assert steps_of(output) == [3, 6]

@@ -6,6 +6,7 @@ The split decides what is measured. Clips of one drum kit, one game character or
 recording occurs once; and groups that share recordings in other encodings are found and merged, or lose the copies.
 """
 
+import csv
 import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter, defaultdict
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from recipes.manifests import write_manifest
 from ssast_hf.audio import load_audio
 from ssast_hf.feature_extraction_ssast import FRAME_SECONDS
 
@@ -260,7 +262,7 @@ def describe(unpacked: Path) -> dict[str, dict]:
 
 
 def make_task(name: str, packages: Sequence[Package], dest: Path) -> list[dict]:
-    """Writes DEST/<name>.csv and DEST/<name>_test_clips.txt from packages decoded in DEST and returns the rows.
+    """Writes DEST/<name>.csv, its folds and DEST/<name>_test_clips.txt from packages decoded in DEST; gives the rows.
 
     The latter holds digests of all recordings that the task judges with: those that a corpus must not hold.
     """
@@ -288,11 +290,28 @@ def make_task(name: str, packages: Sequence[Package], dest: Path) -> list[dict]:
     digests = sorted({row["digest"] for row in judged})
     sounds.write_text(dest / f"{name}_test_clips.txt", "\n".join(digests) + "\n")
     sounds.write_text(dest / f"{name}.csv", corpus.to_csv(rows, COLUMNS))
+    write_folds(name, dest)
     counts = Counter(row["label"] for row in rows)
     print(f"{name}: {'; '.join(notes)}", flush=True)
     print(f"  {len(rows):,} clips in {len({row['fold'] for row in rows})} folds: ", end="")
     print(", ".join(f"{label} {count}" for label, count in counts.most_common()), flush=True)
     return rows
+
+
+def write_folds(name: str, dest: Path) -> None:
+    """Writes what `ssast finetune` takes, the clips to train on and to test, of DEST/<name>.csv into DEST/<name>/.
+
+    A task whose folds are "train" and "test" has train.csv and test.csv; of another, fold<k>/test.csv has fold k and
+    fold<k>/train.csv the rest.
+    """
+    with open(dest / f"{name}.csv", encoding="utf-8", newline="") as file:
+        rows = [row | {"file": dest / row["file"]} for row in csv.DictReader(file)]
+    folds = sorted({row["fold"] for row in rows})
+    whole = folds == ["test", "train"]
+    for fold in ["test"] if whole else folds:
+        folder = dest / name if whole else dest / name / f"fold{fold}"
+        write_manifest(folder / "train.csv", [row for row in rows if row["fold"] != fold])
+        write_manifest(folder / "test.csv", [row for row in rows if row["fold"] == fold])
 
 
 def record_test_clips(dest: Path, target: Path) -> None:
@@ -321,6 +340,8 @@ def prepare(names: Sequence[str], dest: Path) -> None:
         notice = dest / f"{name}_SOURCES.md"
         if notice.exists() and notice.read_text(encoding="utf-8").split("\n", 1)[0] == first:
             print(f"{name} is ready, made earlier")
+            if not (dest / name).exists():
+                write_folds(name, dest)
             continue
         for package_name, why in left_out.items():
             print(f"{package_name}: left out, {why}", flush=True)

@@ -75,9 +75,7 @@ class GroupedParser(HfArgumentParser):
                 self._parse_dataclass_field(group if entry.name in ours else rest, entry)
 
 
-def parse(
-    classes: tuple, argv: list[str], prog: str, description: str, resumable: bool = False, epilog: str | None = None
-) -> tuple:
+def parse(classes: tuple, argv: list[str], prog: str, description: str, epilog: str | None = None) -> tuple:
     """
     Parses a command line that may begin with a YAML file, whose entries are flags that later ones override.
 
@@ -85,13 +83,13 @@ def parse(
         classes (`tuple`): Dataclasses whose fields are flags; the Trainer's arguments come last.
         argv (`list[str]`): The command line.
         prog (`str`), description (`str`), epilog (`str`, *optional*): For `--help`.
-        resumable (`bool`): Whether what lies in the output directory is judged later, by [`resume.Run`].
 
     Returns:
-        An instance of each class and, if `resumable`, the command line's flags and their values.
+        An instance of each class, and the command line's flags and their values.
 
     Raises:
-        ValueError: The YAML file is missing or not a mapping, or `--output_dir` is missing or not empty.
+        ValueError: The YAML file is missing or not a mapping, or `--output_dir` is missing or a file. What lies in
+        that directory is judged by [`resume.Run`].
     """
     usage = f"ssast {prog} [RECIPE.yaml] --data SOURCE --output_dir DIR [--FLAG VALUE ...]"
     parser = GroupedParser(classes, prog=f"ssast {prog}", usage=usage, description=description, epilog=epilog)
@@ -110,15 +108,9 @@ def parse(
         raise ValueError("--output_dir is missing: give a directory for the model")
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output_dir is {output}, which is a file, expected a directory")
-    fresh = training.overwrite or training.resume_from_checkpoint or resumable
-    if output.is_dir() and any(output.iterdir()) and not fresh:
-        raise ValueError(
-            f"--output_dir is {output}, which is not empty: choose another, or give --overwrite or "
-            "--resume_from_checkpoint True"
-        )
     if str(training.resume_from_checkpoint).lower() in ("true", "false"):
         training.resume_from_checkpoint = str(training.resume_from_checkpoint).lower() == "true"
-    return (*parsed, flags_of(argv)) if resumable else tuple(parsed)
+    return (*parsed, flags_of(argv))
 
 
 def _flags_of(path: str) -> list[str]:

@@ -151,7 +151,7 @@ def _as_it_is(item):
 
 
 def fingerprint(clips: list[Clip], sampling_rate: int = 0, stated: bool = True) -> str:
-    """Of the clips' names and parts and, if `stated`, of files' sizes and times of change: hexadecimal."""
+    """Of the clips' names, parts and labels and, if `stated`, of files' sizes and times of change: hexadecimal."""
     digest = hashlib.sha256(str(sampling_rate).encode())
     for clip in clips:
         file = getattr(clip.member, "archive", clip.path)
@@ -161,5 +161,6 @@ def fingerprint(clips: list[Clip], sampling_rate: int = 0, stated: bool = True) 
             state = None
         elif table is None and os.path.exists(file):
             state = (os.stat(file).st_size, os.stat(file).st_mtime_ns)
-        digest.update(repr((clip.path, clip.offset, clip.duration, clip.member, state)).encode())
+        label = () if clip.label is None else (clip.label,)
+        digest.update(repr((clip.path, clip.offset, clip.duration, clip.member, state, *label)).encode())
     return digest.hexdigest()

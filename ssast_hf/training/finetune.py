@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import EvalPrediction, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from ..convert import read_label_names
 from ..feature_extraction_ssast import SSASTFeatureExtractor
@@ -19,6 +18,7 @@ from .arguments import parse
 from .augment import Augmentation, LabelledClips, LabelledCollator
 from .card import finish
 from .data import AudioClips, Clip, clip_seconds, read_clips
+from .decoded import fingerprint
 from .evaluation import ALL_SECONDS, compute_metrics, describe, evaluate_clips
 from .labels import (
     Labels,
@@ -32,6 +32,7 @@ from .labels import (
     read_groups,
 )
 from .optimization import ClassificationLoss, class_weights, sampling_weights
+from .resume import RESUMES, Run
 from .tuning import FineTuner, FineTuningArguments, choose_trained
 
 
@@ -80,7 +81,7 @@ class DataArguments:
 def main(argv: list[str] | None = None) -> int:
     """Fine-tunes as the command line says; see `--help`."""
     argv = sys.argv[1:] if argv is None else argv
-    data, training = parse((DataArguments, FineTuningArguments), argv, "finetune", __doc__)
+    data, training, flags = parse((DataArguments, FineTuningArguments), argv, "finetune", __doc__, RESUMES)
     set_seed(training.seed)
     if data.eval_only:
         return _evaluate_only(data, training)
@@ -99,9 +100,13 @@ def main(argv: list[str] | None = None) -> int:
         training.seed,
     )
     weights = torch.from_numpy(class_weights(targets)) if training.class_weights else None
+    loss = ClassificationLoss(training.loss, training.label_smoothing_factor, weights)
     training.label_names = ["labels"]
+    chosen = choose_trained(model, training)
+    run = Run(training, "finetune", flags)  # now that nothing is wrong with the command: this touches the directory
+    run.start(fingerprint([*clips, *(clip for part in parts.values() for clip in part)], stated=False))
     trainer = FineTuner(
-        model=choose_trained(model, training),
+        model=chosen,
         args=training,
         data_collator=LabelledCollator(extractor, model.config.time_patch_size, augmentation),
         train_dataset=train_dataset,
@@ -110,22 +115,20 @@ def main(argv: list[str] | None = None) -> int:
         ) if validation else None,
         processing_class=extractor,
         compute_metrics=_metrics(labels, model),
-        loss=ClassificationLoss(training.loss, training.label_smoothing_factor, weights),
+        loss=loss,
         sampling_weights=sampling_weights(targets) if training.balanced_sampling else None,
     )  # fmt: skip
     trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
-    print(f"{len(clips)} clips for training, {len(validation)} for validation; {len(labels.names)} labels: "
-          f"{', '.join(labels.names[:20])}{', ...' if len(labels.names) > 20 else ''}; "
-          f"{trained / 1e6:.2f} M parameters to train", file=sys.stderr)  # fmt: skip
-    resumed = training.resume_from_checkpoint
-    if resumed and trainer.average is not None:
-        trainer.average.resume(resumed if isinstance(resumed, str) else get_last_checkpoint(training.output_dir))
-    result = trainer.train(resume_from_checkpoint=resumed)
+    if run.main:
+        print(f"{len(clips)} clips for training, {len(validation)} for validation; {len(labels.names)} labels: "
+              f"{', '.join(labels.names[:20])}{', ...' if len(labels.names) > 20 else ''}; "
+              f"{trained / 1e6:.2f} M parameters to train", file=sys.stderr)  # fmt: skip
+    result = trainer.train(resume_from_checkpoint=run.checkpoint)
     trainer.finish_weights()
     trainer.save_model(_internal_call=True)  # pushed, if at all, with the results
     trainer.save_metrics("train", result.metrics)
     trainer.save_state()
-    if trainer.is_world_process_zero():
+    if run.main:
         for name, results in _judge(trainer.model, extractor, parts, labels, data, training).items():
             trainer.save_metrics(name, results)  # into all_results.json, too
     counts = {"training": clips, "validation": validation, "test": parts.get("test", [])}
@@ -136,7 +139,9 @@ def main(argv: list[str] | None = None) -> int:
         task=f"{'multi' if labels.several else 'single'}-label classification, {len(labels.names)} labels",
         recipe=None if recipe is None else "/".join(recipe.parts[-2:]),
     )  # fmt: skip
-    print(f"Model saved in {training.output_dir}")
+    run.finish()
+    if run.main:
+        print(f"Model saved in {training.output_dir}")
     return 0
 
 
@@ -233,6 +238,9 @@ def _judge(model, extractor, parts, labels: Labels, data: DataArguments, trainin
 
 
 def _evaluate_only(data: DataArguments, training: FineTuningArguments) -> int:
+    output = Path(training.output_dir)
+    if output.is_dir() and any(output.iterdir()) and not training.overwrite:
+        raise ValueError(f"--output_dir is {output}, which is not empty: choose another, or give --overwrite")
     fields, statistics = _overrides(data)
     model = load_classifier(data.model, **fields).to(training.device)
     extractor = SSASTFeatureExtractor.from_pretrained(data.model, max_length=model.config.max_length, **statistics)

@@ -17,6 +17,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Sampler
 from transformers import TrainerCallback
 
+from .resume import ends_epoch
+
 AVERAGE = "average.safetensors"  # in a checkpoint: the mean of the weights so far
 
 
@@ -159,8 +161,8 @@ class AverageWeights(TrainerCallback):
         self.mean: dict[str, torch.Tensor] = {}
         self.count = 0
 
-    def on_epoch_end(self, args, state, control, **kwargs):
-        if self.first <= round(state.epoch) <= self.last:
+    def on_step_end(self, args, state, control, **kwargs):
+        if ends_epoch(state) and self.first <= state.epoch <= self.last:
             self.count += 1
             for name, value in self.get_weights().items():
                 value = value.detach().to("cpu", torch.float64 if value.is_floating_point() else value.dtype)

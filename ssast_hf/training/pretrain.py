@@ -22,17 +22,16 @@ from .card import finish
 from .crops import Crops, EpochSampler, MaskingCollator, Padded, Reader, Skipped, Stream
 from .data import clip_seconds, split
 from .decoded import decode, fingerprint
-from .resume import PROGRESS, SKIPPED, ResumableTrainer, Run, WarmUp
+from .resume import RESUMES, SKIPPED, ResumableTrainer, Run, TellEpoch, WarmUp
 from .sources import SOURCE_HELP, Source, read_sources
 
 METRICS = ("loss_discriminative", "loss_generative", "accuracy")
 PICTURE, PICTURED = "reconstruction.png", 4  # clips
 FEW = 100  # clips, which are decoded sooner than workers start
 EPILOG = (
-    f"{SOURCE_HELP} The same command again, after a crash or a kill, goes on from the newest complete checkpoint "
-    "(--save_strategy steps --save_steps N makes more of them) as if nothing had happened. Clips that cannot be read, "
-    f"are silent or too short are listed in {SKIPPED} in --output_dir. On several GPUs: torchrun --nproc_per_node 8 "
-    "-m ssast_hf.training.pretrain, with the same arguments."
+    f"{SOURCE_HELP} {RESUMES} Clips that cannot be read, are silent or too short are listed in {SKIPPED} in "
+    "--output_dir. On several GPUs: torchrun --nproc_per_node 8 -m ssast_hf.training.pretrain, with the same "
+    "arguments."
 )
 
 
@@ -111,6 +110,7 @@ class PreTrainer(ResumableTrainer):
         self.total = [0.0] * 6
         self.positions: list[int] = []
         self.position = 0
+        self.before = 0.0  # clips of a resumed window, seen before the interruption
         self.clock = time.perf_counter()
 
     def _get_train_sampler(self, train_dataset=None):
@@ -128,25 +128,27 @@ class PreTrainer(ResumableTrainer):
             pin_memory=self.args.dataloader_pin_memory,
         )
 
-    def restore(self, checkpoint: str) -> None:
+    def restore(self, checkpoint: str) -> dict:
         """Takes up sums and places where a checkpoint left them."""
-        path = Path(checkpoint, PROGRESS)
-        if not path.exists():
-            return
-        progress = json.loads(path.read_text(encoding="utf-8"))
+        progress = super().restore(checkpoint)
+        if not progress:
+            return progress
         self.total = progress["total"]
         if self.args.process_index == 0:
             self.window = torch.tensor(progress["window"], device=self.args.device)
+        self.before = progress["window"][4]
         if self.sampler is None:
             self.position = progress["positions"][self.args.process_index]
             self.train_dataset.start = self.position + 1
             step = json.loads(Path(checkpoint, "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
             batches = step * self.args.gradient_accumulation_steps
             self.train_dataset.blanks = batches * self.args.train_batch_size
+        return progress
 
     def progress(self) -> dict:
         place = torch.tensor([self.position], device=self.args.device)
         return {
+            **super().progress(),
             "window": self.accelerator.reduce(self.window, "sum").tolist(),
             "total": self.total,
             "positions": self.accelerator.gather(place).tolist(),
@@ -202,9 +204,7 @@ class PreTrainer(ResumableTrainer):
             self.window.zero_()
             self.total = [a + b for a, b in zip(self.total, sums)]
             now = time.perf_counter()
-            # Over a resumed window, the clips since the process began.
-            clips = sums[4] - self.before
-            self.before = 0.0
+            clips, self.before = sums[4] - self.before, 0.0
             logs = {
                 **logs,
                 **self.means(sums),
@@ -215,9 +215,6 @@ class PreTrainer(ResumableTrainer):
         super().log(logs, *args, **kwargs)
 
     def train(self, resume_from_checkpoint=None, **kwargs):
-        if resume_from_checkpoint:
-            self.restore(resume_from_checkpoint)
-        self.before = self.accelerator.reduce(self.window, "sum")[4].item()
         self.clock = time.perf_counter()
         result = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
         sums = self.accelerator.reduce(self.window, "sum").tolist()
@@ -241,27 +238,10 @@ class PreTrainer(ResumableTrainer):
         return output
 
 
-class Epochs(WarmUp):
-    """Tells the sampler which epoch begins; also warms up the plateau schedule, if asked to."""
-
-    def __init__(self, sampler: EpochSampler | None, warm_up: bool):
-        self.sampler, self.warm_up = sampler, warm_up
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        if self.sampler is not None:
-            self.sampler.set_epoch(int((state.epoch or 0) + 1e-6))
-
-    def on_step_begin(self, *args, **kwargs):
-        if self.warm_up:
-            super().on_step_begin(*args, **kwargs)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Pretrains as the command line says; see `--help`."""
     argv = sys.argv[1:] if argv is None else argv
-    data, training, flags = parse(
-        (DataArguments, PreTrainingArguments), argv, "pretrain", __doc__, resumable=True, epilog=EPILOG
-    )
+    data, training, flags = parse((DataArguments, PreTrainingArguments), argv, "pretrain", __doc__, EPILOG)
     set_seed(training.seed)
     sources = read_sources(data.data)
     streams = [source for source in sources if source.stream is not None]
@@ -320,14 +300,12 @@ def main(argv: list[str] | None = None) -> int:
         eval_dataset=Padded(held_out, training.eval_batch_size * training.world_size),
         processing_class=extractor,
         sampler=sampler,
-        callbacks=[Epochs(sampler, plateau)],
+        callbacks=[*([] if streams else [TellEpoch(sampler)]), *([WarmUp()] if plateau else [])],
     )
     if run.main:
         amount = "streams" if streams else f"{len(train)} {'crops' if data.pack else 'clips'}"
         print(f"{amount} for training, {len(held_out)} for validation; {model.num_parameters() / 1e6:.1f} M "
               f"parameters", file=sys.stderr)  # fmt: skip
-        if run.checkpoint:
-            print(f"Going on from {run.checkpoint}", file=sys.stderr)
     result = trainer.train(resume_from_checkpoint=run.checkpoint)
     trainer.save_model(_internal_call=True)  # pushed, if at all, with the results
     trainer.save_metrics("train", result.metrics)

@@ -11,12 +11,13 @@ import json
 import logging
 import os
 import shutil
+import sys
 import zlib
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from .card import CardTrainer
@@ -26,6 +27,10 @@ logger = logging.getLogger(__name__)
 # Names that begin with an underscore are not pushed to the Hub: these hold paths of this machine.
 RECORD, SKIPPED, UNFINISHED = "_run.json", "_skipped.jsonl", "_unfinished"
 CONTENTS, PROGRESS = "contents.json", "progress.json"
+RESUMES = (
+    "The same command again, after a crash or a kill, goes on from the newest complete checkpoint "
+    "(--save_strategy steps --save_steps N makes more of them) as if nothing had happened."
+)
 # Flags that may differ when a run goes on: they change what is shown or kept, not what is trained.
 FREE = {
     "output_dir", "overwrite", "resume_from_checkpoint", "report_to", "run_name", "project", "disable_tqdm",
@@ -55,7 +60,7 @@ class Run:
 
     Args:
         training (`TrainingArguments`): Names the directory, and `overwrite` and `resume_from_checkpoint`.
-        command (`str`): `"pretrain"`.
+        command (`str`): `"pretrain"` or `"finetune"`.
         flags (`dict[str, list[str]]`): What [`flags_of`] found on its command line.
 
     Raises:
@@ -82,6 +87,7 @@ class Run:
         elif not self.explicit:
             self._check()
         self._wait()  # every process has looked before one writes
+        self.lock = None
         if self.main:
             self._lock()
             if self.stale:
@@ -95,6 +101,11 @@ class Run:
             self.checkpoint = None if newest is None else str(newest)
             if newest is None and self.explicit:
                 raise ValueError(f"{self.output} holds no complete checkpoint to resume from.")
+        if self.checkpoint and training.save_only_model:
+            raise ValueError(
+                f"--save_only_model is True, so that {self.checkpoint} holds no state of the optimizer to go on from: "
+                "give --overwrite to start anew"
+            )
 
     def _read(self) -> dict | None:
         path = self.output / RECORD
@@ -166,7 +177,7 @@ class Run:
 
     def start(self, data: str) -> None:
         """
-        Records the run before its first step.
+        Records the run before its first step, and says from where it goes on.
 
         Args:
             data (`str`): A fingerprint of the clips.
@@ -181,10 +192,15 @@ class Run:
             )
         self.record["data"] = data
         self._write()
+        if self.checkpoint and self.main:
+            print(f"Going on from {self.checkpoint}", file=sys.stderr)
 
     def finish(self) -> None:
+        """Records that there is nothing left to do, and lets go of the directory."""
         self.record["finished"] = True
         self._write()
+        if self.lock is not None:
+            self.lock.close()
 
     def _write(self) -> None:
         if self.main:
@@ -248,14 +264,63 @@ def newest_complete(output: Path) -> Path | None:
 class ResumableTrainer(CardTrainer):
     """
     Writes checkpoints under another name and renames them when they are complete. One that cannot be written, for a
-    full disk say, is a warning: training goes on, and the checkpoint before it stays.
+    full disk say, is a warning: training goes on, and the checkpoint before it stays. A run that goes on from one logs
+    what it would have logged without the interruption.
     """
 
     staging = False
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.restored: dict = {}
+        self.add_callback(SaveAfterEpoch())
+        self.add_callback(TakeUp(self))
+
     def progress(self) -> dict:
-        """What a subclass wants to find again, for `progress.json`; called on every process."""
-        return {}
+        """What is to be found again in `progress.json`; called on every process."""
+        return {
+            "loss": self.accelerator.gather(self._tr_loss.detach().reshape(1)).tolist(),  # since the last log line
+            "total_loss": self._total_loss_scalar,
+            "logged": self._globalstep_last_logged,
+        }
+
+    def restore(self, checkpoint: str) -> dict:
+        """Takes up what [`progress`] left in a checkpoint, and returns it; nothing, if another Trainer wrote it."""
+        path = Path(checkpoint, PROGRESS)
+        self.restored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return self.restored
+
+    def take_up(self) -> None:
+        """Likewise, of what the Trainer sets anew when it begins."""
+        losses = self.restored.get("loss", [])
+        if len(losses) == self.args.world_size:
+            self._tr_loss += losses[self.args.process_index]
+            self._total_loss_scalar = self.restored["total_loss"]
+            self._globalstep_last_logged = self.restored["logged"]
+        # The directory may have been moved, or be named from elsewhere, since the path was written.
+        best = Path(self.args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}")
+        if self.state.best_global_step and best.is_dir():
+            self.state.best_model_checkpoint = str(best)
+
+    def over(self) -> bool:
+        """Whether a run that goes on has no step left."""
+        return self.state.global_step >= self.state.max_steps
+
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs):
+        if resume_from_checkpoint:
+            self.restore(resume_from_checkpoint)
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    def _run_epoch(self, *args, **kwargs) -> None:
+        if self.over():  # the Trainer itself would take one more step
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(*args, **kwargs)
+
+    def log(self, logs: dict[str, float], *args, **kwargs) -> None:
+        if "train_loss" in logs and "loss" in self.restored:  # the mean of all steps, not of those since
+            logs["train_loss"] = self._total_loss_scalar / max(1, self.state.global_step)
+        super().log(logs, *args, **kwargs)
 
     def _get_output_dir(self, trial) -> str:
         output = super()._get_output_dir(trial)
@@ -316,6 +381,49 @@ class ResumableTrainer(CardTrainer):
             shutil.rmtree(output / UNFINISHED, ignore_errors=True)
         if failure is not None:
             logger.warning("%s could not be written (%s): training goes on without it.", name, failure)
+
+
+class TakeUp(TrainerCallback):
+    """Lets a [`ResumableTrainer`] take up its losses once it has begun."""
+
+    def __init__(self, trainer: ResumableTrainer):
+        self.trainer = trainer
+
+    def on_train_begin(self, *args, **kwargs):
+        self.trainer.take_up()
+
+
+class SaveAfterEpoch(TrainerCallback):
+    """
+    Lets the checkpoint of an epoch's last step, or the run's, wait for what the epoch's end brings, such as an
+    evaluation: a run that goes on from it begins with the next epoch.
+    """
+
+    due = False
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if control.should_save and (ends_epoch(state) or control.should_training_stop):
+            self.due, control.should_save = True, False
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        if self.due:
+            self.due, control.should_save = False, True
+
+
+def ends_epoch(state: TrainerState) -> bool:
+    """Whether the step just taken was the last of an epoch."""
+    return float(state.epoch).is_integer()
+
+
+class TellEpoch(TrainerCallback):
+    """Tells samplers and clips the epoch, also where a run goes on within one, of which accelerate does not tell."""
+
+    def __init__(self, *parts):
+        self.parts = parts
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        for part in self.parts:
+            part.set_epoch(int((state.epoch or 0) + 1e-6))
 
 
 class WarmUp(TrainerCallback):

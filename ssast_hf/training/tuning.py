@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 import torch
 from torch.utils.data import Sampler
-from transformers import EarlyStoppingCallback, TrainerCallback
+from transformers import EarlyStoppingCallback
 
 from ..modeling_ssast import SSASTForAudioClassification
 from .arguments import SharedArguments
-from .card import CardTrainer
 from .optimization import (
     AverageWeights,
     BalancedSampler,
@@ -19,6 +18,7 @@ from .optimization import (
     scale_learning_rates,
     step_decay,
 )
+from .resume import ResumableTrainer, TellEpoch
 
 METRICS = ("accuracy", "f1_macro", "mAP", "mAUC", "loss")  # to choose a checkpoint by
 
@@ -166,17 +166,7 @@ def choose_trained(model: SSASTForAudioClassification, training: FineTuningArgum
     return model
 
 
-class TellEpoch(TrainerCallback):
-    """Tells the training clips the epoch, also where a run goes on within one, of which accelerate does not tell."""
-
-    def __init__(self, clips):
-        self.clips = clips
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        self.clips.set_epoch(int((state.epoch or 0) + 1e-6))
-
-
-class FineTuner(CardTrainer):
+class FineTuner(ResumableTrainer):
     """
     Trains a classifier on targets (batch, labels).
 
@@ -193,17 +183,38 @@ class FineTuner(CardTrainer):
             super().__init__(*args, **kwargs)
         self.loss = loss
         self.plain_loss = ClassificationLoss(loss.kind)
-        self.sampling_weights = sampling_weights
-        self.add_callback(TellEpoch(self.train_dataset))
+        self.sampler: BalancedSampler | None = None
+        if sampling_weights is not None:
+            seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+            self.sampler = BalancedSampler(sampling_weights, seed)
+        self.add_callback(TellEpoch(*(part for part in (self.train_dataset, self.sampler) if part is not None)))
         self.average: AverageWeights | None = None
         if self.args.average_epochs:
             weights = self.accelerator.unwrap_model(self.model).state_dict
             self.average = AverageWeights(*self.args.average_epochs, weights)
             self.add_callback(self.average)
+        self.stopper: EarlyStoppingCallback | None = None
         if self.args.early_stopping_patience:
-            self.add_callback(
-                EarlyStoppingCallback(self.args.early_stopping_patience, self.args.early_stopping_threshold)
-            )
+            self.stopper = EarlyStoppingCallback(self.args.early_stopping_patience, self.args.early_stopping_threshold)
+            self.add_callback(self.stopper)
+
+    def progress(self) -> dict:
+        failures = 0 if self.stopper is None else self.stopper.early_stopping_patience_counter
+        return {**super().progress(), "evaluations_without_improvement": failures}
+
+    def restore(self, checkpoint: str) -> dict:
+        """Takes up averaged weights and the patience for early stopping where a checkpoint left them."""
+        progress = super().restore(checkpoint)
+        if self.average is not None:
+            self.average.resume(checkpoint)
+        if self.stopper is not None:
+            self.stopper.early_stopping_patience_counter = progress.get("evaluations_without_improvement", 0)
+        return progress
+
+    def over(self) -> bool:
+        stopper = self.stopper
+        stopped = stopper is not None and stopper.early_stopping_patience_counter >= stopper.early_stopping_patience
+        return stopped or super().over()
 
     def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
         outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
@@ -216,10 +227,7 @@ class FineTuner(CardTrainer):
             self.average.save(output_dir)
 
     def _get_train_sampler(self, train_dataset=None) -> Sampler | None:
-        if self.sampling_weights is None:
-            return super()._get_train_sampler(train_dataset)
-        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        return BalancedSampler(self.sampling_weights, seed)
+        return super()._get_train_sampler(train_dataset) if self.sampler is None else self.sampler
 
     def create_optimizer(self, model=None):
         made = self.optimizer is None
