@@ -1,6 +1,6 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The sounds in the package: each named with its author and licence, readable, small; and how their licence is read."""
+"""The sounds in the package: each with author and licence, readable, small; and how their licence is read."""
 
 import re
 from pathlib import Path
