@@ -203,7 +203,12 @@ def _load(
     )
     if data.from_scratch:
         model = SSASTForAudioClassification(model.config)
-    extractor = SSASTFeatureExtractor.from_pretrained(data.model, max_length=model.config.max_length, **statistics)
+    extractor = SSASTFeatureExtractor.from_pretrained(
+        data.model,
+        max_length=model.config.max_length,
+        return_attention_mask=True,  # padding was masked in training: pipelines shall mask it, too
+        **statistics,
+    )
     return model, extractor
 
 

@@ -405,6 +405,7 @@ def _build(data: DataArguments) -> tuple[SSASTConfig, SSASTFeatureExtractor, SSA
         if getattr(data, name) is not None:
             fields[name] = getattr(data, name)
     statistics = {name: getattr(data, name) for name in ("mean", "std") if getattr(data, name) is not None}
+    statistics["return_attention_mask"] = True  # padding is masked in training: pipelines shall mask it, too
     if data.model is not None:
         path = data.model
         model = SSASTForPreTraining.from_pretrained(path, **fields)
