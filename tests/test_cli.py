@@ -211,7 +211,7 @@ def test_convert(tmp_path, capsys):
         ("classify {sounds}/short.flac --model {checkpoints}/classifier --device cuda:99", "cuda:99"),
         ("classify {sounds}/short.flac --model {checkpoints}/classifier --top-k 0", "--top-k"),
         ("embed {sounds}/short.flac --model {checkpoints}/pretrained --output {empty}/x.txt", "in .npz or .parquet"),
-        ("embed {sounds}/short.flac --model {checkpoints}/pretrained --output {empty}/no/x.npz", "not a directory"),
+        ("embed {sounds}/short.flac --model {checkpoints}/pretrained --output {empty}/no/x.npz", "no directory"),
         ("embed {sounds}/broken.wav --model {checkpoints}/pretrained --output {empty}/x.npz", "none of 1 file"),
         ("convert {sounds}/nowhere.pth {empty}/out", "nowhere.pth"),
         ("convert {sounds}/short.flac {empty}/out", "is not a checkpoint"),
