@@ -291,6 +291,9 @@ def main(argv: list[str] | None = None) -> int:
     """Runs a command line; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     try:
+        if not argv:
+            build_parser().print_help(sys.stderr)
+            return EXIT_WRONG
         if argv[:1] in (["pretrain"], ["finetune"]):
             return _train(argv[0], argv[1:])
         arguments = build_parser().parse_args(argv)
@@ -376,6 +379,8 @@ def run_convert(arguments: argparse.Namespace) -> int:
     from .convert import convert_checkpoint, convert_named, read_label_names
 
     _quieten()
+    if arguments.source.endswith((".pth", ".pt")) and not os.path.exists(arguments.source):
+        raise FileNotFoundError(f"No such file: {arguments.source}")
     if (arguments.directory is None) == (arguments.name is None):
         raise ValueError("give either DIR or --name NAME, as the place to write")
     fields = ("frequency_stride", "time_stride", "max_length", "num_mask_patches", "pooling", "problem_type")
