@@ -27,7 +27,8 @@ def build_parser() -> Parser:
         prog="ssast",
         description="SSAST, the self-supervised audio spectrogram transformer: labels and embeddings of sound, "
         "fine-tuning and pretraining.",
-        epilog="`ssast COMMAND --help` says more. Exit status: 0 done, 1 some files could not be read, 2 wrong input.",
+        epilog="`ssast COMMAND --help` says more. Exit status: 0 done, 1 some files could not be read, 2 wrong input, "
+        "130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"ssast_hf {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -51,6 +52,7 @@ def build_parser() -> Parser:
         description="Prints the most probable labels of each file. Files longer than the model's max_length are cut "
         "into windows whose scores are averaged. With --window or --hop, prints the labels of each window, too. Files "
         "are read bit by bit, so they may be of any length.",
+        epilog="Example: ssast classify recordings/ --model runs/birds --window 2 --format csv --output labels.csv",
     )
     classify.add_argument("files", nargs="*", metavar="FILE", help=f"{files_help}; or -, a sound on standard input")
     classify.add_argument(
@@ -59,42 +61,56 @@ def build_parser() -> Parser:
         metavar="MODEL",
         help=f"{MODEL_HELP} (default: {DEFAULT_CLASSIFIER}, which the package carries)",
     )
-    classify.add_argument("--top-k", type=_positive, metavar="K", help="labels (default: 3; 1 for audacity)")
-    classify.add_argument("--threshold", type=float, metavar="X", help="leave out labels with a score below")
-    classify.add_argument("--window", type=_seconds, metavar="S", help="seconds in a window (default: max_length)")
     classify.add_argument(
-        "--hop", type=_seconds, metavar="S", help="seconds between windows' starts (default: window)"
+        "--top-k", type=_positive, metavar="K", help="labels to print, the best first (default: 3; audacity: 1)"
+    )
+    classify.add_argument("--threshold", type=float, metavar="X", help="leave out labels that score less than X")
+    classify.add_argument(
+        "--window", type=_seconds, metavar="S", help="length of a window in seconds (default: the model's max_length)"
+    )
+    classify.add_argument(
+        "--hop",
+        type=_seconds,
+        metavar="S",
+        help="seconds from the start of a window to that of the next (default: S of --window)",
     )
     classify.add_argument(
         "--aggregate",
         choices=("mean", "max"),
         default="mean",
-        help="of the windows' scores, for the file as a whole (default: mean)",
+        help="how windows' scores become those of the whole file (default: mean)",
     )
     classify.add_argument(
         "--format",
         choices=("text", "json", "csv", "audacity"),
-        help="text; one JSON object per line; CSV with a row per label; a label track for Audacity (default: text)",
+        help="lines to read (text), a JSON object per line, CSV with a row per label, or a label track for Audacity "
+        "(default: text)",
     )
     classify.add_argument("--json", action="store_true", help="the same as --format json")
     classify.add_argument(
         "--output",
         metavar="FILE",
-        help="write there instead of printing; a directory for label tracks of several files",
+        help="file to write instead of printing; for label tracks of several files, a directory",
     )
     classify.add_argument(
-        "--plot", metavar="PNG", help="draw spectrogram and labels over time; a directory for several files"
+        "--plot",
+        metavar="PNG",
+        help="picture to draw, spectrogram and labels over time; for several files, a directory",
     )
-    classify.add_argument("--overwrite", action="store_true", help="replace what exists of --output and --plot")
+    classify.add_argument("--overwrite", action="store_true", help="replace --output and --plot where they exist")
     classify.add_argument("--microphone", action="store_true", help="listen until Ctrl-C (needs sounddevice)")
-    classify.add_argument("--seconds", type=_seconds, metavar="S", help="how long to listen")
-    classify.add_argument("--raw-rate", type=_positive, metavar="HZ", help="- has no header: samples at this rate")
+    classify.add_argument("--seconds", type=_seconds, metavar="S", help="stop listening after S seconds")
+    classify.add_argument(
+        "--raw-rate", type=_positive, metavar="HZ", help="- is samples without a header, at this rate"
+    )
     classify.add_argument(
         "--raw-format",
         choices=("u8", "s16", "s32", "f32", "f64"),
-        help="of these (un)signed integers or floats, little-endian (default: s16)",
+        help="type of those samples: (un)signed integers or floats and their bits, little-endian (default: s16)",
     )
-    classify.add_argument("--raw-channels", type=_positive, metavar="N", help="channels, interleaved (default: 1)")
+    classify.add_argument(
+        "--raw-channels", type=_positive, metavar="N", help="their channels, interleaved (default: 1)"
+    )
     classify.set_defaults(run=run_classify)
 
     embed = commands.add_parser(
@@ -106,11 +122,16 @@ def build_parser() -> Parser:
         "(its lowest bin). To .parquet: a row for each, with columns `file` and `embedding`. To a directory: memory "
         "maps `embeddings.npy` and so on, and `index.jsonl`, which says which rows are a file's. A run that was cut "
         "off goes on where it was when the same command is given again.",
+        epilog="Example: ssast embed recordings/ --model ssast-base-patch --layers 6 9 12 --output embeddings.parquet",
     )
     embed.add_argument("files", nargs="+", metavar="FILE", help=files_help)
     embed.add_argument("--model", required=True, metavar="MODEL", help=MODEL_HELP)
     embed.add_argument("--output", required=True, metavar="X", help="file .npz or .parquet, or directory, to write")
-    embed.add_argument("--format", choices=("npz", "npy", "parquet"), help="default: by the ending; npy: a directory")
+    embed.add_argument(
+        "--format",
+        choices=("npz", "npy", "parquet"),
+        help="format of the output; npy is a directory of memory maps (default: by its ending)",
+    )
     embed.add_argument(
         "--level",
         choices=("clip", "frame", "patch"),
@@ -137,6 +158,7 @@ def build_parser() -> Parser:
         description="Converts an official SSAST checkpoint, pretrained or fine-tuned, to a directory that "
         "from_pretrained loads. Size and patch shape are read from the file; no code in it is run. Or converts any "
         "checkpoint that from_pretrained loads, to the layout that --to names.",
+        epilog="Example: ssast convert SSAST-Base-Patch-400.pth --name ssast-base-patch",
     )
     convert.add_argument("source", metavar="SOURCE", help=f"official .pth file; or {MODEL_HELP}")
     convert.add_argument("directory", metavar="DIR", nargs="?", help="directory to write")
@@ -172,7 +194,7 @@ def build_parser() -> Parser:
         convert.add_argument(
             f"--{name}", type=float, metavar="X", help=f"{name} of normalisation (default: AudioSet's)"
         )
-    convert.add_argument("--keys", action="store_true", help="print how every tensor was used")
+    convert.add_argument("--keys", action="store_true", help="print what became of every tensor")
     convert.add_argument("--overwrite", action="store_true", help="write into a directory that is not empty")
     convert.set_defaults(run=run_convert)
 
@@ -194,11 +216,18 @@ def build_parser() -> Parser:
         description="Writes one ONNX file from waveform to logits, or to embeddings with --level, which `ssast "
         "classify --model X.onnx` and ssast_hf.onnx run without torch. Its outputs are compared with torch's first: "
         "where they differ by more than 1e-4, nothing is written.",
+        epilog="Example: ssast export --model runs/birds --onnx birds.onnx",
     )
     export.add_argument("--model", required=True, metavar="MODEL", help=MODEL_HELP)
     export.add_argument("--onnx", required=True, metavar="X.onnx", help="file to write")
-    export.add_argument("--level", choices=("clip", "frame", "patch"), help="embeddings of these instead of logits")
-    export.add_argument("--int8", action="store_true", help="8-bit weights; prints by how much that changes outputs")
+    export.add_argument(
+        "--level",
+        choices=("clip", "frame", "patch"),
+        help="embeddings per clip, time step or patch, instead of logits",
+    )
+    export.add_argument(
+        "--int8", action="store_true", help="store weights in 8 bits, and print by how much that changes the outputs"
+    )
     export.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     export.set_defaults(run=run_export)
 
@@ -208,6 +237,7 @@ def build_parser() -> Parser:
         description="Pushes a saved model and its feature extractor to the Hub: safetensors, configurations, results, "
         "the code that loads them where this package is missing, and README.md or else a model card of what is known. "
         "Log in first (`hf auth login`).",
+        epilog="Example: ssast push runs/birds me/birds --private --license cc-by-4.0",
     )
     push.add_argument("directory", metavar="DIR", help="directory of a saved checkpoint")
     push.add_argument("repository", metavar="ORG/NAME", help="repository; made if it is not there")
@@ -225,19 +255,22 @@ def build_parser() -> Parser:
         "bins without padding: what --mean and --std of `ssast pretrain` and `finetune` take.",
         epilog="A SOURCE is what `ssast pretrain --data` takes; see `ssast pretrain --help`.",
     )
-    stats.add_argument("sources", nargs="+", metavar="SOURCE", help="folder, manifest, shards, dataset")
-    stats.add_argument("--clips", type=_positive, metavar="N", help="draw N clips of each source (default: all)")
-    stats.add_argument("--seed", type=int, default=0, metavar="N", help="for that draw (default: 0)")
-    stats.add_argument("--workers", type=int, default=0, metavar="N", help="processes that read beside this one")
+    stats.add_argument("sources", nargs="+", metavar="SOURCE", help="folder, manifest, shards or dataset")
+    stats.add_argument(
+        "--clips", type=_positive, metavar="N", help="measure N clips of each source, drawn at random (default: all)"
+    )
+    stats.add_argument("--seed", type=int, default=0, metavar="N", help="seed of that draw (default: 0)")
+    stats.add_argument("--workers", type=int, default=0, metavar="N", help="further processes that read (default: 0)")
     stats.add_argument("--json", action="store_true", help="print one JSON object")
     stats.set_defaults(run=run_stats)
 
     judge = commands.add_parser(
         "evaluate",
-        help="judge a classifier by labelled sound",
-        description="Judges a fine-tuned model by labelled clips, and writes its accuracy, macro F1, mAP, mAUC and "
+        help="measure a classifier on labelled sound",
+        description="Measures a fine-tuned model on labelled clips, and writes its accuracy, macro F1, mAP, mAUC and "
         "d-prime, the same per label, and a confusion matrix. Files longer than the model's max_length are cut into "
         "windows whose scores are averaged.",
+        epilog="Example: ssast evaluate --data labelled/ --model runs/birds --output-dir runs/judged",
     )
     judge.add_argument("--model", required=True, metavar="MODEL", help=MODEL_HELP)
     judge.add_argument(
@@ -245,7 +278,7 @@ def build_parser() -> Parser:
     )
     judge.add_argument("--output-dir", required=True, metavar="DIR", help="directory for the results")
     judge.add_argument(
-        "--name", default="test", metavar="NAME", help="beginning of the files' and metrics' names (default: test)"
+        "--name", default="test", metavar="NAME", help="prefix of the names of files and metrics (default: test)"
     )
     judge.add_argument("--save-predictions", action="store_true", help="write the scores of each file, too")
     judge.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="clips per batch (default: 16)")
@@ -253,8 +286,11 @@ def build_parser() -> Parser:
     judge.add_argument("--overwrite", action="store_true", help="replace results of the same name")
     judge.set_defaults(run=run_evaluate)
 
-    for name, text in (("pretrain", "pretrain on unlabeled sound"), ("finetune", "train a classifier")):
-        commands.add_parser(name, help=f"{text} (`ssast {name} --help`)", add_help=False)
+    for name, text in (
+        ("pretrain", "pretrain on unlabeled sound"),
+        ("finetune", "train a classifier on labelled sound"),
+    ):
+        commands.add_parser(name, help=text, add_help=False)
     return parser
 
 
@@ -262,6 +298,9 @@ def main(argv: list[str] | None = None) -> int:
     """Runs a command line; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     try:
+        if not argv:
+            build_parser().print_help(sys.stderr)
+            return EXIT_WRONG
         if argv[:1] in (["pretrain"], ["finetune"]):
             return _train(argv[0], argv[1:])
         arguments = build_parser().parse_args(argv)
@@ -347,6 +386,8 @@ def run_convert(arguments: argparse.Namespace) -> int:
     from .convert import convert_checkpoint, convert_named, read_label_names
 
     _quieten()
+    if arguments.source.endswith((".pth", ".pt")) and not os.path.exists(arguments.source):
+        raise FileNotFoundError(f"No such file: {arguments.source}")
     if (arguments.directory is None) == (arguments.name is None):
         raise ValueError("give either DIR or --name NAME, as the place to write")
     fields = ("frequency_stride", "time_stride", "max_length", "num_mask_patches", "pooling", "problem_type")

@@ -168,7 +168,7 @@ def check_output(output: str | os.PathLike, format: str | None, overwrite: bool)
     if format not in FORMATS:
         raise ValueError(f"`format` is {format!r}, expected one of {', '.join(map(repr, FORMATS))}.")
     if not output.parent.is_dir():
-        raise ValueError(f"{output.parent} is not a directory")
+        raise ValueError(f"there is no directory {output.parent} to write into: make it first")
     if format != "npy" and output.is_dir():
         raise ValueError(f"{output} is a directory, expected a file to write")
     partial = output.with_name(output.name + ".partial")

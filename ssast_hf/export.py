@@ -182,7 +182,7 @@ def export_onnx(
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists: choose another name or overwrite it")
     if not path.parent.is_dir():
-        raise ValueError(f"{path.parent} is not a directory")
+        raise ValueError(f"there is no directory {path.parent} to write into: make it first")
     try:
         import onnx
         import onnxruntime  # noqa: F401

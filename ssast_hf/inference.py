@@ -73,10 +73,11 @@ def expand_paths(paths: Iterable[str | os.PathLike], onerror: Callable[[OSError]
 def load_classifier(path: str | os.PathLike, **kwargs) -> SSASTForAudioClassification:
     """[`SSASTForAudioClassification`] in eval mode. Raises ValueError for a checkpoint that has no classifier."""
     model, info = SSASTForAudioClassification.from_pretrained(path, output_loading_info=True, **kwargs)
-    if info["missing_keys"]:
+    if missing := sorted(info["missing_keys"]):
+        lacks = "classifier" if all(name.startswith("classifier.") for name in missing) else ", ".join(missing)
         raise ValueError(
-            f"{path} is not fine-tuned: it has no {', '.join(sorted(info['missing_keys']))}. Train a classifier first "
-            "(`ssast finetune`)."
+            f"{path} is not fine-tuned: it has no {lacks}. Train one first (`ssast finetune`), or take its embeddings "
+            "(`ssast embed`, `ssast export --level clip`)."
         )
     return model.eval()
 

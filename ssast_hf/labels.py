@@ -295,7 +295,7 @@ def _targets(path: str | None, names: list[str], ending: str, by_file: bool, ove
             raise ValueError(f"{flag} is {path}, a directory, expected a file")
         targets = [path]
     if not path.parent.is_dir():
-        raise ValueError(f"{path.parent} is not a directory")
+        raise ValueError(f"there is no directory {path.parent} to write into: make it first")
     for target in targets:
         if os.path.lexists(target) and not overwrite:
             raise ValueError(f"{target} exists: choose another name or give --overwrite")

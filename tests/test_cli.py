@@ -4,6 +4,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -57,6 +58,12 @@ def sounds(tmp_path) -> Path:
 def run(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "ssast_hf.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, **kwargs)
+
+
+def test_no_command_is_answered_with_the_list_of_them(capsys):
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert not out and all(re.search(rf"^    {name}\b", err, flags=re.M) for name in ("classify", "embed", "pretrain"))
 
 
 def test_help_imports_neither_torch_nor_transformers():
@@ -211,9 +218,9 @@ def test_convert(tmp_path, capsys):
         ("classify {sounds}/short.flac --model {checkpoints}/classifier --device cuda:99", "cuda:99"),
         ("classify {sounds}/short.flac --model {checkpoints}/classifier --top-k 0", "--top-k"),
         ("embed {sounds}/short.flac --model {checkpoints}/pretrained --output {empty}/x.txt", "in .npz or .parquet"),
-        ("embed {sounds}/short.flac --model {checkpoints}/pretrained --output {empty}/no/x.npz", "not a directory"),
+        ("embed {sounds}/short.flac --model {checkpoints}/pretrained --output {empty}/no/x.npz", "no directory"),
         ("embed {sounds}/broken.wav --model {checkpoints}/pretrained --output {empty}/x.npz", "none of 1 file"),
-        ("convert {sounds}/nowhere.pth {empty}/out", "nowhere.pth"),
+        ("convert {sounds}/nowhere.pth {empty}/out", "No such file: "),
         ("convert {sounds}/short.flac {empty}/out", "is not a checkpoint"),
         ("pretrain --data {sounds}", "--output_dir"),
         ("finetune --data {sounds} --model {checkpoints}/pretrained --output_dir {empty}/o", "in no label's folder"),

@@ -15,9 +15,18 @@ import torch
 from scipy import stats
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
+from transformers import pipeline
 
-from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining, load_audio
+from ssast_hf import (
+    SSASTConfig,
+    SSASTFeatureExtractor,
+    SSASTForAudioClassification,
+    SSASTForPreTraining,
+    classify,
+    load_audio,
+)
 from ssast_hf.cli import main
+from ssast_hf.inference import load_classifier
 from ssast_hf.training import augment, finetune, tuning
 from ssast_hf.training.arguments import SharedArguments
 from ssast_hf.training.augment import Augmentation, LabelledClips, LabelledCollator
@@ -752,6 +761,17 @@ def test_statistics_strides_and_pooling_reach_the_model(tones, classifier, tmp_p
     assert (config.frequency_stride, config.time_stride, config.max_length, config.pooling) == (10, 8, 32, "cls")
     extractor = SSASTFeatureExtractor.from_pretrained(tmp_path)
     assert (extractor.mean, extractor.std, extractor.max_length) == (-6.5, 5.25, 32)
+
+
+def test_pipelines_answer_as_ssast_classify_does(tones, classifier, tmp_path):
+    """Clips are shorter than max_length: transformers' pipeline pads them, and the padding must not be heard."""
+    assert tune("--data", tones / "single.csv", "--model", classifier, "--max_steps", 1, "--max_length", 48,
+                "--output_dir", tmp_path) == 0  # fmt: skip
+    files = sorted((tones / "clips").rglob("*.wav"))
+    model, extractor = load_classifier(tmp_path), SSASTFeatureExtractor.from_pretrained(tmp_path)
+    answers = pipeline("audio-classification", model=str(tmp_path))([load_audio(path) for path in files], top_k=3)
+    for answer, (_, scores) in zip(answers, classify(model, extractor, files), strict=True):
+        assert {label["label"]: label["score"] for label in answer} == pytest.approx(scores, abs=1e-5)
 
 
 def test_every_flag_of_our_own_is_used_in_these_tests():

@@ -42,14 +42,16 @@ class DataArguments:
 
     data: str = field(metadata={"help": "Folder with a subfolder per label, or .csv/.tsv/.jsonl manifest."})
     model: str = field(metadata={"help": "Pretrained checkpoint: directory, short name or Hub repository."})
-    validation_data: str | None = field(default=None, metadata={"help": "Likewise, for evaluation while training."})
+    validation_data: str | None = field(
+        default=None, metadata={"help": "Labelled sound for evaluation while training."}
+    )
     validation_fraction: float = field(
         default=0.1, metadata={"help": "Share of --data held out without the above; 0: no validation."}
     )
     group_column: str | None = field(
         default=None, metadata={"help": "Column of the manifest whose groups (speakers, ...) are held out as a whole."}
     )
-    test_data: str | None = field(default=None, metadata={"help": "Likewise, evaluated once, at the end."})
+    test_data: str | None = field(default=None, metadata={"help": "Labelled sound to judge by once, at the end."})
     multi_label: bool = field(default=False, metadata={"help": "A clip may have several labels: a;b, or a JSON list."})
     label_file: str | None = field(
         default=None, metadata={"help": "File with all labels in order: one per line, .json list, official class CSV."}
@@ -72,7 +74,10 @@ class DataArguments:
     max_length: int | None = field(default=None, metadata={"help": "Frames (10 ms) of the longest clip [model's]."})
     frequency_stride: int | None = field(default=None, metadata={"help": "Mel bins between patches [model's]."})
     time_stride: int | None = field(default=None, metadata={"help": "Frames between patches [model's]."})
-    pooling: str | None = field(default=None, metadata={"help": "[model's]", "choices": ["mean", "cls"]})
+    pooling: str | None = field(
+        default=None,
+        metadata={"help": "Mean of the patches or of the special tokens [model's].", "choices": ["mean", "cls"]},
+    )
     mean: float | None = field(default=None, metadata={"help": "Mean of the log-mel features [model's]."})
     std: float | None = field(default=None, metadata={"help": "Standard deviation of the log-mel features."})
     cache_audio: bool = field(default=False, metadata={"help": "Keep decoded sound in memory, 64 kB a second."})
@@ -208,7 +213,12 @@ def _load(
     )
     if data.from_scratch:
         model = SSASTForAudioClassification(model.config)
-    extractor = SSASTFeatureExtractor.from_pretrained(data.model, max_length=model.config.max_length, **statistics)
+    extractor = SSASTFeatureExtractor.from_pretrained(
+        data.model,
+        max_length=model.config.max_length,
+        return_attention_mask=True,  # padding was masked in training: pipelines shall mask it, too
+        **statistics,
+    )
     return model, extractor
 
 

@@ -47,8 +47,10 @@ class DataArguments:
     model: str | None = field(
         default=None, metadata={"help": "Checkpoint to train on from (directory, short name, Hub repository)."}
     )
-    size: str = field(default="base", metadata={"help": "New model.", "choices": ["tiny", "small", "base"]})
-    patches: str = field(default="patch", metadata={"help": "16x16 or 128x2.", "choices": ["patch", "frame"]})
+    size: str = field(default="base", metadata={"help": "Size of a new model.", "choices": ["tiny", "small", "base"]})
+    patches: str = field(
+        default="patch", metadata={"help": "Patches of a new model: 16x16 or 128x2.", "choices": ["patch", "frame"]}
+    )
     max_length: int | None = field(default=None, metadata={"help": "Frames (10 ms) of a training crop [1024]."})
     num_mask_patches: int | None = field(default=None, metadata={"help": "Patches masked in a full crop [78 %%]."})
     mask_cluster_min: int | None = field(default=None, metadata={"help": "Smallest side of masked clusters [3; 1]."})
@@ -71,7 +73,8 @@ class DataArguments:
         metadata={"help": "Decode all sound once, to 16 bits at the model's rate, 115 MB an hour on disk."},
     )
     cache_dir: str | None = field(
-        default=None, metadata={"help": "Where, for runs to share it [in --output_dir].", "metavar": "DIR"}
+        default=None,
+        metadata={"help": "Directory for that, which runs can share [in --output_dir].", "metavar": "DIR"},
     )
     features_on_device: bool = field(
         default=False, metadata={"help": "Compute features on the model's device instead of in the data workers."}
@@ -383,6 +386,7 @@ def _build(data: DataArguments) -> tuple[SSASTConfig, SSASTFeatureExtractor, SSA
         if getattr(data, name) is not None:
             fields[name] = getattr(data, name)
     statistics = {name: getattr(data, name) for name in ("mean", "std") if getattr(data, name) is not None}
+    statistics["return_attention_mask"] = True  # padding is masked in training: pipelines shall mask it, too
     if data.model is not None:
         path = data.model
         model = SSASTForPreTraining.from_pretrained(path, **fields)
