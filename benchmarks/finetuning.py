@@ -22,7 +22,7 @@ from transformers import ASTFeatureExtractor, ASTForAudioClassification, Trainer
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPreTraining, SSASTModel, load_audio
 from ssast_hf.cli import main
-from ssast_hf.training.sources import read_clips
+from ssast_hf.sources import read_clips
 
 from .harness import Goal, Result, compare
 from .peers import ast_like

@@ -27,9 +27,9 @@ def judge_together(paths: list[Path]) -> tuple[int, dict[str, float]]:
     """
     import numpy as np
 
+    from ssast_hf.sources import Clip
     from ssast_hf.training.evaluation import compute_metrics
     from ssast_hf.training.labels import Labels, labels_of
-    from ssast_hf.training.sources import Clip
 
     names, scores, clips = None, [], []
     for path in paths:

@@ -56,16 +56,23 @@ def load_audio(
             stream without a stated length, such as a WAV from a pipe, cannot tell), or an argument is out of range.
     """
     _check_rate("sampling_rate", sampling_rate)
-    if not 0 <= offset < math.inf:
-        raise ValueError(f"offset is {offset!r}; expected a finite number of seconds >= 0")
-    if duration is not None and not 0 < duration < math.inf:
-        raise ValueError(f"duration is {duration!r}; expected a finite number of seconds > 0, or None")
+    _check_part(offset, duration)
     with _open(source) as (name, file):
         return np.concatenate(list(_resampled(name, _decode(name, file, offset, duration), sampling_rate)))
 
 
+def _check_part(offset: float, duration: float | None) -> None:
+    if not 0 <= offset < math.inf:
+        raise ValueError(f"offset is {offset!r}; expected a finite number of seconds >= 0")
+    if duration is not None and not 0 < duration < math.inf:
+        raise ValueError(f"duration is {duration!r}; expected a finite number of seconds > 0, or None")
+
+
 def stream_audio(
-    source: str | os.PathLike | bytes | bytearray | memoryview | BinaryIO, sampling_rate: int = 16000
+    source: str | os.PathLike | bytes | bytearray | memoryview | BinaryIO,
+    sampling_rate: int = 16000,
+    offset: float = 0.0,
+    duration: float | None = None,
 ) -> Iterator[np.ndarray]:
     """Decodes a sound bit by bit: the blocks, end to end, are what [`load_audio`] returns, to the last bit.
 
@@ -74,7 +81,7 @@ def stream_audio(
     file.
 
     Args:
-        source: As for [`load_audio`].
+        source, offset, duration: As for [`load_audio`].
         sampling_rate: Samples per second of the blocks.
 
     Yields:
@@ -84,8 +91,9 @@ def stream_audio(
         As [`load_audio`], though only when it gets there: blocks before the damage have been yielded by then.
     """
     _check_rate("sampling_rate", sampling_rate)
-    with _open(source, spool=True) as (name, file):
-        decode = _decode_pipe(name, file) if isinstance(file, _Pipe) else _decode(name, file, 0.0, None)
+    _check_part(offset, duration)
+    with _open(source, spool=not offset and duration is None) as (name, file):
+        decode = _decode_pipe(name, file) if isinstance(file, _Pipe) else _decode(name, file, offset, duration)
         yield from _resampled(name, decode, sampling_rate)
 
 

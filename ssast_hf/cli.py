@@ -43,7 +43,10 @@ def build_parser() -> Parser:
         metavar="N",
         help="processes that decode and compute features (default: 0, this one does)",
     )
-    files_help = "sound file; folder to search for them; or manifest: .csv, .tsv or .jsonl with a column `file`"
+    files_help = (
+        "sound file; folder to search for them; manifest (.csv, .tsv or .jsonl) with a column `file` and perhaps "
+        "`offset` and `duration` in seconds; .tar or .parquet shard; Hub dataset, hf:ORG/NAME,split=test"
+    )
 
     classify = commands.add_parser(
         "classify",
@@ -501,7 +504,7 @@ def run_push(arguments: argparse.Namespace) -> int:
 
 def run_stats(arguments: argparse.Namespace) -> int:
     try:
-        from .training.sources import read_sources
+        from .sources import read_sources
         from .training.stats import statistics
     except ImportError as error:
         raise ValueError(f"`ssast stats` needs more packages ({error}): pip install 'ssast_hf[train]'") from error

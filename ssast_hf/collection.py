@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from .feature_extraction_ssast import SSASTFeatureExtractor
-from .inference import End, check_layers, embed_parts, expand_paths
+from .inference import End, check_layers, embed_parts
 from .modeling_ssast import SSASTModel
+from .sources import find_sounds
 
 FORMATS = ("npz", "npy", "parquet")
 ROWS_PER_GROUP = 2**14  # of parquet
@@ -68,7 +69,9 @@ def embed_collection(
 
     Args:
         model ([`SSASTModel`]), extractor ([`SSASTFeatureExtractor`]): Any checkpoint.
-        files: Sound files, folders and manifests (.csv, .tsv or .jsonl with a column `file`), or one of these.
+        files: Sound files, folders, manifests (.csv, .tsv or .jsonl with a column `file`, and perhaps `offset` and
+            `duration` in seconds), .tar and .parquet shards and Hub datasets (`hf:ORG/NAME,split=test`), or one of
+            these.
         output: A file .npz or .parquet, or a directory of memory maps (see [`read_embeddings`]).
         level, layers, batch_size, num_workers: As for [`embed`].
         format (`str`, *optional*): `"npz"`, `"npy"` or `"parquet"`; default by the ending of `output`.
@@ -86,11 +89,12 @@ def embed_collection(
     """
     files = [files] if isinstance(files, (str, os.PathLike)) else files
     output, format = check_output(output, format, overwrite)
-    names = expand_paths(files, None if report is None else lambda error: report(error.filename, error))
+    clips = find_sounds(files, None if report is None else lambda error: report(error.filename, error))
     number, shards = shard
     if not 1 <= number <= shards:
         raise ValueError(f"`shard` is {number}/{shards}, expected 1/{shards} to {shards}/{shards}.")
-    total, names = len(names), names[number - 1 :: shards]
+    total, clips = len(clips), clips[number - 1 :: shards]
+    names = [clip.name for clip in clips]
     if not names:
         raise ValueError(f"`shard` {number}/{shards} of {total} file(s) is empty.")
     layers = check_layers(layers, model.config.num_hidden_layers)
@@ -110,7 +114,7 @@ def embed_collection(
         state = Progress(len(names), len(store.entries), store.failed, store.rows, resumed=len(store.entries))
         begun = time.monotonic()
         try:
-            parts = embed_parts(model, extractor, names[state.done :], level, batch_size, layers, num_workers)
+            parts = embed_parts(model, extractor, clips[state.done :], level, batch_size, layers, num_workers)
             for index, part in parts:
                 if not isinstance(part, End):
                     store.add(part)

@@ -8,15 +8,15 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from .audio import find_audio_files, stream_audio
+from .audio import stream_audio
 from .feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
 from .modeling_ssast import NUM_SPECIAL_TOKENS, SSASTForAudioClassification, SSASTModel
+from .sources import Clip
 
 LEVELS = ("clip", "frame", "patch")
 AGGREGATES = ("mean", "max")
@@ -46,30 +46,6 @@ class End:
     error: Exception | None = None
 
 
-def expand_paths(paths: Iterable[str | os.PathLike], onerror: Callable[[OSError], object] | None = None) -> list[str]:
-    """
-    The files, in place of each folder the sounds in it, and in place of each manifest (.csv, .tsv or .jsonl) the files
-    that it lists. A folder in it that cannot be read raises its OSError, or is left out after `onerror(error)`.
-
-    Raises:
-        ValueError: A folder or a manifest without any sound.
-    """
-    from .training.sources import MANIFESTS, read_clips
-
-    files = []
-    for path in paths:
-        if Path(path).is_dir():
-            found = find_audio_files(path, onerror)
-            if not found:
-                raise ValueError(f"{os.fspath(path)} holds no audio files.")
-            files.extend(map(str, found))
-        elif Path(path).suffix.lower() in MANIFESTS:
-            files.extend(clip.path for clip in read_clips(path, labelled=False))
-        else:
-            files.append(os.fspath(path))
-    return files
-
-
 def load_classifier(path: str | os.PathLike, **kwargs) -> SSASTForAudioClassification:
     """[`SSASTForAudioClassification`] in eval mode. Raises ValueError for a checkpoint that has no classifier."""
     model, info = SSASTForAudioClassification.from_pretrained(path, output_loading_info=True, **kwargs)
@@ -85,7 +61,7 @@ def load_classifier(path: str | os.PathLike, **kwargs) -> SSASTForAudioClassific
 def classify(
     model: SSASTForAudioClassification,
     extractor: SSASTFeatureExtractor,
-    files: Iterable[str | os.PathLike],
+    files: Iterable[str | os.PathLike | Clip],
     batch_size: int = 16,
     window: float | None = None,
     hop: float | None = None,
@@ -98,7 +74,7 @@ def classify(
 
     Args:
         model ([`SSASTForAudioClassification`]), extractor ([`SSASTFeatureExtractor`]): A fine-tuned checkpoint.
-        files: Paths.
+        files: Paths, or [`~ssast_hf.sources.Clip`]s, as [`~ssast_hf.sources.find_sounds`] finds them.
         batch_size (`int`, defaults to 16): Windows per forward pass.
         window (`float`, *optional*): Seconds in a window; default, and at most, the model's `max_length`.
         hop (`float`, *optional*): Seconds from the start of a window to that of the next; default: no overlap.
@@ -117,7 +93,7 @@ def classify(
             total.add(event.output)
             continue
         scores = total.take()
-        yield os.fspath(files[event.index]), event.error or named_scores(model, scores)
+        yield source_name(files[event.index]), event.error or named_scores(model, scores)
 
 
 def classify_windows(
@@ -201,7 +177,7 @@ def run_classifier(
 def embed(
     model: SSASTModel,
     extractor: SSASTFeatureExtractor,
-    files: Iterable[str | os.PathLike],
+    files: Iterable[str | os.PathLike | Clip],
     level: str = "clip",
     batch_size: int = 16,
     layers: Iterable[int] | None = None,
@@ -212,7 +188,7 @@ def embed(
 
     Args:
         model ([`SSASTModel`]), extractor ([`SSASTFeatureExtractor`]): Any checkpoint.
-        files: Paths.
+        files: Paths, or [`~ssast_hf.sources.Clip`]s, as [`~ssast_hf.sources.find_sounds`] finds them.
         level (`str`, defaults to `"clip"`): `"clip"` for one vector per file (`pooler_output`, averaged over windows
             by their length), `"frame"` for one per step in time (mean over frequency), `"patch"` for one per patch.
         batch_size (`int`, defaults to 16): Windows per forward pass.
@@ -235,13 +211,13 @@ def embed(
         parts = []
         if level == "clip" and arrays:
             arrays["embeddings"] = arrays["embeddings"][0]
-        yield os.fspath(files[index]), part.error or arrays
+        yield source_name(files[index]), part.error or arrays
 
 
 def embed_parts(
     model: SSASTModel,
     extractor: SSASTFeatureExtractor,
-    files: list[str | os.PathLike],
+    files: list[str | os.PathLike | Clip],
     level: str = "clip",
     batch_size: int = 16,
     layers: Iterable[int] | None = None,
@@ -372,7 +348,7 @@ class _Chunks(IterableDataset):
     def chunks_of(self, index: int, source) -> Iterator[_Chunk]:
         end, error = 0, None
         try:
-            cut = self.cut.windows(source if is_live(source) else stream_audio(source, self.cut.rate))
+            cut = self.cut.windows(_blocks(source, self.cut.rate))
             for batch in _batched(cut, 1 if is_live(source) else self.size):
                 (start, waveform) = batch[-1]
                 end = max(end, start + len(waveform))
@@ -401,8 +377,16 @@ def is_live(source) -> bool:
     return hasattr(source, "__next__") and not hasattr(source, "read")
 
 
+def _blocks(source, rate: int) -> Iterable[np.ndarray]:
+    if isinstance(source, Clip):
+        return source.stream(rate)
+    return source if is_live(source) else stream_audio(source, rate)
+
+
 def source_name(source) -> str:
-    """For messages."""
+    """For results and messages."""
+    if isinstance(source, Clip):
+        return source.name
     if isinstance(source, (str, os.PathLike)):
         return os.fsdecode(source)
     return "the audio" if isinstance(source, (bytes, bytearray, memoryview)) else str(getattr(source, "name", "sound"))

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from .sources import Clip, find_sounds
+
 FORMATS = ("text", "json", "csv", "audacity")
 PICTURE_LABELS = 8
 
@@ -119,7 +121,8 @@ def run(arguments: argparse.Namespace) -> int:
     from .inference import Total, Window, load_classifier, named_scores, run_classifier
 
     unreadable = []
-    names = _names(arguments, lambda error: (unreadable.append(error), _report(error.filename, error)))
+    sounds = _sounds(arguments, lambda error: (unreadable.append(error), _report(error.filename, error)))
+    names = [sound if isinstance(sound, str) else sound.name for sound in sounds]
     by_window = bool(arguments.window or arguments.hop or arguments.microphone or format == "audacity")
     output = _targets(arguments.output, names, ".txt", format == "audacity", arguments.overwrite, "--output")
     pictures = _targets(arguments.plot, names, ".png", True, arguments.overwrite, "--plot")
@@ -131,7 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
     total = Total(arguments.aggregate)
 
     extractor, model = _load(arguments, load_classifier)
-    sources = _sources(arguments, names, extractor.sampling_rate)
+    sources = _sources(arguments, sounds, extractor.sampling_rate)
     events = run_classifier(
         model, extractor, sources, arguments.batch_size, arguments.window, arguments.hop, arguments.num_workers
     )
@@ -200,7 +203,7 @@ def run(arguments: argparse.Namespace) -> int:
 def run_exported(arguments: argparse.Namespace, format: str) -> int:
     """Runs `ssast classify` with a model that `ssast export` wrote, which needs no torch: whole files only."""
     from .cli import _finish, _report
-    from .onnx import OnnxModel, classify, expand_paths
+    from .onnx import OnnxModel, classify
 
     given = [flag for flag, value in (
         ("--window", arguments.window), ("--hop", arguments.hop), ("--aggregate max", arguments.aggregate == "max"),
@@ -213,8 +216,9 @@ def run_exported(arguments: argparse.Namespace, format: str) -> int:
         raise ValueError(f"{', '.join(given)}: not with an exported model, which labels whole files")
     if not arguments.files:
         raise ValueError("nothing to classify: give files or folders")
-    files = expand_paths(arguments.files)
-    output = _targets(arguments.output, files, ".txt", False, arguments.overwrite, "--output")
+    files = find_sounds(arguments.files)
+    names = [file.name for file in files]
+    output = _targets(arguments.output, names, ".txt", False, arguments.overwrite, "--output")
     model, failed = OnnxModel(arguments.model, arguments.device or "cpu"), 0
     with contextlib.ExitStack() as stack:
         out = stack.enter_context(whole_file(output)) if output else _standard_output()
@@ -231,10 +235,8 @@ def run_exported(arguments: argparse.Namespace, format: str) -> int:
     return _finish(failed, len(files))
 
 
-def _names(arguments: argparse.Namespace, onerror) -> list[str]:
-    """What to classify, by name. Raises ValueError for combinations of flags that make no sense."""
-    from .inference import expand_paths
-
+def _sounds(arguments: argparse.Namespace, onerror) -> list[Clip] | list[str]:
+    """What to classify, or `-` or `microphone`. Raises ValueError for combinations of flags that make no sense."""
     if arguments.microphone:
         if arguments.files:
             raise ValueError("give either files or --microphone")
@@ -248,21 +250,21 @@ def _names(arguments: argparse.Namespace, onerror) -> list[str]:
     if "-" not in arguments.files:
         if arguments.raw_rate:
             raise ValueError("--raw-rate is for standard input: give - as the file")
-        return expand_paths(arguments.files, onerror)
+        return find_sounds(arguments.files, onerror)
     if len(arguments.files) > 1:
         raise ValueError("- (standard input) cannot be mixed with files")
     return ["-"]
 
 
-def _sources(arguments: argparse.Namespace, names: list[str], rate: int) -> list:
+def _sources(arguments: argparse.Namespace, sounds: list[Clip] | list[str], rate: int) -> list:
     from .audio import stream_audio, stream_microphone, stream_raw
 
-    if arguments.num_workers and (arguments.microphone or names == ["-"]):
+    if arguments.num_workers and (arguments.microphone or sounds == ["-"]):
         raise ValueError("--num-workers is for files")
     if arguments.microphone:
         return [stream_microphone(rate, arguments.seconds)]
-    if names != ["-"]:
-        return names
+    if sounds != ["-"]:
+        return sounds
     if arguments.raw_rate:
         raw = (arguments.raw_rate, arguments.raw_format or "s16", arguments.raw_channels or 1)
         return [stream_raw(sys.stdin.buffer, *raw, rate)]

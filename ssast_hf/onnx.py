@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .audio import find_audio_files, load_audio
+from .sources import Clip
 
 METADATA = "ssast"  # key of the model's metadata, JSON
 LOGITS = "logits"
@@ -116,15 +116,16 @@ class OnnxModel:
 
 
 def classify(
-    model: OnnxModel, files: Iterable[str | os.PathLike], batch_size: int = 16
+    model: OnnxModel, files: Iterable[str | os.PathLike | Clip], batch_size: int = 16
 ) -> Iterator[tuple[str, dict[str, float] | Exception, float]]:
     """
     As [`ssast_hf.classify`], with an exported classifier: each file's path and its scores by label, the best first,
     averaged over windows, or the exception, where it cannot be read; and how many seconds of sound were read.
     """
-    for path in map(os.fspath, files):
+    for clip in (file if isinstance(file, Clip) else Clip(os.fsdecode(file)) for file in files):
+        path = clip.name
         try:
-            waveform = load_audio(path, model.sampling_rate)
+            waveform = clip.load(model.sampling_rate)
             if len(waveform) < model.frame:
                 raise ValueError(
                     f"{path} has {len(waveform)} samples at {model.sampling_rate} Hz; expected {model.frame} or more"
@@ -139,14 +140,3 @@ def classify(
         mean = np.mean(scores, axis=0)
         best = {model.id2label[int(i)]: float(mean[i]) for i in np.argsort(-mean, kind="stable")}
         yield path, best, len(waveform) / model.sampling_rate
-
-
-def expand_paths(paths: Iterable[str | os.PathLike]) -> list[str]:
-    """The files, and in place of each folder the sounds in it. Raises ValueError for a folder without any."""
-    files: list[str] = []
-    for path in paths:
-        found = find_audio_files(path) if Path(path).is_dir() else [path]
-        if not found:
-            raise ValueError(f"{os.fspath(path)} holds no audio files.")
-        files.extend(map(os.fspath, found))
-    return files

@@ -262,6 +262,38 @@ def test_manifests_are_collections(checkpoints, collection, tmp_path, capsys):  
     assert "h of sound a minute" in capsys.readouterr().out
 
 
+def test_parts_of_files_and_rows_of_datasets_are_embedded_as_if_they_were_files(encoder, collection, tmp_path):
+    """A manifest's offset and duration, and a dataset's rows, against files that hold the same samples."""
+    datasets = pytest.importorskip("datasets")
+    files = sorted(collection.iterdir())[:3]
+    parts, manifest = [], ["file,offset,duration"]
+    for index, path in enumerate(files):
+        samples, rate = soundfile.read(path, dtype="float32")
+        start, stop = index * len(samples) // 8, len(samples) - index * len(samples) // 8
+        parts.append(tmp_path / f"{index}.wav")
+        soundfile.write(parts[-1], samples[start:stop], rate, subtype="FLOAT")
+        manifest.append(f"{path},{start / rate!r},{(stop - start) / rate!r}")
+    (tmp_path / "list.csv").write_text("\n".join(manifest))
+    rows = {"audio": [{"bytes": part.read_bytes(), "path": None} for part in parts]}
+    (tmp_path / "set").mkdir()
+    datasets.Dataset.from_dict(rows).cast_column("audio", datasets.Audio()).to_parquet(tmp_path / "set" / "x.parquet")
+    expected = dict(embed(*encoder, parts))
+    for source, workers in ((tmp_path / "list.csv", 0), (f"hf:{tmp_path}/set", 0), (f"hf:{tmp_path}/set", 2)):
+        output = tmp_path / f"{str(source)[-3:]}{workers}.npz"
+        embed_collection(*encoder, source, output, num_workers=workers)
+        found = np.load(output)
+        np.testing.assert_allclose(
+            found["embeddings"], [arrays["embeddings"] for arrays in expected.values()], atol=2e-5
+        )
+        names = [str(name) for name in found["files"]]
+        if workers == 0 and source == tmp_path / "list.csv":
+            assert names[0].startswith(f"{files[0]}#t=0,") and len(set(names)) == 3
+        else:
+            assert names == [f"hf:{tmp_path}/set[{index}]" for index in range(3)]
+    with pytest.raises(ValueError, match="is a stream"):
+        embed_collection(*encoder, f"hf:{tmp_path}/set,streaming=true", tmp_path / "x.npz")
+
+
 def test_a_full_disk_is_one_line_and_leaves_no_half_file(checkpoints, collection, tmp_path):  # noqa: F811
     """A limit on the size of files stands in for the disk's."""
     for command, limit in (

@@ -22,8 +22,8 @@ from torch.utils.data import Dataset, IterableDataset, Sampler
 from ..configuration_ssast import SSASTConfig
 from ..feature_extraction_ssast import SSASTFeatureExtractor, num_frames
 from ..masking import sample_masks
+from ..sources import Clip, Source, encoded
 from .decoded import Decoded
-from .sources import Clip, Source, encoded
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ..checkpoints import CONFIG, WEIGHTS, find
+from ..sources import MANIFESTS, manifest_rows
 from .data import Clip, label_names, split
-from .sources import MANIFESTS, manifest_rows
 
 MOST_NAMED = 10  # labels in an error message
 

@@ -16,6 +16,7 @@ from transformers import set_seed
 from ..configuration_ssast import SSASTConfig
 from ..feature_extraction_ssast import SHIFT_SECONDS, SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPreTraining
+from ..sources import SOURCE_HELP, Source, read_sources
 from . import picture
 from .arguments import SharedArguments, parse
 from .card import finish
@@ -23,7 +24,6 @@ from .crops import Crops, EpochSampler, MaskingCollator, Padded, Reader, Skipped
 from .data import clip_seconds, split
 from .decoded import decode, fingerprint
 from .resume import RESUMES, SKIPPED, ResumableTrainer, Run, TellEpoch, WarmUp
-from .sources import SOURCE_HELP, Source, read_sources
 
 METRICS = ("loss_discriminative", "loss_generative", "accuracy")
 PICTURE, PICTURED = "reconstruction.png", 4  # clips

@@ -10,8 +10,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ..feature_extraction_ssast import log_mel_filterbank, num_frames
+from ..sources import Clip, Source
 from .crops import flaw
-from .sources import Clip, Source
 
 BLOCK_SECONDS = 60.0  # of a long clip, which is read in blocks
 MIN_SECONDS = 0.025
@@ -103,8 +103,8 @@ def statistics(
 
 
 def _first(source: Source, count: int | None) -> list[Clip]:
+    from ..sources import encoded
     from .crops import Held
-    from .sources import encoded
 
     if count is None:
         raise ValueError(f"{source.name} is a stream: say with --clips how many clips to take from its beginning.")

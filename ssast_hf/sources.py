@@ -1,7 +1,7 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """
-Where training sound comes from: every kind of source becomes a list of [`Clip`]s, each read when it is needed.
+Where sound comes from: every kind of source becomes a list of [`Clip`]s, each read when it is needed. Needs no torch.
 
 A source is written `PLACE[,OPTION=VALUE ...]`, such as `my_sounds`, `shards/*.tar,weight=3` or
 `hf:openslr/librispeech_asr,config=clean,split=train.360`; see [`SOURCE_HELP`].
@@ -14,16 +14,18 @@ import math
 import os
 import re
 import tarfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..audio import AUDIO_EXTENSIONS, find_audio_files, load_audio
+from .audio import AUDIO_EXTENSIONS, find_audio_files, load_audio, stream_audio
 
 FILE_COLUMNS = ("file", "file_name", "path", "audio", "wav")  # of a manifest, whichever comes first
 MANIFESTS = (".csv", ".tsv", ".jsonl")
+LISTS = (*MANIFESTS, ".json", ".tar", ".parquet")  # files that stand for others
 OPTIONS = {"weight", "config", "split", "column", "streaming"}
 HUB = "hf:"
 SOURCE_HELP = (
@@ -79,9 +81,22 @@ class Clip:
     duration: float | None = None
     member: TarMember | Row | None = None
 
+    @property
+    def name(self) -> str:
+        """For results: the path and, of a part of a file, its seconds, as in W3C media fragments."""
+        if not self.offset and self.duration is None:
+            return self.path
+        return f"{self.path}#t={self.offset:g}" + (
+            "" if self.duration is None else f",{self.offset + self.duration:g}"
+        )
+
     def open(self) -> str | bytes:
         """What `load_audio` takes."""
         return self.path if self.member is None else self.member.open()
+
+    def stream(self, sampling_rate: int) -> Iterator[np.ndarray]:
+        """Its blocks of samples, as [`stream_audio`] gives them."""
+        return stream_audio(self.open(), sampling_rate, self.offset, self.duration)
 
     def load(self, sampling_rate: int, start: float = 0.0, seconds: float | None = None) -> np.ndarray:
         """Reads (samples,), from `start` seconds into the clip on, at most `seconds` long. Raises as `load_audio`."""
@@ -125,6 +140,38 @@ def encoded(value) -> bytes | str:
     if not isinstance(value, (bytes, str)):
         raise ValueError(f"found {type(value).__name__} in the audio column, expected the bytes or path of a sound")
     return value
+
+
+def find_sounds(
+    sources: Iterable[str | os.PathLike], onerror: Callable[[OSError], object] | None = None
+) -> list[Clip]:
+    """
+    What `ssast classify` and `ssast embed` work on: sound files as they are given, in place of each folder the sounds
+    in it, and in place of each manifest, .tar or .parquet shard and Hub dataset (`hf:...`) what it lists or holds. A
+    folder in a folder that cannot be read raises its OSError, or is left out after `onerror(error)`.
+
+    Raises:
+        ValueError: A source without any sound, or that streams.
+    """
+    clips = []
+    for source in sources:
+        text = os.fsdecode(source)
+        if text.startswith(HUB):
+            (found,) = read_sources([text])
+            if found.stream is not None:
+                raise ValueError(f"{text} is a stream, expected a dataset whose rows are known: leave streaming out.")
+            clips.extend(found.clips)
+        elif os.path.isdir(text):
+            paths = find_audio_files(text, onerror)
+            found = [Clip(str(path)) for path in paths] or _read_folder(Path(text), False, None)
+            if not found:
+                raise ValueError(f"{text} holds no audio files.")
+            clips.extend(found)
+        elif Path(text).suffix.lower() in LISTS:
+            clips.extend(read_clips(text, labelled=False))
+        else:
+            clips.append(Clip(text))
+    return clips
 
 
 def read_sources(texts: str | list[str]) -> list[Source]:
