@@ -78,6 +78,18 @@ def test_links_lead_somewhere(page):
         assert not heading or heading in [title.lower().replace(" ", "-") for title in titles], link
 
 
+def test_its_speeds_are_those_that_were_measured():
+    benchmarks = (ROOT / "benchmarks/README.md").read_text(encoding="utf-8")
+    measured = [float(median) for median in re.findall(r"\*\*([\d.]+)\*\*", benchmarks)]
+    section = re.search(r"^## Measured\n(.*?)^## ", README, flags=re.M | re.S).group(1)
+    cells = [cell for line in re.findall(r"^\|.*\| ([\d./ ]+) \|$", section, flags=re.M) for cell in line.split(" / ")]
+    assert len(cells) >= 10
+    for cell in cells:
+        digits = len(cell.partition(".")[2])
+        assert float(cell) in [round(median, digits) for median in measured], cell
+    assert re.search(r"\d{4}-\d\d-\d\d", section).group() in benchmarks
+
+
 def test_its_two_commands_are_those_of_the_makefile():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for command in re.findall(r"\bmake (\w+)", README):
