@@ -1,6 +1,6 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures for `ssast classify --plot` and `ssast demo`: a spectrogram and, under it, when which label scores how much."""
+"""Pictures of a sound for `ssast classify --plot` and `ssast demo`: spectrogram and, under it, scores over time."""
 
 import math
 from typing import BinaryIO
