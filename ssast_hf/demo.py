@@ -253,14 +253,17 @@ def build_page(demo: Demo, title: str = "", examples: Iterable[str | os.PathLike
 
         at_once = {"concurrency_id": "model", "concurrency_limit": 1}
         inputs = [audio, start, cluster, num_masked, seed]
-        cleared = audio.change(
-            lambda: [None] * (len(heard) + 1) + [""], None, [*heard, picture, note], queue=False, api_name=False
+        cleared = gradio.State()  # what was heard before is gone from the page: the path of what to hear
+        listening = cleared.change(
+            _reporting(listen), audio, [*heard, start, num_masked], api_name="listen", **at_once
         )
-        listening = cleared.then(_reporting(listen), audio, [*heard, start, num_masked], api_name="listen", **at_once)
         filling = listening.success(
             _reporting(fill), inputs, [picture, note], api_name="reconstruct", show_progress="minimal", **at_once
         )
-        audio.change(None, None, None, cancels=[listening, filling], api_name=False)
+        audio.change(
+            lambda path: [path] + [None] * (len(heard) + 1) + [""], audio, [cleared, *heard, picture, note],
+            cancels=[listening, filling], api_name=False,
+        )  # fmt: skip
         for control in (start, cluster, num_masked, seed):
             control.input(
                 _reporting(fill), inputs, [picture, note], api_name=False, show_progress="minimal",
