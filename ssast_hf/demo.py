@@ -6,6 +6,7 @@ import argparse
 import functools
 import html
 import io
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -101,7 +102,7 @@ class Demo:
         id2label = {} if self.classifier is None else self.classifier.config.id2label
         file = io.BytesIO()
         picture.draw(file, shown(Path(path).name), id2label, PICTURE_LABELS if scores and windows > 1 else 0)
-        latest = max(0.0, np.floor(10 * (picture.end - self._section_seconds())) / 10)
+        latest = max(0.0, math.floor(10 * (picture.end - self._section_seconds())) / 10)
         yield scores, Image.open(file), latest, int(self._section(path, 0.0)[1].prod())
 
     def reconstruct(
@@ -193,11 +194,14 @@ def build_page(demo: Demo, title: str = "", examples: Iterable[str | os.PathLike
     largest = min(LARGEST_CLUSTER, max(config.patch_grid()))
     cluster_value = min(largest, round((config.mask_cluster_min + config.mask_cluster_max) / 2))
     size = f"{config.frequency_patch_size} mel bins x {config.time_patch_size} frames"
+    image = {"format": "png", "interactive": False, "show_label": False, "buttons": ["download", "fullscreen"]}
     with gradio.Blocks(title="SSAST", analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
         gradio.Markdown(f"# SSAST\n{title}")
         with gradio.Row():
             with gradio.Column(scale=1):
-                audio = gradio.Audio(label="Sound", sources=["upload", "microphone"], type="filepath")
+                audio = gradio.Audio(
+                    label="Sound", sources=["upload", "microphone"], type="filepath", buttons=["download"]
+                )
                 if examples := [[os.fspath(path)] for path in examples]:
                     gradio.Examples(examples, audio, api_name=False)
                 labels = None
@@ -206,19 +210,17 @@ def build_page(demo: Demo, title: str = "", examples: Iterable[str | os.PathLike
                 elif demo.classifier is not None:
                     labels = gradio.Label(label="Labels", num_top_classes=PICTURE_LABELS)
             with gradio.Column(scale=2):
-                spectrogram = gradio.Image(label="Spectrogram", format="png", interactive=False)
+                spectrogram = gradio.Image(label="Spectrogram", **image)
         with gradio.Row():
             start = gradio.Slider(
-                0, LONGEST, 0, step=0.1, label="Start", info="second at which the section begins", visible=False
+                0, LONGEST, 0, step=0.1, label="Start", info="of the section, in seconds", visible=False
             )
             num_masked = gradio.Slider(
                 1, config.num_patches, config.num_mask_patches, step=1, label="Masked patches", info=f"of {size}"
             )
-            cluster = gradio.Slider(
-                1, largest, cluster_value, step=1, label="C", info="patches are masked in clusters of C x C"
-            )
+            cluster = gradio.Slider(1, largest, cluster_value, step=1, label="C", info="clusters of C x C patches")
             seed = gradio.Number(0, precision=0, minimum=0, maximum=2**31 - 1, label="Seed", info="of the mask")
-        picture = gradio.Image(label="Masked reconstruction", format="png", interactive=False)
+        picture = gradio.Image(label="Masked reconstruction", **image)
         note = gradio.Markdown()
 
         heard = [component for component in (labels, spectrogram) if component is not None]
@@ -278,6 +280,7 @@ def launch(page: gradio.Blocks, host: str | None = None, port: int | None = None
         _, url, _ = page.launch(
             server_name=host, server_port=port, share=False, ssr_mode=False, run_history=False, quiet=True,
             prevent_thread_lock=True, footer_links=["api", "gradio"],
+            theme=gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         )  # fmt: skip
     except OSError as error:
         place = f"{host or 'this machine'}, port {port or 'any'}"
