@@ -31,7 +31,8 @@ from .training.picture import draw_reconstructions, reconstruct
 MODEL, CLASSIFIER = "ssast-tiny-patch-debian", "ssast-tiny-patch-debian-kinds"
 LARGEST_CLUSTER = 16  # patches on a side: more is nearly the whole clip
 LONGEST = 24 * 3600  # seconds from which the slider can start, until it knows the sound
-WINDOWS_PER_YIELD = 16  # how often listening to a long sound can be cut off
+BATCH_SIZE = 4  # windows per forward pass: few, so that listening to a long sound can be cut off soon
+WINDOWS_PER_YIELD = 16
 
 
 def load_pretrained(path: str | os.PathLike) -> SSASTForPreTraining:
@@ -65,15 +66,6 @@ class Demo:
     ):
         self.model, self.extractor = model, extractor
         self.classifier, self.classifier_extractor = classifier, classifier_extractor
-
-    @classmethod
-    def load(cls, model: str = MODEL, classifier: str | None = None, device: str | None = None) -> "Demo":
-        """By names of checkpoints, as `from_pretrained` takes them."""
-        extractor, loaded = _load(argparse.Namespace(model=model, device=device), load_pretrained)
-        if classifier is None:
-            return cls(loaded, extractor)
-        labelling, labels = _load(argparse.Namespace(model=classifier, device=device), load_classifier)
-        return cls(loaded, extractor, labels, labelling)
 
     def listen(self, path: str) -> Iterator[tuple[dict[str, float], Image.Image, float, int] | None]:
         """
@@ -159,9 +151,9 @@ class Demo:
 
     def _windows(self, path: str) -> Iterator[Window]:
         if self.classifier is None:
-            yield from cut_windows(self.extractor, path, self.model.config.max_length)
+            yield from cut_windows(self.extractor, path, self.model.config.max_length, BATCH_SIZE)
             return
-        for event in run_classifier(self.classifier, self.classifier_extractor, [path], WINDOWS_PER_YIELD):
+        for event in run_classifier(self.classifier, self.classifier_extractor, [path], BATCH_SIZE):
             if isinstance(event, Window):
                 yield event
             elif event.error is not None:
@@ -187,16 +179,42 @@ class Demo:
         return dict(inputs), torch.cat([torch.tensor([config.num_frequency_patches]), columns])
 
 
-def build_page(demo: Demo, title: str = "", examples: Iterable[str | os.PathLike] = ()) -> gradio.Blocks:
-    """The page, with sounds to choose from."""
+def load_page(
+    model: str = MODEL,
+    classifier: str | None = CLASSIFIER,
+    examples: Iterable[str | os.PathLike] = (),
+    device: str | None = None,
+) -> gradio.Blocks:
+    """
+    The page of a pretrained model and perhaps a classifier, by names as `from_pretrained` takes them, with sound files
+    to choose from.
+    """
+    extractor, pretrained = _load(argparse.Namespace(model=model, device=device), load_pretrained)
+    config = pretrained.config
+    about = (
+        f"Reconstruction by `{model}`: patches of {config.frequency_patch_size} mel bins x {config.time_patch_size} "
+        "frames of 10 ms."
+    )
+    if config.generative_loss_weight == 0:
+        about += " It was trained without the generative objective, so that what it fills in means nothing."
+    if classifier is None:
+        return build_page(Demo(pretrained, extractor), about, examples)
+    labelling, labels = _load(argparse.Namespace(model=classifier, device=device), load_classifier)
+    about += f" Labels by `{classifier}`."
+    return build_page(Demo(pretrained, extractor, labels, labelling), about, examples)
+
+
+def build_page(demo: Demo, about: str = "", examples: Iterable[str | os.PathLike] = ()) -> gradio.Blocks:
+    """The page of models that are loaded, with a line about them in Markdown."""
     config = demo.model.config
     values = demo.classifier is not None and demo.classifier.config.problem_type == "regression"
     largest = min(LARGEST_CLUSTER, max(config.patch_grid()))
     cluster_value = min(largest, round((config.mask_cluster_min + config.mask_cluster_max) / 2))
     size = f"{config.frequency_patch_size} mel bins x {config.time_patch_size} frames"
+    clusters = "clusters of C x C patches" if config.num_frequency_patches > 1 else "runs of C patches"
     image = {"format": "png", "interactive": False, "show_label": False, "buttons": ["download", "fullscreen"]}
     with gradio.Blocks(title="SSAST", analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
-        gradio.Markdown(f"# SSAST\n{title}")
+        gradio.Markdown(f"# SSAST\n{about}")
         with gradio.Row():
             with gradio.Column(scale=1):
                 audio = gradio.Audio(
@@ -218,7 +236,7 @@ def build_page(demo: Demo, title: str = "", examples: Iterable[str | os.PathLike
             num_masked = gradio.Slider(
                 1, config.num_patches, config.num_mask_patches, step=1, label="Masked patches", info=f"of {size}"
             )
-            cluster = gradio.Slider(1, largest, cluster_value, step=1, label="C", info="clusters of C x C patches")
+            cluster = gradio.Slider(1, largest, cluster_value, step=1, label="C", info=clusters)
             seed = gradio.Number(0, precision=0, minimum=0, maximum=2**31 - 1, label="Seed", info="of the mask")
         picture = gradio.Image(label="Masked reconstruction", **image)
         note = gradio.Markdown()
@@ -235,7 +253,7 @@ def build_page(demo: Demo, title: str = "", examples: Iterable[str | os.PathLike
                     yield skip
                     continue
                 scores, image, latest, patches = result
-                scores = [[label, score] for label, score in scores.items()] if values else scores
+                scores = [[label, round(score, 4)] for label, score in scores.items()] if values else scores
                 yield [
                     *([] if labels is None else [scores]),
                     image,
@@ -295,22 +313,9 @@ def run(arguments: argparse.Namespace) -> int:
     classifier = arguments.classifier
     if classifier is None and arguments.model is None and CLASSIFIER in table():
         classifier = CLASSIFIER
-    model = arguments.model or MODEL
-    demo = Demo.load(model, classifier, arguments.device)
-    launch(build_page(demo, describe(demo, model, classifier), examples), arguments.host, arguments.port)
+    page = load_page(arguments.model or MODEL, classifier, examples, arguments.device)
+    launch(page, arguments.host, arguments.port)
     return 0
-
-
-def describe(demo: Demo, model: str, classifier: str | None) -> str:
-    """The page's first line, Markdown."""
-    config = demo.model.config
-    text = (
-        f"Reconstruction by `{model}`: patches of {config.frequency_patch_size} mel bins x {config.time_patch_size} "
-        "frames of 10 ms."
-    )
-    if config.generative_loss_weight == 0:
-        text += " It was trained without the generative objective: its reconstruction means nothing."
-    return text if classifier is None else f"{text} Labels by `{classifier}`."
 
 
 def _reporting(function: Callable) -> Callable:

@@ -197,13 +197,13 @@ def run_classifier(
     return _run(model, extractor, sources, batch_size, scores, cut, num_workers)
 
 
-def cut_windows(extractor: SSASTFeatureExtractor, source, max_length: int) -> Iterator[Window]:
+def cut_windows(extractor: SSASTFeatureExtractor, source, max_length: int, batch_size: int = 16) -> Iterator[Window]:
     """
-    The windows of up to `max_length` frames in which a model reads a sound, with their features, as it is read.
+    The windows of up to `max_length` frames in which a model takes a sound, with their features, as it is read.
     Raises ValueError or OSError where it cannot be read (on).
     """
     cut = Cut.of(extractor, max_length)
-    for chunk in _Chunks(extractor, [source], cut, max_length, BATCHES_PER_ROUND):
+    for chunk in _Chunks(extractor, [source], cut, max_length, batch_size):
         for start, end, features in chunk.windows:
             yield Window(0, start / cut.rate, end / cut.rate, features)
         if chunk.end is not None and chunk.end.error is not None:
