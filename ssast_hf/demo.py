@@ -220,13 +220,13 @@ def build_page(demo: Demo, about: str = "", examples: Iterable[str | os.PathLike
                 audio = gradio.Audio(
                     label="Sound", sources=["upload", "microphone"], type="filepath", buttons=["download"]
                 )
-                if examples := [[os.fspath(path)] for path in examples]:
-                    gradio.Examples(examples, audio, api_name=False)
                 labels = None
                 if values:
                     labels = gradio.Dataframe(label="Outputs", headers=["output", "value"], interactive=False)
                 elif demo.classifier is not None:
                     labels = gradio.Label(label="Labels", num_top_classes=PICTURE_LABELS)
+                if examples := [[os.fspath(path)] for path in examples]:
+                    gradio.Examples(examples, audio, api_name=False)
             with gradio.Column(scale=2):
                 spectrogram = gradio.Image(label="Spectrogram", **image)
         with gradio.Row():
@@ -244,7 +244,7 @@ def build_page(demo: Demo, about: str = "", examples: Iterable[str | os.PathLike
         heard = [component for component in (labels, spectrogram) if component is not None]
 
         def listen(path):
-            skip = [gradio.skip()] * (len(heard) + 2)
+            skip = [gradio.skip()] * (len(heard) + 1)
             if path is None:
                 yield skip
                 return
@@ -252,14 +252,16 @@ def build_page(demo: Demo, about: str = "", examples: Iterable[str | os.PathLike
                 if result is None:
                     yield skip
                     continue
-                scores, image, latest, patches = result
+                scores, image, *found = result
                 scores = [[label, round(score, 4)] for label, score in scores.items()] if values else scores
-                yield [
-                    *([] if labels is None else [scores]),
-                    image,
-                    gradio.Slider(maximum=max(latest, 0.1), value=0, visible=latest > 0),
-                    gradio.Slider(maximum=patches, value=config.num_masked(patches)),
-                ]
+                yield [*([] if labels is None else [scores]), image, found]
+
+        def fit(found):
+            latest, patches = found or (0, config.num_patches)
+            return (
+                gradio.Slider(maximum=max(latest, 0.1), value=0, visible=latest > 0),
+                gradio.Slider(maximum=patches, value=config.num_masked(patches)),
+            )
 
         def fill(path, start, cluster, num_masked, seed):
             if path is None:
@@ -273,22 +275,20 @@ def build_page(demo: Demo, about: str = "", examples: Iterable[str | os.PathLike
 
         at_once = {"concurrency_id": "model", "concurrency_limit": 1}
         inputs = [audio, start, cluster, num_masked, seed]
-        cleared = gradio.State()  # what was heard before is gone from the page: the path of what to hear
-        listening = cleared.change(
-            _reporting(listen), audio, [*heard, start, num_masked], api_name="listen", **at_once
-        )
-        filling = listening.success(
-            _reporting(fill), inputs, [picture, note], api_name="reconstruct", show_progress="minimal", **at_once
-        )
-        audio.change(
-            lambda path: [path] + [None] * (len(heard) + 1) + [""], audio, [cleared, *heard, picture, note],
-            cancels=[listening, filling], api_name=False,
+        changed, measured = gradio.State(), gradio.State()
+        listening = changed.change(_reporting(listen), audio, [*heard, measured], api_name="listen", **at_once)
+        fitting = listening.success(fit, measured, [start, num_masked], api_name=False)
+        output = {"outputs": [picture, note], "show_progress": "minimal", **at_once}
+        filling = fitting.success(_reporting(fill), inputs, api_name="reconstruct", **output)
+        controls = gradio.on(
+            [control.input for control in inputs[1:]], _reporting(fill), inputs, trigger_mode="always_last",
+            api_name=False, **output,
         )  # fmt: skip
-        for control in (start, cluster, num_masked, seed):
-            control.input(
-                _reporting(fill), inputs, [picture, note], api_name=False, show_progress="minimal",
-                trigger_mode="always_last", **at_once,
-            )  # fmt: skip
+        audio.change(  # what was shown of the last sound goes, before this one is listened to
+            lambda path: [path, None, *[None] * len(heard), None, ""], audio,
+            [changed, measured, *heard, picture, note], cancels=[listening, fitting, filling, controls],
+            api_name=False,
+        )  # fmt: skip
     return page
 
 
