@@ -292,18 +292,25 @@ def build_page(demo: Demo, about: str = "", examples: Iterable[str | os.PathLike
     return page
 
 
-def launch(page: gradio.Blocks, host: str | None = None, port: int | None = None) -> None:
-    """Serves the page until it is interrupted; by default as Gradio's environment variables say, as Spaces want it."""
+def serve(page: gradio.Blocks, host: str | None = None, port: int | None = None) -> str:
+    """
+    Begins to serve the page, by default where Gradio's environment variables say, which Spaces set; returns its URL.
+    Raises ValueError where that is not possible.
+    """
     try:
-        _, url, _ = page.launch(
+        return page.launch(
             server_name=host, server_port=port, share=False, ssr_mode=False, run_history=False, quiet=True,
             prevent_thread_lock=True, footer_links=["api", "gradio"],
             theme=gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-        )  # fmt: skip
+        )[1]  # fmt: skip
     except OSError as error:
-        place = f"{host or 'this machine'}, port {port or 'any'}"
-        raise ValueError(f"{place}: cannot serve there ({_first_sentence(error)})") from error
-    print(f"{url} (Ctrl-C ends it)", flush=True)
+        place = " ".join(filter(None, (host, port and f"port {port}"))) or "the page"
+        raise ValueError(f"{place} cannot be served: {_first_sentence(error)}") from error
+
+
+def launch(page: gradio.Blocks, host: str | None = None, port: int | None = None) -> None:
+    """As [`serve`], until it is interrupted."""
+    print(f"{serve(page, host, port)} (Ctrl-C ends it)", flush=True)
     page.block_thread()
 
 
