@@ -8,6 +8,7 @@ import html
 import io
 import math
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -297,15 +298,19 @@ def serve(page: gradio.Blocks, host: str | None = None, port: int | None = None)
     Begins to serve the page, by default where Gradio's environment variables say, which Spaces set; returns its URL.
     Raises ValueError where that is not possible.
     """
-    try:
-        return page.launch(
-            server_name=host, server_port=port, share=False, ssr_mode=False, run_history=False, quiet=True,
-            prevent_thread_lock=True, footer_links=["api", "gradio"],
-            theme=gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-        )[1]  # fmt: skip
-    except OSError as error:
-        place = " ".join(filter(None, (host, port and f"port {port}"))) or "the page"
-        raise ValueError(f"{place} cannot be served: {_first_sentence(error)}") from error
+    if host or port:  # Gradio would try a wrong address a hundred times
+        address = host or "127.0.0.1"
+        try:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            socket.create_server((address.strip("[]"), port or 0), family=family).close()
+        except OSError as error:
+            place = f"{address} port {port}" if port else address
+            raise ValueError(f"cannot serve on {place}: {error.strerror or error}") from error
+    return page.launch(
+        server_name=host, server_port=port, share=False, ssr_mode=False, run_history=False, quiet=True,
+        prevent_thread_lock=True, footer_links=["api", "gradio"],
+        theme=gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+    )[1]  # fmt: skip
 
 
 def launch(page: gradio.Blocks, host: str | None = None, port: int | None = None) -> None:
@@ -317,6 +322,9 @@ def launch(page: gradio.Blocks, host: str | None = None, port: int | None = None
 def run(arguments: argparse.Namespace) -> int:
     """Runs `ssast demo`; returns the exit status."""
     examples = expand_paths(arguments.examples)
+    for path in examples:
+        if not os.path.isfile(path):
+            raise ValueError(f"--examples has {path}, expected a sound file")
     classifier = arguments.classifier
     if classifier is None and arguments.model is None and CLASSIFIER in table():
         classifier = CLASSIFIER

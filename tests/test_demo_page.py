@@ -194,29 +194,38 @@ def test_what_is_wrong_with_a_sound_is_said_in_a_sentence(url, wav, tmp_path, ca
     for name, said in (("short", "has 100 samples"), ("silent", "is silent"), ("broken", "cannot be decoded")):
         with pytest.raises(AppError, match=rf"^{name}\.wav {said}"):
             client.predict(handle_file(tmp_path / f"{name}.wav"), api_name="/listen")
-    with pytest.raises(AppError, match=r"^40 patches|[Mm]aximum"):
-        client.predict(handle_file(wav), 0, 2, 40, 0, api_name="/reconstruct")
-    with pytest.raises(AppError, match="^short.wav|samples"):
+    soundfile.write(tmp_path / "brief.wav", load_audio(wav)[:2000], 16000)
+    with pytest.raises(AppError, match=r"^9 patches are to be masked, expected 1 to 8"):
+        client.predict(handle_file(tmp_path / "brief.wav"), 0, 2, 9, 0, api_name="/reconstruct")
+    with pytest.raises(AppError, match=r"samples"):
         client.predict(handle_file(tmp_path / "short.wav"), 0, 2, 4, 0, api_name="/reconstruct")
+    with pytest.raises(AppError, match=r"^offset is 60 s; expected less than 4.532 s, the length of guitar.wav"):
+        client.predict(handle_file(wav), 60, 2, 4, 0, api_name="/reconstruct")
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
 @needs_gradio
-def test_wrong_models_and_ports_end_the_command_with_a_sentence(checkpoints, capsys):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "classifier"], "cannot reconstruct"),
+        (["--model", "patch", "--classifier", "patch"], "not fine-tuned"),
+        (["--model", "./nowhere"], "No such directory"),
+        (["--model", "patch", "--examples", "nowhere.wav"], "nowhere.wav"),
+        (["--model", "patch", "--port", "TAKEN"], "cannot serve on 127.0.0.1 port"),
+        (["--model", "patch", "--host", "no host"], "cannot serve on no host"),
+    ],
+)
+def test_what_is_wrong_with_the_command_is_said_in_a_sentence(checkpoints, monkeypatch, capsys, arguments, said):
+    monkeypatch.chdir(checkpoints)
+    monkeypatch.setattr("gradio.Blocks.block_thread", lambda page: page.close())  # where it serves all the same
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        for arguments, said in (
-            (["--model", str(checkpoints / "classifier")], "cannot reconstruct"),
-            (["--model", str(checkpoints / "patch"), "--classifier", str(checkpoints / "patch")], "not fine-tuned"),
-            (["--model", str(checkpoints / "nowhere")], "No such directory"),
-            (["--model", str(checkpoints / "patch"), "--examples", "nowhere.wav"], "nowhere.wav"),
-            (["--model", str(checkpoints / "patch"), "--port", port], f"port {port}"),
-        ):
-            assert main(["demo", *arguments]) == 2
-            captured = capsys.readouterr()
-            assert said in captured.err and captured.err.count("\n") == 1, captured.err
+        assert main(["demo", *(port if word == "TAKEN" else word for word in arguments)]) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err and captured.err.count("\n") == 1, captured.err
 
 
 @needs_gradio
