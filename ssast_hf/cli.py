@@ -289,6 +289,28 @@ def build_parser() -> Parser:
     judge.add_argument("--overwrite", action="store_true", help="replace results of the same name")
     judge.set_defaults(run=run_evaluate)
 
+    page = commands.add_parser(
+        "demo",
+        help="show a page in the browser: labels and masked reconstruction of a sound",
+        description="Serves a page on which a sound can be dropped or recorded. It shows the spectrogram, the labels "
+        "that a classifier gives, and how a pretrained model fills in masked patches, with sliders for the number "
+        "masked and the cluster size. Needs gradio and matplotlib: pip install 'ssast_hf[demo]'.",
+    )
+    page.add_argument(
+        "--model", metavar="MODEL", help=f"pretrained checkpoint: {MODEL_HELP} (default: ssast-tiny-patch-debian)"
+    )
+    page.add_argument(
+        "--classifier",
+        metavar="MODEL",
+        help="fine-tuned checkpoint, for labels (default: ssast-tiny-patch-debian-kinds; none where --model is given)",
+    )
+    page.add_argument("--examples", nargs="+", default=[], metavar="FILE", help=f"to choose from: {files_help}")
+    page.add_argument("--host", default="127.0.0.1", metavar="NAME", help="address to serve on; 0.0.0.0 is every "
+                      "one of this machine, for others to see (default: 127.0.0.1)")  # fmt: skip
+    page.add_argument("--port", type=_port, metavar="N", help="default: the first that is free from 7860")
+    page.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: cuda if there is one)")
+    page.set_defaults(run=run_demo)
+
     for name, text in (
         ("pretrain", "pretrain on unlabeled sound"),
         ("finetune", "train a classifier on labelled sound"),
@@ -534,6 +556,14 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     return EXIT_PARTLY if failed else 0
 
 
+def run_demo(arguments: argparse.Namespace) -> int:
+    try:
+        from .demo import run
+    except ImportError as error:
+        raise ValueError(f"`ssast demo` needs more packages ({error}): pip install 'ssast_hf[demo]'") from error
+    return run(arguments)
+
+
 def _train(command: str, argv: list[str]) -> int:
     try:
         if command == "pretrain":
@@ -614,6 +644,12 @@ def _shard(text: str) -> tuple[int, int]:
     if not (number.isdecimal() and shards.isdecimal() and 1 <= int(number) <= int(shards)):
         raise argparse.ArgumentTypeError(f"{text!r} is not I/N with I from 1 to N, such as 1/4")
     return int(number), int(shards)
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 1 to 65535")
+    return int(text)
 
 
 def _positive(text: str) -> int:

@@ -174,6 +174,19 @@ def run_classifier(
     return _run(model, extractor, sources, batch_size, scores, cut, num_workers)
 
 
+def cut_windows(extractor: SSASTFeatureExtractor, source, max_length: int, batch_size: int = 16) -> Iterator[Window]:
+    """
+    The windows of up to `max_length` frames in which a model takes a sound, with their features, as it is read.
+    Raises ValueError or OSError where it cannot be read (on).
+    """
+    cut = Cut.of(extractor, max_length)
+    for chunk in _Chunks(extractor, [source], cut, max_length, batch_size):
+        for start, end, features in chunk.windows:
+            yield Window(0, start / cut.rate, end / cut.rate, features)
+        if chunk.end is not None and chunk.end.error is not None:
+            raise chunk.end.error
+
+
 def embed(
     model: SSASTModel,
     extractor: SSASTFeatureExtractor,

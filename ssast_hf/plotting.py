@@ -1,6 +1,6 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""`ssast classify --plot`: a spectrogram and, under it, when which label scores how much."""
+"""Pictures of a sound for `ssast classify --plot` and `ssast demo`: spectrogram and, under it, scores over time."""
 
 import math
 from typing import BinaryIO
@@ -27,7 +27,7 @@ class Picture:
         self.scores: list[tuple[float, float, np.ndarray]] = []
 
     def add(self, window: Window) -> None:
-        """Takes the frames that earlier windows did not have, and the scores."""
+        """Takes the frames that earlier windows did not have, and the scores, where a classifier gave any."""
         self.end = max(self.end, window.end)
         first = round(window.start / SHIFT_SECONDS)
         frames = window.features[max(0, self.next_frame - first) :]
@@ -40,43 +40,53 @@ class Picture:
                 array[COLUMNS // 2 :] = 0
         np.add.at(self.sums, index // self.frames_per_column, frames)
         np.add.at(self.counts, index // self.frames_per_column, 1)
-        self.scores.append((window.start, window.end, window.output))
+        if window.output is not None:
+            self.scores.append((window.start, window.end, window.output))
         if len(self.scores) > 2 * COLUMNS:
             pairs = zip(self.scores[::2], self.scores[1::2])
             rest = self.scores[len(self.scores) // 2 * 2 :]
             self.scores = [(a[0], b[1], np.maximum(a[2], b[2])) for a, b in pairs] + rest
 
-    def draw(self, file: BinaryIO, title: str, id2label: dict[int, str], num_labels: int) -> None:
-        """Writes a PNG with the `num_labels` labels whose best scores are highest."""
+    def draw(self, file: BinaryIO, title: str, id2label: dict[int, str] | None = None, num_labels: int = 0) -> None:
+        """Writes a PNG: the spectrogram and, of the `num_labels` labels whose best scores are highest, the scores."""
         try:
             from matplotlib.backends.backend_agg import FigureCanvasAgg
             from matplotlib.figure import Figure
         except ImportError as error:
             raise ValueError(f"--plot needs matplotlib ({error}): pip install matplotlib") from error
 
-        peaks = np.max([scores for _, _, scores in self.scores], axis=0)
-        labels = np.argsort(-peaks, kind="stable")[:num_labels]
+        labels: np.ndarray = np.zeros(0, int)
+        if num_labels:
+            peaks = np.max([scores for _, _, scores in self.scores], axis=0)
+            labels = np.argsort(-peaks, kind="stable")[:num_labels]
         figure = Figure(figsize=(12, 4.2 + 0.3 * len(labels)), layout="constrained")
         FigureCanvasAgg(figure)
-        above, below = figure.subplots(2, sharex=True, height_ratios=(3, 0.4 + 0.3 * len(labels)))
-        self._draw_spectrogram(above, figure)
-        above.set_title(title.replace("$", r"\$"), fontsize=10)
+        ratios = (3, 0.4 + 0.3 * len(labels)) if len(labels) else (1,)
+        axes = figure.subplots(len(ratios), sharex=True, height_ratios=ratios, squeeze=False)[:, 0]
+        self._draw_spectrogram(axes[0], figure)
+        axes[0].set_title(title.replace("$", r"\$"), fontsize=10)
+        if len(labels):
+            self._draw_scores(axes[1], figure, [id2label[int(label)] for label in labels], labels)
+        axes[-1].set_xlabel("seconds" if self.end < 600 else "h:min:s")
+        if self.end >= 600:
+            axes[-1].xaxis.set_major_formatter(
+                lambda x, _: f"{int(x) // 3600}:{int(x) // 60 % 60:02}:{int(x) % 60:02}"
+            )
+        figure.savefig(file, format="png", dpi=120)
 
+    def _draw_scores(self, axes, figure, names: list[str], labels: np.ndarray) -> None:
         timeline = np.full((len(labels), 2048), np.nan, np.float32)
         scale = timeline.shape[1] / self.end
         for start, end, scores in self.scores:
             columns = slice(int(start * scale), max(int(start * scale) + 1, math.ceil(end * scale)))
             timeline[:, columns] = np.fmax(timeline[:, columns], scores[labels, None])
-        probabilities = peaks.min() >= 0 and peaks.max() <= 1
+        every = np.stack([scores for _, _, scores in self.scores])
+        probabilities = every.min() >= 0 and every.max() <= 1
         limits = {"vmin": 0, "vmax": 1} if probabilities else {}
         extent = (0, self.end, len(labels) - 0.5, -0.5)
-        image = below.imshow(timeline, aspect="auto", extent=extent, cmap="Blues", interpolation="none", **limits)
-        below.set_yticks(range(len(labels)), [id2label[int(label)].replace("$", r"\$") for label in labels])
-        below.set_xlabel("seconds" if self.end < 600 else "h:min:s")
-        if self.end >= 600:
-            below.xaxis.set_major_formatter(lambda x, _: f"{int(x) // 3600}:{int(x) // 60 % 60:02}:{int(x) % 60:02}")
-        figure.colorbar(image, ax=below, label="score", pad=0.01)
-        figure.savefig(file, format="png", dpi=120)
+        image = axes.imshow(timeline, aspect="auto", extent=extent, cmap="Blues", interpolation="none", **limits)
+        axes.set_yticks(range(len(labels)), [name.replace("$", r"\$") for name in names])
+        figure.colorbar(image, ax=axes, label="score", pad=0.01)
 
     def _draw_spectrogram(self, axes, figure) -> None:
         used = math.ceil(self.next_frame / self.frames_per_column)

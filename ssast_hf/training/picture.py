@@ -4,6 +4,7 @@
 
 import logging
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 
@@ -45,20 +46,29 @@ def draw(model: SSASTForPreTraining, batch: dict[str, torch.Tensor], path: Path,
         names (`list[str]`): A title per clip.
     """
     try:
-        import matplotlib
+        import matplotlib  # noqa: F401
     except ImportError:
         logger.warning("No picture of reconstructions was drawn: pip install matplotlib")
         return False
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    draw_reconstructions(batch, *reconstruct(model, batch), path, names)
+    return True
 
-    masked, filled = (values.float().cpu() for values in reconstruct(model, batch))
+
+def draw_reconstructions(
+    batch: dict[str, torch.Tensor], masked: torch.Tensor, filled: torch.Tensor, file: Path | BinaryIO, names: list[str]
+) -> None:
+    """As [`draw`], of what [`reconstruct`] returned for a batch, to a file's path or an open file."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    masked, filled = (values.float().cpu() for values in (masked, filled))
     original = batch["input_values"].float().cpu()[:, : masked.shape[1]]
     lengths = [original.shape[1]] * len(original)
     if "attention_mask" in batch:
         lengths = batch["attention_mask"].sum(dim=1).tolist()
-    figure, axes = pyplot.subplots(len(original), 3, figsize=(12, 2.4 * len(original) + 0.4), squeeze=False)
-    colours = pyplot.get_cmap("magma").with_extremes(bad="0.75")
+    figure = Figure(figsize=(12, 2.4 * len(original) + 0.4))
+    axes = figure.subplots(len(original), 3, squeeze=False)
+    colours = colormaps["magma"].with_extremes(bad="0.75")
     for row, length in enumerate(lengths):
         low, high = original[row, :length].quantile(torch.tensor([0.01, 0.995])).tolist()
         for column, (title, values) in enumerate(
@@ -76,6 +86,4 @@ def draw(model: SSASTForPreTraining, batch: dict[str, torch.Tensor], path: Path,
             if row == len(lengths) - 1:
                 axis.set_xlabel("seconds")
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
-    return True
+    figure.savefig(file, format="png", dpi=110)

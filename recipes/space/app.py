@@ -1,0 +1,15 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`ssast demo` as a Space: see README.md."""
+
+from pathlib import Path
+
+from ssast_hf.demo import launch, load_page
+
+launch(
+    load_page(
+        model="ssast-tiny-patch-debian",
+        classifier="ssast-tiny-patch-debian-kinds",
+        examples=sorted((Path(__file__).parent / "examples").glob("*.flac")),
+    )
+)
