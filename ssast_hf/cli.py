@@ -304,7 +304,13 @@ def build_parser() -> Parser:
         metavar="MODEL",
         help="fine-tuned checkpoint, for labels (default: ssast-tiny-patch-debian-kinds; none where --model is given)",
     )
-    page.add_argument("--examples", nargs="+", default=[], metavar="FILE", help=f"to choose from: {files_help}")
+    page.add_argument(
+        "--examples",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help=f"sounds to choose from (default: some of the package's): {files_help}",
+    )
     page.add_argument("--host", default="127.0.0.1", metavar="NAME", help="address to serve on; 0.0.0.0 is every "
                       "one of this machine, for others to see (default: 127.0.0.1)")  # fmt: skip
     page.add_argument("--port", type=_port, metavar="N", help="default: the first that is free from 7860")

@@ -19,17 +19,22 @@ import torch
 from PIL import Image
 
 from .audio import load_audio
-from .checkpoints import table
+from .checkpoints import BUNDLED, DEFAULT_CLASSIFIER, table
 from .cli import _first_sentence, _load
 from .feature_extraction_ssast import SSASTFeatureExtractor
-from .inference import Cut, Total, Window, cut_windows, expand_paths, load_classifier, named_scores, run_classifier
+from .inference import Cut, Total, Window, cut_windows, load_classifier, named_scores, run_classifier
 from .labels import PICTURE_LABELS, shown
 from .masking import sample_masks
 from .modeling_ssast import SSASTForAudioClassification, SSASTForPreTraining
 from .plotting import Picture
+from .sources import find_sounds
 from .training.picture import draw_reconstructions, reconstruct
 
-MODEL, CLASSIFIER = "ssast-tiny-patch-debian", "ssast-tiny-patch-debian-kinds"
+MODEL = "ssast-tiny-patch-debian"
+EXAMPLES = (
+    "sounds/loop/loop_amen.flac", "sounds/guitar/guit_harmonics.flac", "sounds/ambience/ambi_choir.flac",
+    "sounds/effect/misc_crow.flac",
+)  # fmt: skip
 LARGEST_CLUSTER = 16  # patches on a side: more is nearly the whole clip
 LONGEST = 24 * 3600  # seconds from which the slider can start, until it knows the sound
 BATCH_SIZE = 4  # windows per forward pass: few, so that listening to a long sound can be cut off soon
@@ -182,7 +187,7 @@ class Demo:
 
 def load_page(
     model: str = MODEL,
-    classifier: str | None = CLASSIFIER,
+    classifier: str | None = DEFAULT_CLASSIFIER,
     examples: Iterable[str | os.PathLike] = (),
     device: str | None = None,
 ) -> gradio.Blocks:
@@ -321,13 +326,13 @@ def launch(page: gradio.Blocks, host: str | None = None, port: int | None = None
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs `ssast demo`; returns the exit status."""
-    examples = expand_paths(arguments.examples)
+    examples = [clip.path for clip in find_sounds(arguments.examples or [BUNDLED / name for name in EXAMPLES])]
     for path in examples:
         if not os.path.isfile(path):
             raise ValueError(f"--examples has {path}, expected a sound file")
     classifier = arguments.classifier
-    if classifier is None and arguments.model is None and CLASSIFIER in table():
-        classifier = CLASSIFIER
+    if classifier is None and arguments.model is None and DEFAULT_CLASSIFIER in table():
+        classifier = DEFAULT_CLASSIFIER
     page = load_page(arguments.model or MODEL, classifier, examples, arguments.device)
     launch(page, arguments.host, arguments.port)
     return 0
