@@ -139,6 +139,7 @@ def finetuning(repeats: int) -> Iterator[Result]:
         result = compare("", Goal("speedup", 3.0), ours, peer, min(PAIRS, repeats), warm_up=0)
     found, expected = (median(accuracies[side]) for side in ("ours", "peer"))
     what = f"{len(parts['train'])} {name} of {LONGEST:g} s at most, {COMMON['num_train_epochs']} epochs"
-    result.name = f"fine-tuning, tiny, {what}, accuracy {found:.2f} (peer: AST and Trainer, padded to 1024 frames, {expected:.2f})"
+    with_what = f"AST and Trainer, padded to 1024 frames, {expected:.2f}"
+    result.name = f"fine-tuning, tiny, {what}, accuracy {found:.2f} (peer: {with_what})"
     result.holds = found >= expected
     yield result
