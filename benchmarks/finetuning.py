@@ -22,8 +22,8 @@ from transformers import ASTFeatureExtractor, ASTForAudioClassification, Trainer
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPreTraining, SSASTModel, load_audio
 from ssast_hf.cli import main
-from ssast_hf.sources import Clip, read_clips
 from ssast_hf.training import finetune  # noqa: F401 neither side is charged for imports
+from ssast_hf.sources import Clip, read_clips
 
 from .harness import Goal, Result, compare
 from .peers import ast_like
@@ -139,7 +139,7 @@ def finetuning(repeats: int) -> Iterator[Result]:
         result = compare("", Goal("speedup", 3.0), ours, peer, min(PAIRS, repeats), warm_up=0)
     found, expected = (median(accuracies[side]) for side in ("ours", "peer"))
     what = f"{len(parts['train'])} {name} of {LONGEST:g} s at most, {COMMON['num_train_epochs']} epochs"
-    peers = f"peer: AST and Trainer, padded to 1024 frames, {expected:.2f}"
-    result.name = f"fine-tuning, tiny, {what}, accuracy {found:.2f} ({peers})"
+    with_what = f"AST and Trainer, padded to 1024 frames, {expected:.2f}"
+    result.name = f"fine-tuning, tiny, {what}, accuracy {found:.2f} (peer: {with_what})"
     result.holds = found >= expected
     yield result

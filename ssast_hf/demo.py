@@ -5,6 +5,7 @@
 import argparse
 import functools
 import html
+import inspect
 import io
 import math
 import os
@@ -347,7 +348,7 @@ def _reporting(function: Callable) -> Callable:
             message = message.replace(path, Path(path).name)
         return gradio.Error(html.escape(shown(message), quote=False), print_exception=False)
 
-    if function.__name__ == "listen":
+    if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
         def listener(path):

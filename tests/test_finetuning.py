@@ -43,6 +43,7 @@ from ssast_hf.training.labels import (
 from ssast_hf.training.optimization import (
     BalancedSampler,
     ClassificationLoss,
+    LengthSampler,
     class_weights,
     layer_of,
     sampling_weights,
@@ -302,6 +303,31 @@ def test_sampling_weights_and_sampler():
         assert list(sampler) == indices
         np.add.at(drawn, np.array(indices) % len(sets), 1)
     np.testing.assert_allclose(drawn / drawn.sum(), weights / weights.sum(), atol=0.015)
+
+
+def test_batches_of_one_length():
+    """Each clip once an epoch, in another order; less than half of the padding of random batches."""
+    lengths = np.random.default_rng(0).uniform(0.1, 2.0, 320)
+    sampler = LengthSampler(lengths.tolist(), 8, seed=3)
+    orders = []
+    for epoch in (0, 1, 0):
+        sampler.set_epoch(epoch)
+        orders.append(list(sampler))
+        assert sorted(orders[-1]) == list(range(320)) and len(sampler) == 320
+    assert orders[0] == orders[2] != orders[1]
+    assert list(LengthSampler(lengths.tolist(), 8, seed=4)) != orders[0]
+
+    def padding(order) -> float:
+        batches = lengths[order].reshape(-1, 8)
+        return (batches.max(axis=1, keepdims=True) - batches).sum()
+
+    assert padding(orders[0]) < padding(np.random.default_rng(1).permutation(320)) / 2
+
+
+def test_clips_are_as_long_as_a_crop_at_most(tones):
+    clips, sound, targets = clips_of(tones)
+    lengths = [min(soundfile.info(clip.path).duration, 0.37) for clip in clips]
+    assert LabelledClips(sound, targets, 0.37).seconds() == pytest.approx(lengths)
 
 
 def test_step_decay_equals_the_original_loop():

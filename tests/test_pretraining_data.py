@@ -441,10 +441,11 @@ def test_clips_without_a_stated_length_are_read_whole(ramp, monkeypatch):
     assert len(Packed([Clip(str(ramp))], 1600, reader)) == 60 * RATE // 1600
 
 
-PRETRAINING_RECIPES = sorted((Path(__file__).parent.parent / "recipes/pretrain").glob("*.yaml"))
+RECIPES = Path(__file__).parent.parent / "recipes"
+PRETRAINING_RECIPES = [*sorted((RECIPES / "pretrain").glob("*.yaml")), *sorted(RECIPES.glob("*/pretrain.yaml"))]
 
 
-@pytest.mark.parametrize("recipe", PRETRAINING_RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("recipe", PRETRAINING_RECIPES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_recipes_are_read_as_they_are_meant(recipe):
     """Every entry is a flag whose value arrives, and the names say size and patches."""
     entries = yaml.safe_load(recipe.read_text())

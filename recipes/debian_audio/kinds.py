@@ -16,7 +16,7 @@ from pathlib import Path
 from ssast_hf.audio import load_audio
 
 from . import corpus, sounds
-from .tasks import COLUMNS, TEST_SOURCES
+from .tasks import COLUMNS, TEST_SOURCES, write_folds
 
 PIECE = 10.0  # seconds
 LIMIT = 100  # clips of one source with one label
@@ -78,9 +78,10 @@ def candidates(dest: Path) -> list[dict]:
 
 
 def prepare(dest: Path) -> None:
-    """Writes DEST/kinds.csv and the pieces that it names, DEST/kinds/. Raises ValueError if there is none."""
+    """Writes DEST/kinds.csv, and its pieces and folds in DEST/kinds/. Raises ValueError if there is none."""
     table = dest / "kinds.csv"
     if table.exists():
+        write_folds("kinds", dest)
         print(f"{table} is ready, made earlier")
         return
     seen, rows = set(), []
@@ -102,6 +103,7 @@ def prepare(dest: Path) -> None:
             sounds.write_wav(dest / row["file"], samples)
         kept.append(row)
     sounds.write_text(table, corpus.to_csv(kept, COLUMNS))
+    write_folds("kinds", dest)
     for fold in ("train", "test"):
         counts = Counter(row["label"] for row in kept if row["fold"] == fold)
         print(f"kinds, {fold}: " + ", ".join(f"{label} {count}" for label, count in sorted(counts.items())))

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from ssast_hf.demo import launch, load_page
 
-launch(
-    load_page(
-        model="ssast-tiny-patch-debian",
-        classifier="ssast-tiny-patch-debian-kinds",
-        examples=sorted((Path(__file__).parent / "examples").glob("*.flac")),
-    )
+demo = load_page(  # Spaces look for this name
+    model="ssast-tiny-patch-debian",
+    classifier="ssast-tiny-patch-debian-kinds",
+    examples=sorted((Path(__file__).parent / "examples").glob("*.flac")),
 )
+
+if __name__ == "__main__":
+    launch(demo)

@@ -100,6 +100,11 @@ class LabelledClips(Dataset):
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
+    def seconds(self) -> list[float]:
+        """How long each clip is, as its header states it, and at most what a crop has."""
+        longest = self.max_samples / self.clips.sampling_rate
+        return [min(clip.seconds() or longest, longest) for clip in self.clips.clips]
+
     def __len__(self) -> int:
         return len(self.clips)
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Sampler
 from transformers import TrainerCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from .resume import ends_epoch
 
@@ -92,6 +93,28 @@ class BalancedSampler(Sampler):
         for index in np.random.default_rng((self.seed, self.epoch)).choice(size, size, p=self.weights):
             yield int(index + times[index] * size)
             times[index] += 1
+
+
+class LengthSampler(Sampler):
+    """
+    Every clip once, in random order but batches of about one length, by transformers' `LengthGroupedSampler`: little
+    is padding then. Depends on seed and epoch alone.
+    """
+
+    def __init__(self, lengths: list[float], batch_size: int, seed: int):
+        self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        drawn = np.random.default_rng((self.seed, self.epoch)).integers(2**62)
+        generator = torch.Generator().manual_seed(int(drawn))
+        yield from LengthGroupedSampler(self.batch_size, lengths=self.lengths, generator=generator)
 
 
 def layer_of(name: str, num_layers: int) -> int:

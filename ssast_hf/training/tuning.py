@@ -15,6 +15,7 @@ from .optimization import (
     AverageWeights,
     BalancedSampler,
     ClassificationLoss,
+    LengthSampler,
     scale_learning_rates,
     step_decay,
 )
@@ -183,10 +184,13 @@ class FineTuner(ResumableTrainer):
             super().__init__(*args, **kwargs)
         self.loss = loss
         self.plain_loss = ClassificationLoss(loss.kind)
-        self.sampler: BalancedSampler | None = None
+        self.sampler: BalancedSampler | LengthSampler | None = None
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         if sampling_weights is not None:
-            seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
             self.sampler = BalancedSampler(sampling_weights, seed)
+        elif self.args.train_sampling_strategy == "group_by_length":
+            step = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            self.sampler = LengthSampler(self.train_dataset.seconds(), step, seed)
         self.add_callback(TellEpoch(*(part for part in (self.train_dataset, self.sampler) if part is not None)))
         self.average: AverageWeights | None = None
         if self.args.average_epochs:
@@ -228,6 +232,11 @@ class FineTuner(ResumableTrainer):
 
     def _get_train_sampler(self, train_dataset=None) -> Sampler | None:
         return super()._get_train_sampler(train_dataset) if self.sampler is None else self.sampler
+
+    def _get_eval_sampler(self, eval_dataset) -> Sampler | None:
+        if self.args.train_sampling_strategy == "group_by_length":
+            return LengthSampler(eval_dataset.seconds(), self.args.eval_batch_size, self.args.seed)
+        return super()._get_eval_sampler(eval_dataset)
 
     def create_optimizer(self, model=None):
         made = self.optimizer is None
