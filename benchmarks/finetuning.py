@@ -22,8 +22,8 @@ from transformers import ASTFeatureExtractor, ASTForAudioClassification, Trainer
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPreTraining, SSASTModel, load_audio
 from ssast_hf.cli import main
-from ssast_hf.training import finetune  # noqa: F401 neither side is charged for imports
 from ssast_hf.sources import Clip, read_clips
+from ssast_hf.training import finetune  # noqa: F401 neither side is charged for imports
 
 from .harness import Goal, Result, compare
 from .peers import ast_like

@@ -300,7 +300,7 @@ def test_recipes_are_read_as_they_are_meant(recipe):
     assert recipe.name in readme and "prepare.py" in readme
     if recipe.parent.name == OURS:
         assert SSASTConfig.tiny(max_length=entries["max_length"]).patch_grid() == (8, entries["max_length"] // 16)
-        assert data.data.split("/")[:3] == ["data", "tasks", recipe.stem] and training.output_dir == "/nowhere"
+        assert recipe.stem in data.data.split("/") and training.output_dir == "/nowhere"
         return
     kind = recipe.stem.rpartition("_")[2]
     assert entries["model"] == f"ssast-base-{kind}"
