@@ -17,9 +17,9 @@ import yaml
 from torch.utils.data import DataLoader
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, load_audio
+from ssast_hf import sources as sources_module
 from ssast_hf.cli import main
 from ssast_hf.sources import Clip, Source, parse_source, read_clips, read_sources
-from ssast_hf.training import sources as sources_module
 from ssast_hf.training.arguments import parse
 from ssast_hf.training.crops import (
     Clips,
