@@ -10,6 +10,7 @@ import io
 import math
 import os
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -250,9 +251,9 @@ def build_page(demo: Demo, about: str = "", examples: Iterable[str | os.PathLike
 
         heard = [component for component in (labels, spectrogram) if component is not None]
 
-        def listen(path):
+        def listen(path, wanted):
             skip = [gradio.skip()] * (len(heard) + 1)
-            if path is None:
+            if path is None or (wanted and wanted[0] != path):  # the page has gone on; a client by HTTP wants nothing
                 yield skip
                 return
             for result in demo.listen(path):
@@ -282,8 +283,21 @@ def build_page(demo: Demo, about: str = "", examples: Iterable[str | os.PathLike
 
         at_once = {"concurrency_id": "model", "concurrency_limit": 1}
         inputs = [audio, start, cluster, num_masked, seed]
-        changed, measured = gradio.State(), gradio.State()
-        listening = changed.change(_reporting(listen), audio, [*heard, measured], api_name="listen", **at_once)
+
+        def forget(path):
+            # The time tells a sound from the same sound before.
+            return [
+                gradio.skip() if path is None else (path, time.monotonic_ns()),
+                None,
+                *[None] * len(heard),
+                None,
+                "",
+            ]
+
+        wanted, measured = gradio.State(), gradio.State()
+        listening = wanted.change(
+            _reporting(listen), [audio, wanted], [*heard, measured], api_name="listen", **at_once
+        )
         fitting = listening.success(fit, measured, [start, num_masked], api_name=False)
         output = {"outputs": [picture, note], "show_progress": "minimal", **at_once}
         filling = fitting.success(_reporting(fill), inputs, api_name="reconstruct", **output)
@@ -291,10 +305,9 @@ def build_page(demo: Demo, about: str = "", examples: Iterable[str | os.PathLike
             [control.input for control in inputs[1:]], _reporting(fill), inputs, trigger_mode="always_last",
             api_name=False, **output,
         )  # fmt: skip
-        audio.change(  # what was shown of the last sound goes, before this one is listened to
-            lambda path: [path, None, *[None] * len(heard), None, ""], audio,
-            [changed, measured, *heard, picture, note], cancels=[listening, fitting, filling, controls],
-            api_name=False,
+        audio.change(
+            forget, audio, [wanted, measured, *heard, picture, note], api_name=False,
+            cancels=[listening, fitting, filling, controls],
         )  # fmt: skip
     return page
 
@@ -351,9 +364,9 @@ def _reporting(function: Callable) -> Callable:
     if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
-        def listener(path):
+        def listener(path, *values):
             try:
-                yield from function(path)
+                yield from function(path, *values)
             except (OSError, ValueError) as error:
                 raise explained(error, path) from None
     else:

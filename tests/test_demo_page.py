@@ -260,7 +260,9 @@ def test_a_browser_shows_the_answer_without_errors(url, wav, tmp_path):
         page.get_by_text("patches masked").wait_for(state="hidden")
         (tmp_path / "broken.wav").write_bytes(b"RIFF nonsense")
         page.locator("input[type=file]").set_input_files(tmp_path / "broken.wav")
-        page.get_by_text("broken.wav cannot be decoded").wait_for()
+        page.get_by_text("broken.wav cannot be decoded").first.wait_for()
+        page.wait_for_timeout(1500)
+        assert page.get_by_text("cannot be decoded").count() == 1  # said once
         assert pictures.count() == 0
         browser.close()
 
