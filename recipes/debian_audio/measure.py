@@ -98,7 +98,8 @@ def run(rows: list[dict], task: str, clips: str, seed: int, model: str, way: str
             "--data", write(Path(folder, "train.csv"), train), "--test_data", write(Path(folder, "test.csv"), test),
             "--model", model, "--output_dir", str(output), "--validation_fraction", "0", "--allow_missing_labels",
             "--max_steps", str(STEPS[clips]), "--learning_rate", RATES["probe" if "probe" in way else "fine-tuned"],
-            "--warmup_steps", "0.1", *(["--max_length", str(FRAMES)] if task in SHORT else []), "--balanced_sampling", "--cache_audio", "--seed", str(seed), "--save_strategy",
+            "--warmup_steps", "0.1", *(["--max_length", str(FRAMES)] if task in SHORT else []),
+            "--balanced_sampling", "--cache_audio", "--seed", str(seed), "--save_strategy",
             "no", "--save_predictions", "--disable_tqdm", "True", "--logging_steps", "100", "--report_to", "none",
             *(["--linear_probe"] if "probe" in way else []), *(["--from_scratch"] if "scratch" in way else []), *flags,
         ]  # fmt: skip
