@@ -5,32 +5,50 @@
 load in single precision as ever, the two configurations, and a model card."""
 
 import argparse
+import csv
 import json
+import math
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file, save_file
 
 from ssast_hf.checkpoints import BUNDLED, CONFIG, PREPROCESSOR, WEIGHTS
 from ssast_hf.hub import CARD, FACTS, model_card
 
+BIAS = "classifier.dense.bias"
 
-def bundle(source: Path, directory: Path, licence: str, notes: str) -> None:
+
+def expect(weights: dict[str, torch.Tensor], label2id: dict[str, int], manifest: Path) -> None:
+    """Adds the logarithms of the labels' frequencies in a manifest to the classifier's bias."""
+    with open(manifest, encoding="utf-8", newline="") as file:
+        counts = Counter(row["label"] for row in csv.DictReader(file))
+    for label, index in label2id.items():
+        weights[BIAS][index] += math.log(counts[label] / counts.total())
+
+
+def bundle(source: Path, directory: Path, licence: str, notes: str, prior: Path | None = None) -> None:
     """Writes `directory`, complete or not at all, from a saved model."""
     unfinished = BUNDLED.with_name("_unfinished")  # beside the checkpoints' folder, or it would be one of them
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     directory.parent.mkdir(exist_ok=True)
-    weights = {name: tensor.half().contiguous() for name, tensor in load_file(source / WEIGHTS).items()}
-    save_file(weights, unfinished / WEIGHTS, metadata={"format": "pt"})
     config = json.loads((source / CONFIG).read_text(encoding="utf-8"))
+    weights = load_file(source / WEIGHTS)
+    if prior is not None:
+        expect(weights, config["label2id"], prior)
+    weights = {name: tensor.half().contiguous() for name, tensor in weights.items()}
+    save_file(weights, unfinished / WEIGHTS, metadata={"format": "pt"})
     config.pop("auto_map", None)  # the package is there: no code needs to travel along
     (unfinished / CONFIG).write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
     features = json.loads((source / PREPROCESSOR).read_text(encoding="utf-8"))
     features.pop("auto_map", None)
     (unfinished / PREPROCESSOR).write_text(json.dumps(features, indent=2) + "\n", encoding="utf-8")
-    for path in [source / FACTS, *source.glob("*_results.json")]:
+    results = source.glob("*_results.json") if prior is None else []  # else they are of another classifier
+    for path in [source / FACTS, *results]:
         if path.exists() and path.name != "all_results.json":
             shutil.copyfile(path, unfinished / path.name)
     card = model_card(unfinished, directory.name, licence, tags=["debian"])
@@ -44,6 +62,8 @@ def main() -> int:
     parser.add_argument("source", type=Path, help="output directory of ssast pretrain or ssast finetune")
     parser.add_argument("name", help="short name, which from_pretrained will take")
     parser.add_argument("--licence", required=True, help="identifier of the weights' licence, for the card")
+    parser.add_argument("--prior", type=Path, metavar="MANIFEST", help="expect labels as frequent as in there, of a "
+                        "classifier that was trained with --balanced_sampling")  # fmt: skip
     parser.add_argument("--notes", type=Path, help="Markdown to end the card with")
     parser.add_argument("--overwrite", action="store_true", help="replace what is bundled under this name")
     arguments = parser.parse_args()
@@ -51,7 +71,7 @@ def main() -> int:
     if directory.exists() and not arguments.overwrite:
         parser.error(f"{directory} exists: give --overwrite to replace it")
     bundle(arguments.source, directory, arguments.licence,
-           arguments.notes.read_text(encoding="utf-8") if arguments.notes else "")  # fmt: skip
+           arguments.notes.read_text(encoding="utf-8") if arguments.notes else "", arguments.prior)  # fmt: skip
     print(f"{directory}: {sum(path.stat().st_size for path in directory.iterdir()) / 1e6:.1f} MB")
     return 0
 
