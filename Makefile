@@ -17,7 +17,7 @@ help:  ## list the commands
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	touch $@
 
-demo: .venv/ready  ## label sounds, pretrain, fine-tune, reload: the bundled model on the bundled sounds (2 minutes on 2 cores)
+demo: .venv/ready  ## label sounds, pretrain, fine-tune, reload: the bundled model on the bundled sounds (a minute on 2 cores)
 	$(BIN)/python recipes/demo/demo.py
 
 test: .venv/ready  ## run every test
