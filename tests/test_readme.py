@@ -81,13 +81,22 @@ def test_links_lead_somewhere(page):
 def test_its_speeds_are_those_that_were_measured():
     benchmarks = (ROOT / "benchmarks/README.md").read_text(encoding="utf-8")
     measured = [float(median) for median in re.findall(r"\*\*([\d.]+)\*\*", benchmarks)]
-    section = re.search(r"^## Measured\n(.*?)^## ", README, flags=re.M | re.S).group(1)
+    section = re.search(r"^## Measured\n(.*?)^##", README, flags=re.M | re.S).group(1)
     cells = [cell for line in re.findall(r"^\|.*\| ([\d./ ]+) \|$", section, flags=re.M) for cell in line.split(" / ")]
     assert len(cells) >= 10
     for cell in cells:
         digits = len(cell.partition(".")[2])
         assert float(cell) in [round(median, digits) for median in measured], cell
     assert re.search(r"\d{4}-\d\d-\d\d", section).group() in benchmarks
+
+
+def test_its_accuracies_are_those_that_were_measured():
+    measured = (ROOT / "recipes/debian_audio/README.md").read_text(encoding="utf-8")
+    section = re.search(r"^### What the checkpoint is worth\n(.*?)^## ", README, flags=re.M | re.S).group(1)
+    cells = re.findall(r"0\.\d{3}", section)
+    assert len(cells) == 4
+    for cell in cells:
+        assert f"| {cell} ± " in measured, cell
 
 
 def test_its_two_commands_are_those_of_the_makefile():
