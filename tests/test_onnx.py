@@ -35,6 +35,30 @@ def exported(tmp_path_factory) -> Path:
     return folder
 
 
+def test_frame_based_models_of_several_labels_a_clip_are_served_too(tmp_path, capsys):
+    """Sigmoids, one row of patches, and clips longer and shorter than `max_length`."""
+    torch.manual_seed(1)
+    fields = {
+        "max_length": 64,
+        "num_labels": 4,
+        "initializer_range": 0.2,
+        "problem_type": "multi_label_classification",
+    }
+    config = SSASTConfig(**SMALL, frequency_patch_size=128, time_patch_size=2, **fields)
+    SSASTForAudioClassification(config).save_pretrained(tmp_path / "classifier")
+    SSASTFeatureExtractor(max_length=64).save_pretrained(tmp_path / "classifier")
+    assert main(["export", "--model", str(tmp_path / "classifier"), "--onnx", str(tmp_path / "x.onnx")]) == 0
+    capsys.readouterr()
+    command = ["classify", *map(str, SOUNDS), "--model", str(tmp_path / "x.onnx"), "--json", "--top-k", "4"]
+    assert main(command) == 0
+    found = [json.loads(line)["labels"] for line in capsys.readouterr().out.splitlines()]
+    extractor = SSASTFeatureExtractor.from_pretrained(tmp_path / "classifier")
+    expected = dict(classify(load_classifier(tmp_path / "classifier"), extractor, SOUNDS))
+    for labels, scores in zip(found, expected.values(), strict=True):
+        assert {x["label"]: x["score"] for x in labels} == pytest.approx(scores, abs=1e-4)
+        assert abs(sum(scores.values()) - 1) > 1e-3
+
+
 def test_classify_without_torch_gives_torchs_scores(exported):
     code = (
         "import sys\nfor name in ('torch', 'transformers'): sys.modules[name] = None\n"
