@@ -72,8 +72,7 @@ class SSASTConfig(PreTrainedConfig):
         initializer_range (`float`, defaults to 0.02): Standard deviation of the initial weights.
         position_embedding_init (`str`, defaults to `"normal"`): Initial position embeddings: `"normal"`, drawn at
             random, as the original does, or `"sincos"`, sines and cosines of the patch's place in frequency and time
-            (MAE, He et al. 2022), from which short pretraining gets on several times sooner. They are learned either
-            way.
+            (MAE, He et al. 2022), for short pretraining (`recipes/debian_audio`). They are learned either way.
         layer_norm_eps (`float`, defaults to 1e-6): Epsilon of the encoder's layer norms.
         classifier_layer_norm_eps (`float`, defaults to 1e-5): Epsilon of the classifier's layer norm.
         qkv_bias (`bool`, defaults to `True`): Whether query, key and value have a bias.
