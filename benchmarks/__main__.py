@@ -4,26 +4,19 @@
 
 import argparse
 import json
-import platform
-import re
 from datetime import date
 from pathlib import Path
 
 import torch
 import transformers
 
+from recipes.report import machine, write_between
+
 from .claims import CLAIMS
 from .harness import table
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-
-
-def machine() -> str:
-    """The processor as Linux names it, else as Python does."""
-    info = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*:\s*(.+)", info.read_text()) if info.exists() else []
-    return names[0].strip() if names else platform.processor() or platform.machine()
 
 
 def setting(repeats: int) -> str:
@@ -58,8 +51,7 @@ def main() -> None:
     elif arguments.output:
         arguments.output.write_text(report)
     elif arguments.only == list(CLAIMS):
-        before, _, rest = README.read_text().partition(BEGIN)
-        README.write_text(f"{before}{BEGIN}\n\n## Results\n\n{report}\n{END}{rest.partition(END)[2]}")
+        write_between(README, BEGIN, END, f"\n## Results\n\n{report}")
 
 
 if __name__ == "__main__":

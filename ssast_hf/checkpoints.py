@@ -107,9 +107,9 @@ FAMILY = (
     ),
 )  # fmt: skip
 # What the package carries, made by `recipes/debian_audio`.
-DEFAULT_CLASSIFIER = "ssast-tiny-patch-debian-kinds"
+DEFAULT_PRETRAINED, DEFAULT_CLASSIFIER = "ssast-tiny-patch-debian", "ssast-tiny-patch-debian-kinds"
 OWN = (
-    Checkpoint("ssast-tiny-patch-debian", "tiny", "patch", 400, licence="apache-2.0", note="pretrained, 2.56 s"),
+    Checkpoint(DEFAULT_PRETRAINED, "tiny", "patch", 400, licence="apache-2.0", note="pretrained, 2.56 s"),
     Checkpoint(
         DEFAULT_CLASSIFIER, "tiny", "patch", 400, licence="apache-2.0",
         note="classifier: speech, music, percussion, effect",

@@ -9,7 +9,7 @@ import sys
 import time
 
 from . import __version__
-from .checkpoints import DEFAULT_CLASSIFIER
+from .checkpoints import DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED
 
 MODEL_HELP = "directory, short name (see `ssast checkpoints`) or Hub repository of a checkpoint"
 EXIT_PARTLY, EXIT_WRONG = 1, 2  # some files failed; nothing could be done
@@ -33,9 +33,12 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"ssast_hf {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    sound = Parser(add_help=False)
+    checkpoint, device = Parser(add_help=False), Parser(add_help=False)
+    checkpoint.add_argument("--model", required=True, metavar="MODEL", help=MODEL_HELP)
+    device.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: cuda if there is one)")
+
+    sound = Parser(add_help=False, parents=[device])
     sound.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="windows per batch (default: 16)")
-    sound.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: cuda if there is one)")
     sound.add_argument(
         "--num-workers",
         type=_natural,
@@ -118,7 +121,7 @@ def build_parser() -> Parser:
 
     embed = commands.add_parser(
         "embed",
-        parents=[sound],
+        parents=[checkpoint, sound],
         help="write embeddings of sound files and whole collections",
         description="Writes embeddings. To .npz: arrays `files` and `embeddings`; for frames and patches also "
         "`file_index` (which of `files` a row belongs to), `time` (its start in seconds) and, for patches, `mel_bin` "
@@ -128,7 +131,6 @@ def build_parser() -> Parser:
         epilog="Example: ssast embed recordings/ --model ssast-base-patch --layers 6 9 12 --output embeddings.parquet",
     )
     embed.add_argument("files", nargs="+", metavar="FILE", help=files_help)
-    embed.add_argument("--model", required=True, metavar="MODEL", help=MODEL_HELP)
     embed.add_argument("--output", required=True, metavar="X", help="file .npz or .parquet, or directory, to write")
     embed.add_argument(
         "--format",
@@ -215,13 +217,13 @@ def build_parser() -> Parser:
 
     export = commands.add_parser(
         "export",
+        parents=[checkpoint],
         help="write a model as ONNX, filterbank included",
         description="Writes one ONNX file from waveform to logits, or to embeddings with --level, which `ssast "
         "classify --model X.onnx` and ssast_hf.onnx run without torch. Its outputs are compared with torch's first: "
         "where they differ by more than 1e-4, nothing is written.",
         epilog="Example: ssast export --model runs/birds --onnx birds.onnx",
     )
-    export.add_argument("--model", required=True, metavar="MODEL", help=MODEL_HELP)
     export.add_argument("--onnx", required=True, metavar="X.onnx", help="file to write")
     export.add_argument(
         "--level",
@@ -269,13 +271,13 @@ def build_parser() -> Parser:
 
     judge = commands.add_parser(
         "evaluate",
+        parents=[checkpoint, device],
         help="measure a classifier on labelled sound",
         description="Measures a fine-tuned model on labelled clips, and writes its accuracy, macro F1, mAP, mAUC and "
         "d-prime, the same per label, and a confusion matrix. Files longer than the model's max_length are cut into "
         "windows whose scores are averaged.",
         epilog="Example: ssast evaluate --data labelled/ --model runs/birds --output-dir runs/judged",
     )
-    judge.add_argument("--model", required=True, metavar="MODEL", help=MODEL_HELP)
     judge.add_argument(
         "--data", required=True, metavar="SOURCE", help="folder with a subfolder per label, or manifest with labels"
     )
@@ -285,24 +287,24 @@ def build_parser() -> Parser:
     )
     judge.add_argument("--save-predictions", action="store_true", help="write the scores of each file, too")
     judge.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="clips per batch (default: 16)")
-    judge.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: cuda if there is one)")
     judge.add_argument("--overwrite", action="store_true", help="replace results of the same name")
     judge.set_defaults(run=run_evaluate)
 
     page = commands.add_parser(
         "demo",
+        parents=[device],
         help="show a page in the browser: labels and masked reconstruction of a sound",
         description="Serves a page on which a sound can be dropped or recorded. It shows the spectrogram, the labels "
         "that a classifier gives, and how a pretrained model fills in masked patches, with sliders for the number "
         "masked and the cluster size. Needs gradio and matplotlib: pip install 'ssast_hf[demo]'.",
     )
     page.add_argument(
-        "--model", metavar="MODEL", help=f"pretrained checkpoint: {MODEL_HELP} (default: ssast-tiny-patch-debian)"
+        "--model", metavar="MODEL", help=f"pretrained checkpoint: {MODEL_HELP} (default: {DEFAULT_PRETRAINED})"
     )
     page.add_argument(
         "--classifier",
         metavar="MODEL",
-        help="fine-tuned checkpoint, for labels (default: ssast-tiny-patch-debian-kinds; none where --model is given)",
+        help=f"fine-tuned checkpoint, for labels (default: {DEFAULT_CLASSIFIER}; none where --model is given)",
     )
     page.add_argument(
         "--examples",
@@ -314,7 +316,6 @@ def build_parser() -> Parser:
     page.add_argument("--host", default="127.0.0.1", metavar="NAME", help="address to serve on; 0.0.0.0 is every "
                       "one of this machine, for others to see (default: 127.0.0.1)")  # fmt: skip
     page.add_argument("--port", type=_port, metavar="N", help="default: the first that is free from 7860")
-    page.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: cuda if there is one)")
     page.set_defaults(run=run_demo)
 
     for name, text in (

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from .audio import load_audio
-from .checkpoints import BUNDLED, DEFAULT_CLASSIFIER, table
+from .checkpoints import BUNDLED, DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED, table
 from .cli import _first_sentence, _load
 from .feature_extraction_ssast import SSASTFeatureExtractor
 from .inference import Cut, Total, Window, cut_windows, load_classifier, named_scores, run_classifier
@@ -32,7 +32,6 @@ from .plotting import Picture
 from .sources import find_sounds
 from .training.picture import draw_reconstructions, reconstruct
 
-MODEL = "ssast-tiny-patch-debian"
 EXAMPLES = (
     "sounds/loop/loop_amen.flac", "sounds/guitar/guit_harmonics.flac", "sounds/ambience/ambi_choir.flac",
     "sounds/effect/misc_crow.flac",
@@ -188,7 +187,7 @@ class Demo:
 
 
 def load_page(
-    model: str = MODEL,
+    model: str = DEFAULT_PRETRAINED,
     classifier: str | None = DEFAULT_CLASSIFIER,
     examples: Iterable[str | os.PathLike] = (),
     device: str | None = None,
@@ -347,7 +346,7 @@ def run(arguments: argparse.Namespace) -> int:
     classifier = arguments.classifier
     if classifier is None and arguments.model is None and DEFAULT_CLASSIFIER in table():
         classifier = DEFAULT_CLASSIFIER
-    page = load_page(arguments.model or MODEL, classifier, examples, arguments.device)
+    page = load_page(arguments.model or DEFAULT_PRETRAINED, classifier, examples, arguments.device)
     launch(page, arguments.host, arguments.port)
     return 0
 

@@ -162,8 +162,7 @@ def find_sounds(
                 raise ValueError(f"{text} is a stream, expected a dataset whose rows are known: leave streaming out.")
             clips.extend(found.clips)
         elif os.path.isdir(text):
-            paths = find_audio_files(text, onerror)
-            found = [Clip(str(path)) for path in paths] or _read_folder(Path(text), False, None)
+            found = _read_folder(Path(text), labelled=False, onerror=onerror)
             if not found:
                 raise ValueError(f"{text} holds no audio files.")
             clips.extend(found)
@@ -271,8 +270,10 @@ def read_clips(source: str | os.PathLike, labelled: bool, column: str | None = N
     return clips
 
 
-def _read_folder(folder: Path, labelled: bool, column: str | None) -> list[Clip]:
-    paths = find_audio_files(folder)
+def _read_folder(
+    folder: Path, labelled: bool, column: str | None = None, onerror: Callable[[OSError], object] | None = None
+) -> list[Clip]:
+    paths = find_audio_files(folder, onerror)
     if not labelled:
         if not paths:
             parquet = sorted(folder.rglob("*.parquet"))

@@ -9,8 +9,6 @@ mean and unit deviation on the training folds. Nothing is tuned.
 
 import argparse
 import csv
-import platform
-import re
 import sys
 from collections import Counter
 from datetime import date
@@ -25,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from recipes.report import machine, write_between
 from ssast_hf import load_audio
 from ssast_hf.feature_extraction_ssast import log_mel_filterbank
 
@@ -67,18 +66,6 @@ def judge(inputs: np.ndarray, labels: np.ndarray, folds: np.ndarray, tested: lis
         "accuracy": accuracy_score(truth, predicted),
         "balanced": balanced_accuracy_score(truth, predicted),
     }
-
-
-def machine() -> str:
-    info = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*:\s*(.+)", info.read_text()) if info.exists() else []
-    return names[0].strip() if names else platform.processor() or platform.machine()
-
-
-def write_between(path: Path, begin: str, end: str, text: str) -> None:
-    """Replaces what stands in a file between two marks."""
-    before, rest = path.read_text(encoding="utf-8").split(begin)
-    path.write_text(f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
 
 
 def measure(dest: Path) -> list[tuple[str, dict[str, float]]]:

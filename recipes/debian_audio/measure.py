@@ -27,10 +27,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from baseline import README, machine, write_between
-
+from recipes.manifests import write_manifest
+from recipes.report import machine, write_between
+from recipes.summarize import judge_together
 from ssast_hf.training import finetune
 
+README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 TASKS = ("drums", "vocal", "language")
 LANGUAGES = ("es", "fr", "it")
@@ -41,7 +43,6 @@ SHORT, FRAMES = ("drums", "vocal"), 128  # clips of about 0.7 s
 STEPS = {"few": 150, "all": 400}
 # The same for random and pretrained weights.
 RATES = {"fine-tuned": "5e-4", "probe": "1e-2"}
-METRICS = ("accuracy", "balanced")
 
 
 def read(dest: Path, task: str) -> list[dict]:
@@ -82,20 +83,14 @@ def divide(rows: list[dict], task: str, clips: str, seed: int) -> tuple[list[dic
     return (at_most(train, FEW, random.Random(seed)) if clips == "few" else train), test
 
 
-def write(path: Path, rows: list[dict]) -> str:
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["file", "label"], extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return str(path)
-
-
 def run(rows: list[dict], task: str, clips: str, seed: int, model: str, way: str, flags: list[str]) -> dict:
     train, test = divide(rows, task, clips, seed)
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder, "model")
+        output, manifests = Path(folder, "model"), (Path(folder, "train.csv"), Path(folder, "test.csv"))
+        for path, part in zip(manifests, (train, test)):
+            write_manifest(path, part)
         arguments = [
-            "--data", write(Path(folder, "train.csv"), train), "--test_data", write(Path(folder, "test.csv"), test),
+            "--data", str(manifests[0]), "--test_data", str(manifests[1]),
             "--model", model, "--output_dir", str(output), "--validation_fraction", "0", "--allow_missing_labels",
             "--max_steps", str(STEPS[clips]), "--learning_rate", RATES["probe" if "probe" in way else "fine-tuned"],
             "--warmup_steps", "0.1", *(["--max_length", str(FRAMES)] if task in SHORT else []),
@@ -107,16 +102,10 @@ def run(rows: list[dict], task: str, clips: str, seed: int, model: str, way: str
         with redirect_stdout(sys.stderr):
             finetune.main(arguments)
         seconds = time.monotonic() - start
-        with open(output / "test_predictions.csv", encoding="utf-8", newline="") as file:
-            found = [(row["label"], row["predicted"]) for row in csv.DictReader(file)]
-    recalls = [
-        statistics.mean(label == predicted for label, predicted in found if label == name)
-        for name in {label for label, _ in found}
-    ]
+        count, metrics = judge_together([output / "test_predictions.csv"])
     return {
-        "accuracy": statistics.mean(label == predicted for label, predicted in found),
-        "balanced": statistics.mean(recalls),
-        "train": len(train), "test": len(found), "seconds": round(seconds, 1),
+        "accuracy": metrics["accuracy"], "balanced": metrics["balanced accuracy"],
+        "train": len(train), "test": count, "seconds": round(seconds, 1),
     }  # fmt: skip
 
 
