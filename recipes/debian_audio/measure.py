@@ -14,21 +14,20 @@ Results are kept in DEST/measured.jsonl: a run that is there is not run again.
 
 import argparse
 import csv
-import json
+import itertools
 import random
-import statistics
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
 from contextlib import redirect_stdout
-from datetime import date
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recipes.manifests import write_manifest
-from recipes.report import machine, write_between
+from recipes.report import Measured, mean_and_deviation, write_between
 from recipes.summarize import judge_together
 from ssast_hf.training import finetune
 
@@ -83,30 +82,38 @@ def divide(rows: list[dict], task: str, clips: str, seed: int) -> tuple[list[dic
     return (at_most(train, FEW, random.Random(seed)) if clips == "few" else train), test
 
 
-def run(rows: list[dict], task: str, clips: str, seed: int, model: str, way: str, flags: list[str]) -> dict:
-    train, test = divide(rows, task, clips, seed)
+def train_and_judge(train: list[dict], test: list[dict], arguments: list[str]) -> dict:
+    """`ssast finetune` on some clips, with these arguments, judged by others."""
     with tempfile.TemporaryDirectory() as folder:
         output, manifests = Path(folder, "model"), (Path(folder, "train.csv"), Path(folder, "test.csv"))
         for path, part in zip(manifests, (train, test)):
             write_manifest(path, part)
-        arguments = [
-            "--data", str(manifests[0]), "--test_data", str(manifests[1]),
-            "--model", model, "--output_dir", str(output), "--validation_fraction", "0", "--allow_missing_labels",
-            "--max_steps", str(STEPS[clips]), "--learning_rate", RATES["probe" if "probe" in way else "fine-tuned"],
-            "--warmup_steps", "0.1", *(["--max_length", str(FRAMES)] if task in SHORT else []),
-            "--balanced_sampling", "--cache_audio", "--seed", str(seed), "--save_strategy",
-            "no", "--save_predictions", "--disable_tqdm", "True", "--logging_steps", "100", "--report_to", "none",
-            *(["--linear_probe"] if "probe" in way else []), *(["--from_scratch"] if "scratch" in way else []), *flags,
-        ]  # fmt: skip
         start = time.monotonic()
         with redirect_stdout(sys.stderr):
-            finetune.main(arguments)
+            finetune.main([
+                *arguments, "--data", str(manifests[0]), "--test_data", str(manifests[1]), "--output_dir", str(output),
+                "--validation_fraction", "0", "--allow_missing_labels", "True", "--cache_audio", "True",
+                "--save_strategy", "no", "--save_predictions", "True", "--disable_tqdm", "True",
+                "--report_to", "none",
+            ])  # fmt: skip
         seconds = time.monotonic() - start
         count, metrics = judge_together([output / "test_predictions.csv"])
     return {
         "accuracy": metrics["accuracy"], "balanced": metrics["balanced accuracy"],
         "train": len(train), "test": count, "seconds": round(seconds, 1),
     }  # fmt: skip
+
+
+def run(rows: list[dict], task: str, clips: str, seed: int, model: str, way: str, flags: list[str]) -> dict:
+    """One run of the table."""
+    probe = "probe" in way
+    arguments = [
+        "--model", model, "--max_steps", str(STEPS[clips]), "--warmup_steps", "0.1", "--balanced_sampling",
+        "--learning_rate", RATES["probe" if probe else "fine-tuned"], "--seed", str(seed), "--logging_steps", "100",
+        *(["--max_length", str(FRAMES)] if task in SHORT else []),
+        *(["--linear_probe"] if probe else []), *(["--from_scratch"] if "scratch" in way else []), *flags,
+    ]  # fmt: skip
+    return train_and_judge(*divide(rows, task, clips, seed), arguments)
 
 
 def table(results: list[dict], models: list[str]) -> str:
@@ -125,9 +132,7 @@ def table(results: list[dict], models: list[str]) -> str:
     for model, way in ways:
         cells = []
         for task, clips in columns:
-            values = found.get((task, clips, model, way), [])
-            deviation = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.3f}{deviation}" if values else "")
+            cells.append(mean_and_deviation(found.get((task, clips, model, way), [])))
         weights = "none (random)" if "scratch" in way else f"`{Path(model).name}`"
         kind = "linear probe" if "probe" in way else "all weights"
         shape = f" of `{Path(model).name}`'s shape" if "scratch" in way and len(models) > 1 else ""
@@ -147,29 +152,21 @@ def main() -> int:
     parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="further flags of ssast finetune")
     parser.add_argument("--readme", action="store_true", help="write the table into README.md")
     arguments = parser.parse_args()
-    log = arguments.dest / "measured.jsonl"
-    results = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    log = Measured(arguments.dest / "measured.jsonl")
     keys = ("task", "clips", "seed", "model", "way", "flags")
-    done = {json.dumps([result[key] for key in keys]) for result in results}
+    chosen = []
     for seed in arguments.seeds:
         for task in arguments.task:
             rows = read(arguments.dest, task)
-            for clips in arguments.clips:
-                for model in arguments.model:
-                    for way in arguments.way:
-                        key = dict(zip(keys, (task, clips, seed, model, way, arguments.flags)))
-                        if json.dumps(list(key.values())) in done:
-                            continue
-                        result = {**key, **run(rows, task, clips, seed, model, way, arguments.flags)}
-                        results.append({**result, "date": date.today().isoformat(), "machine": machine()})
-                        with open(log, "a", encoding="utf-8") as file:
-                            file.write(json.dumps(results[-1]) + "\n")
-                        print(f"{task}, {clips}, {way}, seed {seed}, {Path(model).name}: balanced accuracy "
-                              f"{result['balanced']:.3f} ({result['seconds']} s)", flush=True)  # fmt: skip
-    text = table(results, arguments.model)
+            for clips, model, way in itertools.product(arguments.clips, arguments.model, arguments.way):
+                key = (task, clips, seed, model, way, arguments.flags)
+                chosen.append(log.get(dict(zip(keys, key)), partial(run, rows, *key)))
+                print(f"{task}, {clips}, {way}, seed {seed}, {Path(model).name}: balanced accuracy "
+                      f"{chosen[-1]['balanced']:.3f} ({chosen[-1]['seconds']} s)", flush=True)  # fmt: skip
+    text = table(log.results, arguments.model)
     print(text)
     if arguments.readme:
-        write_between(README, BEGIN, END, f"{machine()}; {date.today().isoformat()}.\n\n{text}")
+        write_between(README, BEGIN, END, f"{log.origin(chosen)}\n\n{text}")
     return 0
 
 
