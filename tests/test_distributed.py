@@ -1,6 +1,6 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Pretraining in two processes on this machine's CPU, against one process with the same global batch."""
+"""Training in two processes on this machine's CPU, against one process with the same global batch."""
 
 import json
 import os
@@ -12,19 +12,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from ssast_hf import SSASTForPreTraining
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining
 
 SOUNDS = Path(__file__).parent / "data" / "sounds"
 CONFIG = json.dumps({"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 48})
 # 27 to 48 frames: batches are padded, and processes mask different numbers of patches.
 COMMON = [
-    "--data", str(SOUNDS), "--size", "tiny", "--config", CONFIG, "--max_length", "48", "--validation_fraction", "0.2",
     "--num_train_epochs", "2", "--learning_rate", "1e-2", "--logging_steps", "1", "--eval_strategy", "epoch",
     "--save_strategy", "epoch", "--disable_tqdm", "True", "--report_to", "none", "--use_cpu", "True",
     "--per_device_eval_batch_size", "2", "--adam_epsilon", "1e-3",  # or Adam would make much of rounding
 ]  # fmt: skip
+PRETRAINING = ["--data", str(SOUNDS), "--size", "tiny", "--config", CONFIG, "--max_length", "48",
+               "--validation_fraction", "0.2"]  # fmt: skip
 CURVE = ("step", "loss", "loss_discriminative", "loss_generative", "accuracy", "grad_norm", "hours_seen", "eval_loss",
-         "eval_accuracy")  # fmt: skip
+         "eval_accuracy", "eval_mAP")  # fmt: skip
 
 
 def port() -> int:
@@ -33,7 +34,7 @@ def port() -> int:
         return found.getsockname()[1]
 
 
-def start(processes: int, batch: int, output: Path, *more) -> list[subprocess.Popen]:
+def start(what: str, processes: int, batch: int, output: Path, *more) -> list[subprocess.Popen]:
     """Starts the processes as torchrun would, with its environment variables."""
     address, running = port(), []
     for rank in range(processes):
@@ -42,7 +43,7 @@ def start(processes: int, batch: int, output: Path, *more) -> list[subprocess.Po
             environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
                             "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
                             "MASTER_PORT": str(address)}  # fmt: skip
-        line = [sys.executable, "-m", "ssast_hf.training.pretrain", *COMMON, "--per_device_train_batch_size",
+        line = [sys.executable, "-m", f"ssast_hf.training.{what}", *COMMON, "--per_device_train_batch_size",
                 str(batch), "--output_dir", str(output), *map(str, more)]  # fmt: skip
         running.append(
             subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -64,7 +65,8 @@ def curve(output: Path) -> list[dict]:
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
 def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path):
     """Losses, gradient norms, evaluation and weights; sound seen counts both processes' clips, each once an epoch."""
-    one, two = start(1, 4, tmp_path / "one"), start(2, 2, tmp_path / "two")
+    one, two = (start("pretrain", number, 4 // number, tmp_path / name, *PRETRAINING)
+                for number, name in ((1, "one"), (2, "two")))  # fmt: skip
     wait(one), wait(two)
     first, second = curve(tmp_path / "one"), curve(tmp_path / "two")
     assert len(first) == len(second) == 4 + 3
@@ -76,6 +78,50 @@ def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path):
     record = json.loads((tmp_path / "two" / "_run.json").read_text())
     assert record["processes"] == 2
     assert record["finished"] is True
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--mixup", "0.5", "--time_mask", "8", "--average_epochs", "1", "2", "--loss", "bce"],
+        [
+            "--balanced_sampling",
+            "True",
+            "--class_weights",
+            "True",
+            "--head_lr_factor",
+            "10",
+            "--lr_decay_start",
+            "1",
+            "--max_grad_norm",
+            "0.1",
+        ],
+    ],
+    ids=["mixup-averaged", "balanced-decayed"],
+)
+def test_two_processes_fine_tune_as_one_with_the_same_global_batch(tmp_path, flags):
+    """Losses, gradient norms, evaluation, weights and the scores of every clip judged."""
+    torch.manual_seed(0)
+    SSASTForPreTraining(SSASTConfig.tiny(max_length=48, **json.loads(CONFIG))).save_pretrained(tmp_path / "model")
+    SSASTFeatureExtractor(max_length=48).save_pretrained(tmp_path / "model")
+    files = sorted(SOUNDS.glob("*.flac"))
+    for name, part in (("train", files[:8]), ("test", files[7:])):
+        lines = [f"{path},{'ab'[index % 3 > 0]}" for index, path in enumerate(part)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["file,label", *lines]))
+    data = ["--data", tmp_path / "train.csv", "--validation_data", tmp_path / "test.csv", "--model",
+            tmp_path / "model", "--save_predictions", "True", *flags]  # fmt: skip
+    one, two = (start("finetune", number, 4 // number, tmp_path / name, *data)
+                for number, name in ((1, "one"), (2, "two")))  # fmt: skip
+    wait(one), wait(two)
+    first, second = curve(tmp_path / "one"), curve(tmp_path / "two")
+    assert len(first) == len(second) == 4 + 2
+    for expected, found in zip(first, second):
+        assert found == pytest.approx(expected, rel=1e-4)
+    weights = [SSASTForAudioClassification.from_pretrained(tmp_path / name).state_dict() for name in ("one", "two")]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=0, atol=1e-4, msg=name)
+    assert len((tmp_path / "two" / "eval_predictions.csv").read_text().splitlines()) == 1 + 3
 
 
 def test_no_clip_comes_twice_in_an_epoch():

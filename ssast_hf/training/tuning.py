@@ -225,6 +225,13 @@ class FineTuner(ResumableTrainer):
         loss = (self.loss if model.training else self.plain_loss)(outputs.logits, inputs["labels"])
         return (loss, outputs) if return_outputs else loss
 
+    def evaluation_loop(self, *args, metric_key_prefix: str = "eval", **kwargs):
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        if output.predictions is not None:  # the Trainer's mean counts clips that fill the last of several processes
+            predictions, labels = (torch.from_numpy(part) for part in (output.predictions, output.label_ids))
+            output.metrics[f"{metric_key_prefix}_loss"] = self.plain_loss(predictions.float(), labels).item()
+        return output
+
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False):
         super().save_model(output_dir, _internal_call)
         if self.average is not None and output_dir is not None and self.args.should_save:
