@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 from . import __version__
 from .checkpoints import DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED
@@ -152,7 +153,11 @@ def build_parser() -> Parser:
         "normalised)",
     )
     embed.add_argument(
-        "--shard", type=_shard, default=(1, 1), metavar="I/N", help="only every N-th file, from the I-th of 1 to N"
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="only every N-th file, from the I-th of 1 to N; of processes that `accelerate launch` or `torchrun` "
+        "started, each takes its own, on its own GPU, and writes X-I-of-N",
     )
     embed.add_argument("--overwrite", action="store_true", help="replace the output if it exists, and begin anew")
     embed.set_defaults(run=run_embed)
@@ -363,6 +368,7 @@ def run_embed(arguments: argparse.Namespace) -> int:
     from .collection import check_output, embed_collection
     from .modeling_ssast import SSASTModel
 
+    together = _share(arguments)
     check_output(arguments.output, arguments.format, arguments.overwrite)
     folders: list[str] = []  # that cannot be read
     extractor, model = _load(arguments, SSASTModel.from_pretrained)
@@ -411,7 +417,8 @@ def run_embed(arguments: argparse.Namespace) -> int:
         f"{arguments.output}: {state.rows} embeddings of size {model.config.hidden_size}, "
         f"{state.done - state.failed} file(s){resumed}; {state.speed()}"
     )
-    return _finish(state.failed + len(folders), state.total + len(folders))
+    status = _finish(state.failed + len(folders), state.total + len(folders))
+    return 0 if together else status  # another status than 0, and the launcher would stop the other processes
 
 
 def run_convert(arguments: argparse.Namespace) -> int:
@@ -651,6 +658,24 @@ def _shard(text: str) -> tuple[int, int]:
     if not (number.isdecimal() and shards.isdecimal() and 1 <= int(number) <= int(shards)):
         raise argparse.ArgumentTypeError(f"{text!r} is not I/N with I from 1 to N, such as 1/4")
     return int(number), int(shards)
+
+
+def _share(arguments: argparse.Namespace) -> bool:
+    """Whether several processes were launched together; sets `--shard`, and for these `--output` and `--device`."""
+    processes, rank, local = (int(os.environ.get(name, "0")) for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"))
+    if processes < 2:
+        arguments.shard = arguments.shard or (1, 1)
+        return False
+    if arguments.shard is not None:
+        raise ValueError(f"--shard is given, and so are {processes} processes, which divide the work: choose one")
+    arguments.shard = (rank + 1, processes)
+    path = Path(arguments.output)
+    arguments.output = str(path.with_name(f"{path.stem}-{rank + 1}-of-{processes}{path.suffix}"))
+    import torch
+
+    if arguments.device in (None, "cuda") and torch.cuda.is_available():
+        arguments.device = f"cuda:{local}"
+    return True
 
 
 def _port(text: str) -> int:

@@ -252,6 +252,40 @@ def test_shards_share_the_collection(encoder, collection, tmp_path):
         embed_collection(*encoder, collection / "01.wav", tmp_path / "x", shard=(2, 2))
 
 
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
+def test_processes_launched_together_share_the_collection(checkpoints, collection, tmp_path):  # noqa: F811
+    """Each writes a file of its own; `accelerate launch` sets the same variables as torchrun."""
+    command = [
+        "embed",
+        str(collection),
+        "--model",
+        str(checkpoints / "pretrained"),
+        "--output",
+        str(tmp_path / "e.npz"),
+    ]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "--no-python"]
+    ssast = [sys.executable, "-c", "import sys; from ssast_hf.cli import main; sys.exit(main())"]
+    subprocess.run([*launch, *ssast, *command], check=True, timeout=300)
+    found = [name for number in (1, 2) for name in np.load(tmp_path / f"e-{number}-of-2.npz")["files"]]
+    assert len(found) == 11 and len(set(found)) == 11
+    assert {path.name for path in tmp_path.glob("e*")} == {"e-1-of-2.npz", "e-2-of-2.npz"}
+
+
+def test_shards_and_processes_exclude_each_other(checkpoints, collection, tmp_path, capsys, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    command = [
+        "embed",
+        str(collection),
+        "--model",
+        str(checkpoints / "pretrained"),
+        "--output",
+        str(tmp_path / "e.npz"),
+    ]
+    assert main([*command, "--shard", "1/2"]) == 2
+    assert "choose one" in capsys.readouterr().err
+    assert not list(tmp_path.glob("e*"))
+
+
 def test_manifests_are_collections(checkpoints, collection, tmp_path, capsys):  # noqa: F811
     manifest = collection / "list.csv"
     manifest.write_text("file,note\n03.wav,x\n01.wav,y\n")

@@ -35,6 +35,10 @@ from .optimization import ClassificationLoss, class_weights, sampling_weights
 from .resume import RESUMES, Run
 from .tuning import FineTuner, FineTuningArguments, choose_trained
 
+EPILOG = (
+    f"{RESUMES} On several GPUs: torchrun --nproc_per_node 8 -m ssast_hf.training.finetune, with the same arguments."
+)
+
 
 @dataclass
 class DataArguments:
@@ -86,7 +90,7 @@ class DataArguments:
 def main(argv: list[str] | None = None) -> int:
     """Fine-tunes as the command line says; see `--help`."""
     argv = sys.argv[1:] if argv is None else argv
-    data, training, flags = parse((DataArguments, FineTuningArguments), argv, "finetune", __doc__, RESUMES)
+    data, training, flags = parse((DataArguments, FineTuningArguments), argv, "finetune", __doc__, EPILOG)
     set_seed(training.seed)
     if data.eval_only:
         return _evaluate_only(data, training)
