@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`pipeline("feature-extraction")` for sound: transformers' own needs a tokenizer."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from transformers.pipelines import PIPELINE_REGISTRY, FeatureExtractionPipeline
@@ -15,7 +17,8 @@ class SSASTFeatureExtractionPipeline(FeatureExtractionPipeline):
     which go on as before.
 
     Takes a waveform (samples,) at the extractor's rate, `{"array": waveform, "sampling_rate": Hz}`, or a file's name,
-    or a list of these; gives `last_hidden_state` as nested lists, or as a tensor with `return_tensors=True`.
+    or a list of these; gives `last_hidden_state` as nested lists, or as a tensor with `return_tensors=True`. Raises
+    ValueError for anything else.
     """
 
     _load_tokenizer = None  # optional
@@ -33,12 +36,16 @@ class SSASTFeatureExtractionPipeline(FeatureExtractionPipeline):
         if self.tokenizer is not None:
             return super().preprocess(inputs, **kwargs)
         rate = self.feature_extractor.sampling_rate
-        if isinstance(inputs, (str, bytes)):
+        if isinstance(inputs, (str, bytes, Path)):
             inputs = load_audio(inputs, rate)
         elif isinstance(inputs, dict):
-            found = inputs["sampling_rate"]
-            waveform = np.asarray(inputs["array"] if "array" in inputs else inputs["raw"])
-            inputs = waveform if found == rate else resample(waveform, found, rate)
+            names = [name for name in ("array", "raw") if name in inputs]
+            if not names or "sampling_rate" not in inputs:
+                raise ValueError(f"Found a dict with {sorted(inputs)}, expected `array` and `sampling_rate`.")
+            inputs, found = np.asarray(inputs[names[0]]), inputs["sampling_rate"]
+            inputs = inputs if found == rate else resample(inputs, found, rate)
+        if np.ndim(inputs) != 1:
+            raise ValueError(f"Found a waveform of shape {np.shape(inputs)}, expected (samples,): mix its channels.")
         features = self.feature_extractor(inputs, sampling_rate=rate, return_tensors="pt", **kwargs)
         return features.to(self.dtype) if isinstance(self.dtype, torch.dtype) else features
 
