@@ -265,7 +265,7 @@ class SSASTPreTrainedModel(PreTrainedModel):
     main_input_name = "input_values"
     input_modalities = ("audio",)
     supports_gradient_checkpointing = True
-    _no_split_modules = ["SSASTEmbeddings", "SSASTLayer"]
+    _no_split_modules = ["SSASTLayer"]
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True

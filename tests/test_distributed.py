@@ -34,8 +34,10 @@ def port() -> int:
         return found.getsockname()[1]
 
 
-def start(what: str, processes: int, batch: int, output: Path, *more) -> list[subprocess.Popen]:
+def start(what: str, processes: int, batch: int, output: Path, *more, fsdp: bool = False) -> list[subprocess.Popen]:
     """Starts the processes as torchrun would, with its environment variables."""
+    module = [str(Path(__file__).with_name("fsdp_on_cpu.py"))] if fsdp else ["-m"]
+    more = [*more, "--fsdp", "True", "--fsdp_config", '{"version": 2}'] if fsdp else more
     address, running = port(), []
     for rank in range(processes):
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -43,7 +45,7 @@ def start(what: str, processes: int, batch: int, output: Path, *more) -> list[su
             environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
                             "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
                             "MASTER_PORT": str(address)}  # fmt: skip
-        line = [sys.executable, "-m", f"ssast_hf.training.{what}", *COMMON, "--per_device_train_batch_size",
+        line = [sys.executable, *module, f"ssast_hf.training.{what}", *COMMON, "--per_device_train_batch_size",
                 str(batch), "--output_dir", str(output), *map(str, more)]  # fmt: skip
         running.append(
             subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -80,6 +82,19 @@ def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path):
     assert record["finished"] is True
 
 
+def labelled_data(folder: Path, *flags) -> list:
+    """The arguments to fine-tune a small model, which is made here, with labels that are made up."""
+    torch.manual_seed(0)
+    SSASTForPreTraining(SSASTConfig.tiny(max_length=48, **json.loads(CONFIG))).save_pretrained(folder / "model")
+    SSASTFeatureExtractor(max_length=48).save_pretrained(folder / "model")
+    files = sorted(SOUNDS.glob("*.flac"))
+    for name, part in (("train", files[:8]), ("test", files[7:])):
+        lines = [f"{path},{'ab'[index % 3 > 0]}" for index, path in enumerate(part)]
+        (folder / f"{name}.csv").write_text("\n".join(["file,label", *lines]))
+    return ["--data", folder / "train.csv", "--validation_data", folder / "test.csv", "--model",
+            folder / "model", "--save_predictions", "True", *flags]  # fmt: skip
+
+
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
 @pytest.mark.parametrize(
     "flags",
@@ -102,15 +117,7 @@ def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path):
 )
 def test_two_processes_fine_tune_as_one_with_the_same_global_batch(tmp_path, flags):
     """Losses, gradient norms, evaluation, weights and the scores of every clip judged."""
-    torch.manual_seed(0)
-    SSASTForPreTraining(SSASTConfig.tiny(max_length=48, **json.loads(CONFIG))).save_pretrained(tmp_path / "model")
-    SSASTFeatureExtractor(max_length=48).save_pretrained(tmp_path / "model")
-    files = sorted(SOUNDS.glob("*.flac"))
-    for name, part in (("train", files[:8]), ("test", files[7:])):
-        lines = [f"{path},{'ab'[index % 3 > 0]}" for index, path in enumerate(part)]
-        (tmp_path / f"{name}.csv").write_text("\n".join(["file,label", *lines]))
-    data = ["--data", tmp_path / "train.csv", "--validation_data", tmp_path / "test.csv", "--model",
-            tmp_path / "model", "--save_predictions", "True", *flags]  # fmt: skip
+    data = labelled_data(tmp_path, *flags)
     one, two = (start("finetune", number, 4 // number, tmp_path / name, *data)
                 for number, name in ((1, "one"), (2, "two")))  # fmt: skip
     wait(one), wait(two)
@@ -122,6 +129,29 @@ def test_two_processes_fine_tune_as_one_with_the_same_global_batch(tmp_path, fla
     for name, value in weights[0].items():
         torch.testing.assert_close(weights[1][name], value, rtol=0, atol=1e-4, msg=name)
     assert len((tmp_path / "two" / "eval_predictions.csv").read_text().splitlines()) == 1 + 3
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
+@pytest.mark.parametrize("what", ["pretrain", "finetune"])
+def test_sharded_weights_are_trained_alike(tmp_path, what):
+    """FSDP2; checkpoints, from one of which it goes on, and the model at the end hold whole weights."""
+    data = PRETRAINING if what == "pretrain" else labelled_data(tmp_path, "--class_weights", "True")
+    one, two = (start(what, number, 4 // number, tmp_path / name, *data, fsdp=number == 2)
+                for number, name in ((1, "one"), (2, "two")))  # fmt: skip
+    wait(one), wait(two)
+    wait(
+        start(what, 2, 2, tmp_path / "on", *data, "--resume_from_checkpoint", tmp_path / "two/checkpoint-2", fsdp=True)
+    )
+    expected, *found = (curve(tmp_path / name) for name in ("one", "two", "on"))
+    for entries in found:
+        assert [entry["step"] for entry in entries] == [entry["step"] for entry in expected]
+        for entry, other in zip(expected, entries):
+            assert other == pytest.approx(entry, rel=1e-4)
+    cls = SSASTForPreTraining if what == "pretrain" else SSASTForAudioClassification
+    weights = [cls.from_pretrained(tmp_path / name).state_dict() for name in ("one", "two", "on", "two/checkpoint-4")]
+    for name, value in weights[0].items():
+        for other in weights[1:]:
+            torch.testing.assert_close(other[name], value, rtol=0, atol=1e-4, msg=name)
 
 
 def test_no_clip_comes_twice_in_an_epoch():

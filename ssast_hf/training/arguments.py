@@ -33,6 +33,10 @@ class SharedArguments(TrainingArguments):
     logging_steps: float = field(default=20, metadata={"help": "Steps from one log line to the next."})
     warmup_steps: float = field(default=0.1, metadata={"help": "Steps of linear warm-up, or below 1 their share."})
     dataloader_pin_memory: bool = field(default=False, metadata={"help": "Pin memory for a GPU."})
+    fsdp: bool = field(
+        default=False,
+        metadata={"help": "Spread weights, gradients and the optimiser over the GPUs of torchrun (FSDP)."},
+    )
 
 
 class FlagFormatter(HelpFormatter):

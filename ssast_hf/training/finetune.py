@@ -138,7 +138,8 @@ def main(argv: list[str] | None = None) -> int:
     trainer.save_metrics("train", result.metrics)
     trainer.save_state()
     if run.main:
-        for name, results in _judge(trainer.model, extractor, parts, labels, data, training).items():
+        judged = trainer.whole_model(SSASTForAudioClassification)
+        for name, results in _judge(judged, extractor, parts, labels, data, training).items():
             trainer.save_metrics(name, results)  # into all_results.json, too
     counts = {"training": clips, "validation": validation, "test": parts.get("test", [])}
     base_model = None if data.from_scratch else data.model

@@ -366,7 +366,7 @@ def _draw(trainer: PreTrainer, held_out: Crops, path: Path) -> None:
     if "waveforms" in batch:
         batch.update(collate.features([torch.from_numpy(item["waveform"]) for item in items]))
     names = ("input_values", "attention_mask", "bool_masked_pos")
-    model = trainer.accelerator.unwrap_model(trainer.model).eval()
+    model = trainer.whole_model(SSASTForPreTraining).eval()
     inputs = {name: batch[name].to(model.device) for name in names if name in batch}
     picture.draw(model, inputs, path, [f"validation {index + 1}" for index in range(len(items))])
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import TrainerCallback, TrainerState
+from transformers import PreTrainedModel, TrainerCallback, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from .card import CardTrainer
@@ -301,6 +301,12 @@ class ResumableTrainer(CardTrainer):
         best = Path(self.args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}")
         if self.state.best_global_step and best.is_dir():
             self.state.best_model_checkpoint = str(best)
+
+    def whole_model(self, cls: type[PreTrainedModel]) -> PreTrainedModel:
+        """The trained model, saved before, for a single process to run: FSDP's has its weights on all of them."""
+        if self.is_fsdp_enabled:
+            return cls.from_pretrained(self.args.output_dir).to(self.args.device)
+        return self.accelerator.unwrap_model(self.model)
 
     def over(self) -> bool:
         """Whether a run that goes on has no step left."""
