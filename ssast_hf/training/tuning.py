@@ -118,9 +118,7 @@ class FineTuningArguments(SharedArguments):
         if self.average_epochs and self.lora_rank:
             raise ValueError("--average_epochs and --lora_rank exclude each other: choose one.")
         if self.fsdp and (self.average_epochs or self.lora_rank):
-            raise ValueError(
-                "--fsdp excludes --average_epochs and --lora_rank: a process needs all weights for them."
-            )
+            raise ValueError("--fsdp excludes --average_epochs and --lora_rank: a process needs all weights for them.")
         if self.average_epochs and self.max_steps <= 0 and self.average_epochs[0] > self.num_train_epochs:
             raise ValueError(
                 f"--average_epochs begins with epoch {self.average_epochs[0]} of {self.num_train_epochs:g}."
