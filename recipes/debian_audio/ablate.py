@@ -135,13 +135,15 @@ def main() -> int:
     parser.add_argument("dest", type=Path, help="where prepare.py wrote the corpus and the tasks")
     parser.add_argument("--steps", type=int, default=2000, help="of each run (default: 2000)")
     parser.add_argument("--seed", type=int, default=0, help="of pretraining (default: 0)")
+    names = [*VARIANTS, NO_PRETRAINING]
+    parser.add_argument("--variant", nargs="+", choices=names, default=names, help="some of the runs (default: all)")
     parser.add_argument("--readme", action="store_true", help="write the table into README.md")
     parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="further flags of ssast pretrain")
     arguments = parser.parse_args()
     folder = arguments.dest / "ablation" / f"{arguments.steps}-{arguments.seed}"
     log = Measured(folder / "measured.jsonl")
     results = {}
-    for name in (*VARIANTS, NO_PRETRAINING):
+    for name in arguments.variant:
         results[name] = log.get({"name": name}, partial(measure_variant, name, folder, arguments))
         print(table({name: results[name]}).splitlines()[-1], flush=True)
     text = table(results)
