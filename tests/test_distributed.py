@@ -64,25 +64,7 @@ def curve(output: Path) -> list[dict]:
     return [{k: entry[k] for k in CURVE if k in entry} for entry in log if "train_runtime" not in entry]
 
 
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
-def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path):
-    """Losses, gradient norms, evaluation and weights; sound seen counts both processes' clips, each once an epoch."""
-    one, two = (start("pretrain", number, 4 // number, tmp_path / name, *PRETRAINING)
-                for number, name in ((1, "one"), (2, "two")))  # fmt: skip
-    wait(one), wait(two)
-    first, second = curve(tmp_path / "one"), curve(tmp_path / "two")
-    assert len(first) == len(second) == 4 + 3
-    for expected, found in zip(first, second):
-        assert found == pytest.approx(expected, rel=1e-4)
-    weights = [SSASTForPreTraining.from_pretrained(tmp_path / name).state_dict() for name in ("one", "two")]
-    for name, value in weights[0].items():
-        torch.testing.assert_close(weights[1][name], value, rtol=0, atol=1e-4, msg=name)
-    record = json.loads((tmp_path / "two" / "_run.json").read_text())
-    assert record["processes"] == 2
-    assert record["finished"] is True
-
-
-def labelled_data(folder: Path, *flags) -> list:
+def labelled_data(folder: Path) -> list:
     """The arguments to fine-tune a small model, which is made here, with labels that are made up."""
     torch.manual_seed(0)
     SSASTForPreTraining(SSASTConfig.tiny(max_length=48, **json.loads(CONFIG))).save_pretrained(folder / "model")
@@ -92,66 +74,50 @@ def labelled_data(folder: Path, *flags) -> list:
         lines = [f"{path},{'ab'[index % 3 > 0]}" for index, path in enumerate(part)]
         (folder / f"{name}.csv").write_text("\n".join(["file,label", *lines]))
     return ["--data", folder / "train.csv", "--validation_data", folder / "test.csv", "--model",
-            folder / "model", "--save_predictions", "True", *flags]  # fmt: skip
+            folder / "model", "--save_predictions", "True"]  # fmt: skip
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
 @pytest.mark.parametrize(
-    "flags",
+    "what, sharded, flags",
     [
-        ["--mixup", "0.5", "--time_mask", "8", "--average_epochs", "1", "2", "--loss", "bce"],
-        [
-            "--balanced_sampling",
-            "True",
-            "--class_weights",
-            "True",
-            "--head_lr_factor",
-            "10",
-            "--lr_decay_start",
-            "1",
-            "--max_grad_norm",
-            "0.1",
-        ],
+        ("pretrain", True, ""),
+        ("finetune", True, "--balanced_sampling True --class_weights True --head_lr_factor 10 --lr_decay_start 1"),
+        ("finetune", False, "--mixup 0.5 --time_mask 8 --average_epochs 1 2 --loss bce"),
     ],
-    ids=["mixup-averaged", "balanced-decayed"],
+    ids=["pretrained", "balanced", "averaged"],
 )
-def test_two_processes_fine_tune_as_one_with_the_same_global_batch(tmp_path, flags):
-    """Losses, gradient norms, evaluation, weights and the scores of every clip judged."""
-    data = labelled_data(tmp_path, *flags)
-    one, two = (start("finetune", number, 4 // number, tmp_path / name, *data)
-                for number, name in ((1, "one"), (2, "two")))  # fmt: skip
-    wait(one), wait(two)
-    first, second = curve(tmp_path / "one"), curve(tmp_path / "two")
-    assert len(first) == len(second) == 4 + 2
-    for expected, found in zip(first, second):
-        assert found == pytest.approx(expected, rel=1e-4)
-    weights = [SSASTForAudioClassification.from_pretrained(tmp_path / name).state_dict() for name in ("one", "two")]
-    for name, value in weights[0].items():
-        torch.testing.assert_close(weights[1][name], value, rtol=0, atol=1e-4, msg=name)
-    assert len((tmp_path / "two" / "eval_predictions.csv").read_text().splitlines()) == 1 + 3
-
-
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
-@pytest.mark.parametrize("what", ["pretrain", "finetune"])
-def test_sharded_weights_are_trained_alike(tmp_path, what):
-    """FSDP2; checkpoints, from one of which it goes on, and the model at the end hold whole weights."""
-    data = PRETRAINING if what == "pretrain" else labelled_data(tmp_path, "--class_weights", "True")
-    one, two = (start(what, number, 4 // number, tmp_path / name, *data, fsdp=number == 2)
-                for number, name in ((1, "one"), (2, "two")))  # fmt: skip
-    wait(one), wait(two)
-    wait(
-        start(what, 2, 2, tmp_path / "on", *data, "--resume_from_checkpoint", tmp_path / "two/checkpoint-2", fsdp=True)
-    )
-    expected, *found = (curve(tmp_path / name) for name in ("one", "two", "on"))
-    for entries in found:
-        assert [entry["step"] for entry in entries] == [entry["step"] for entry in expected]
-        for entry, other in zip(expected, entries):
-            assert other == pytest.approx(entry, rel=1e-4)
+def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path, what, sharded, flags):
+    """
+    Losses, gradient norms, evaluation and weights, by DDP and with sharded weights (FSDP2), there also of a run that
+    goes on from a checkpoint. Sound seen counts both processes' clips, each once an epoch.
+    """
+    data = [*(PRETRAINING if what == "pretrain" else labelled_data(tmp_path)), *flags.split()]
+    names = ["one", "two", *(["sharded"] if sharded else [])]
+    running = [start(what, 1 + bool(number), 2 if number else 4, tmp_path / name, *data, fsdp=name == "sharded")
+               for number, name in enumerate(names)]  # fmt: skip
+    for processes in running:
+        wait(processes)
+    if sharded:
+        resume = ["--resume_from_checkpoint", tmp_path / "sharded" / "checkpoint-2"]
+        wait(start(what, 2, 2, tmp_path / "resumed", *data, *resume, fsdp=True))
+        names += ["resumed", "sharded/checkpoint-4"]
+    expected = curve(tmp_path / "one")
+    assert len(expected) == 4 + (3 if what == "pretrain" else 2)
+    for name in (name for name in names if "checkpoint" not in name):
+        found = curve(tmp_path / name)
+        assert len(found) == len(expected)
+        for entry, other in zip(expected, found):
+            assert other == pytest.approx(entry, rel=1e-4), name
     cls = SSASTForPreTraining if what == "pretrain" else SSASTForAudioClassification
-    weights = [cls.from_pretrained(tmp_path / name).state_dict() for name in ("one", "two", "on", "two/checkpoint-4")]
-    for name, value in weights[0].items():
-        for other in weights[1:]:
-            torch.testing.assert_close(other[name], value, rtol=0, atol=1e-4, msg=name)
+    weights = {name: cls.from_pretrained(tmp_path / name).state_dict() for name in names}
+    for key, value in weights["one"].items():
+        for name in names:
+            torch.testing.assert_close(weights[name][key], value, rtol=0, atol=1e-4, msg=f"{key} of {name}")
+    record = json.loads((tmp_path / "two" / "_run.json").read_text())
+    assert record["processes"] == 2 and record["finished"] is True
+    if what == "finetune":  # judged by one process, the other waits
+        assert len((tmp_path / "two" / "eval_predictions.csv").read_text().splitlines()) == 1 + 3
 
 
 def test_no_clip_comes_twice_in_an_epoch():
