@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .feature_extraction_ssast import SSASTFeatureExtractor
+from .files import replacing
 from .inference import End, check_layers, embed_parts
 from .modeling_ssast import SSASTModel
 from .sources import find_sounds
@@ -346,7 +347,8 @@ class Store:
 
     def save_state(self, **changes) -> None:
         self.state |= changes
-        _replace(self.directory / SETTINGS, lambda file: file.write(json.dumps(self.state, indent=1).encode()))
+        with replacing(self.directory / SETTINGS) as unfinished:
+            unfinished.write_text(json.dumps(self.state, indent=1), encoding="utf-8")
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {name: np.load(column.path, mmap_mode="r") for name, column in self.columns.items()}
@@ -392,20 +394,6 @@ def _write_all(file, data: bytes) -> None:
         view = view[file.write(view) :]
 
 
-def _replace(path: Path, write: Callable) -> None:
-    """Gives `path` the content that `write(file)` writes: all of it, or it stays as it was."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(unfinished, "wb") as file:
-            write(file)
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-
-
 def _write(store: Store, output: Path, format: str) -> None:
     """The output, of what is complete."""
     store._cut()
@@ -415,11 +403,12 @@ def _write(store: Store, output: Path, format: str) -> None:
     read = [entry for entry in store.entries if "error" not in entry]
     file_index = np.repeat(np.arange(len(read)), [entry["rows"] for entry in read])
     names = [entry["file"] for entry in read]
-    if format == "npz":
-        extra = {"file_index": file_index} if "time" in arrays else {}
-        _replace(output, lambda file: np.savez(file, files=np.array(names), **arrays, **extra))
-    else:
-        _replace(output, lambda file: _write_parquet(file, arrays, names, file_index))
+    with replacing(output) as unfinished, open(unfinished, "wb") as file:
+        if format == "npz":
+            extra = {"file_index": file_index} if "time" in arrays else {}
+            np.savez(file, files=np.array(names), **arrays, **extra)
+        else:
+            _write_parquet(file, arrays, names, file_index)
 
 
 def _write_parquet(file, arrays: dict[str, np.ndarray], names: list[str], file_index: np.ndarray) -> None:

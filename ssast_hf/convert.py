@@ -13,6 +13,7 @@ import torch
 from . import checkpoints
 from .configuration_ssast import SIZES
 from .feature_extraction_ssast import SSASTFeatureExtractor
+from .files import replacing
 from .hub import write_facts
 from .layouts import (
     Conversion,
@@ -139,12 +140,8 @@ def convert_checkpoint(
         file = directory if as_file else directory / OFFICIAL_NAME
         state = official_state_dict(conversion.model)
         file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-        try:
+        with replacing(file) as unfinished:
             torch.save(state, unfinished)
-            os.replace(unfinished, file)
-        finally:
-            unfinished.unlink(missing_ok=True)
         return conversion
     if to == "ast":
         from transformers import ASTFeatureExtractor

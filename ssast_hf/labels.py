@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from .files import replacing
 from .sources import Clip, find_sounds
 
 FORMATS = ("text", "json", "csv", "audacity")
@@ -308,23 +309,15 @@ def _targets(path: str | None, names: list[str], ending: str, by_file: bool, ove
 def whole_file(path: Path) -> Iterator[TextIO]:
     """A text file that gets its name when it is whole, or with its lines so far on Ctrl-C; never after an error."""
     path.parent.mkdir(exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(unfinished, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            try:
-                yield file
-            except KeyboardInterrupt:
-                file.close()
-                os.replace(unfinished, path)
-                raise
-        os.replace(unfinished, path)
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+    interrupted = None
+    text = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+    with replacing(path) as unfinished, open(unfinished, "w", **text) as file:
+        try:
+            yield file
+        except KeyboardInterrupt as interrupt:
+            interrupted = interrupt
+    if interrupted is not None:
+        raise interrupted
 
 
 def _standard_output() -> TextIO:
@@ -351,11 +344,5 @@ def _need_matplotlib() -> None:
 def _write_picture(path: Path, picture, title: str, model) -> None:
     title = os.fsencode(title).decode("utf-8", "replace")
     path.parent.mkdir(exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(unfinished, "wb") as file:
-            picture.draw(file, title, model.config.id2label, PICTURE_LABELS)
-        os.replace(unfinished, path)
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+    with replacing(path) as unfinished, open(unfinished, "wb") as file:
+        picture.draw(file, title, model.config.id2label, PICTURE_LABELS)

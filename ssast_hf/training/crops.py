@@ -21,6 +21,7 @@ from torch.utils.data import Dataset, IterableDataset, Sampler
 
 from ..configuration_ssast import SSASTConfig
 from ..feature_extraction_ssast import SSASTFeatureExtractor, num_frames
+from ..files import replacing
 from ..masking import sample_masks
 from ..sources import Clip, Source, encoded
 from .decoded import Decoded
@@ -81,9 +82,8 @@ class Skipped:
                 except (json.JSONDecodeError, KeyError, TypeError):  # the end of a line that a kill cut off
                     continue
             lines = [json.dumps({"file": name, "reason": found[name]}) + "\n" for name in sorted(found)]
-            unfinished = Path(f"{self.path}.{os.getpid()}")
-            unfinished.write_text("".join(lines), encoding="utf-8")
-            os.replace(unfinished, self.path)
+            with replacing(self.path) as unfinished:
+                unfinished.write_text("".join(lines), encoding="utf-8")
         return found
 
 

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from transformers import PreTrainedModel, TrainerCallback, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
+from ..files import replacing
 from .card import CardTrainer
 
 logger = logging.getLogger(__name__)
@@ -204,9 +205,8 @@ class Run:
 
     def _write(self) -> None:
         if self.main:
-            unfinished = self.output / f"{RECORD}.unfinished"
-            unfinished.write_text(json.dumps(self.record, indent=2) + "\n", encoding="utf-8")
-            os.replace(unfinished, self.output / RECORD)
+            with replacing(self.output / RECORD) as unfinished:
+                unfinished.write_text(json.dumps(self.record, indent=2) + "\n", encoding="utf-8")
 
 
 def seal(folder: Path) -> None:
