@@ -101,7 +101,7 @@ def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path, what, s
     if sharded:
         resume = ["--resume_from_checkpoint", tmp_path / "sharded" / "checkpoint-2"]
         wait(start(what, 2, 2, tmp_path / "resumed", *data, *resume, fsdp=True))
-        names += ["resumed", "sharded/checkpoint-4"]
+        names += ["resumed", *(["sharded/checkpoint-4"] if what == "pretrain" else [])]  # else the best is the last
     expected = curve(tmp_path / "one")
     assert len(expected) == 4 + (3 if what == "pretrain" else 2)
     for name in (name for name in names if "checkpoint" not in name):
