@@ -11,6 +11,7 @@ import math
 import os
 import re
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -332,13 +333,31 @@ def _read(sound, stop: float, name: str, size: int = _READ) -> Iterator[np.ndarr
 
     while stop > 0:
         try:
-            block = sound.read(min(stop, max(1, size // sound.channels)), dtype="float32", always_2d=True)
+            with _interrupt_held():
+                block = sound.read(min(stop, max(1, size // sound.channels)), dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             raise ValueError(f"{name} is truncated or damaged: {error.error_string or 'reading failed'}") from error
         if not len(block):
             return
         stop -= len(block)
         yield block.mean(axis=1)
+
+
+@contextlib.contextmanager
+def _interrupt_held() -> Iterator[None]:
+    """Holds Ctrl-C back: one that falls into what libsndfile calls, a file object's methods, would be lost there."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    held = []
+    signal.signal(signal.SIGINT, lambda *given: held.append(given))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if held:
+            before(*held[0])
 
 
 def _decode_pipe(name: str, pipe: _Pipe) -> Iterator[tuple[np.ndarray, int]]:
@@ -382,7 +401,8 @@ def _decode(name: str, file: BinaryIO, offset: float, duration: float | None) ->
     file.seek(0)
     fall_back = functools.partial(_decode_with_torchcodec, name, file, head, offset, duration)
     try:
-        sound = _forward_sound_file()(file)
+        with _interrupt_held():
+            sound = _forward_sound_file()(file)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a file object named *.raw
         reason = getattr(error, "error_string", "no header")
         if "malformed" in reason:  # cut off: FFmpeg would return what is left
@@ -407,7 +427,8 @@ def _decode(name: str, file: BinaryIO, offset: float, duration: float | None) ->
             return
         end = begin = max(0, _warm_up(sound.format, position, tail))
         try:
-            sound.seek(begin)
+            with _interrupt_held():
+                sound.seek(begin)
         except soundfile.LibsndfileError as error:
             raise ValueError(f"{name} is truncated or damaged: {error.error_string or 'seeking failed'}") from error
         for block in _read(sound, stop - begin, name):

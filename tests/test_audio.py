@@ -5,6 +5,7 @@
 import builtins
 import io
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -565,3 +566,29 @@ def test_headers_that_promise_the_impossible_cost_no_memory():
     struct.pack_into("<I", data, 24, 2**31 - 1)
     with pytest.raises(ValueError, match=r"samples per second|cannot be decoded|damaged"):
         load_audio(bytes(data))
+
+
+@pytest.mark.parametrize("callback", ["vio_seek", "vio_read"])
+def test_ctrl_c_while_libsndfile_calls_python_is_not_lost(callback):
+    class Interrupting(io.BytesIO):
+        def _interrupt(self):
+            if sys._getframe(2).f_code.co_name == callback:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        def seek(self, *args):
+            self._interrupt()
+            return super().seek(*args)
+
+        def read(self, *args):
+            self._interrupt()
+            return super().read(*args)
+
+        def readinto(self, *args):
+            self._interrupt()
+            return super().readinto(*args)
+
+    encoded = io.BytesIO()
+    soundfile.write(encoded, np.zeros(16000), 16000, format="FLAC")
+    with pytest.raises(KeyboardInterrupt):
+        load_audio(Interrupting(encoded.getvalue()))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
