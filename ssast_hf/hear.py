@@ -9,12 +9,26 @@ import os
 
 import torch
 from torch.nn import functional as F
+from transformers import BatchFeature
 
 from .feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
 from .modeling_ssast import NUM_SPECIAL_TOKENS, SSASTModel
 
 DEFAULT_MODEL = "ssast-base-patch"
 WINDOWS_PER_PASS = 16
+
+
+def window_inputs(model: SSASTModel, extractor: SSASTFeatureExtractor, waveforms) -> BatchFeature:
+    """The model's inputs of waveforms of at most `max_length` frames, padded to whole patches, on its device."""
+    return extractor(
+        waveforms,
+        sampling_rate=extractor.sampling_rate,
+        padding="longest",
+        max_length=model.config.max_length,
+        pad_to_multiple_of=model.config.time_patch_size,
+        return_attention_mask=True,
+        return_tensors="pt",
+    ).to(model.device)
 
 
 class HearModel(torch.nn.Module):
@@ -67,15 +81,7 @@ class HearModel(torch.nn.Module):
     def _window(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(sounds, samples) of at most `max_length` frames -> (sounds, T, D) and (sounds, D), float32."""
         config = self.model.config
-        inputs = self.extractor(
-            audio,
-            sampling_rate=self.sample_rate,
-            padding="longest",
-            max_length=config.max_length,
-            pad_to_multiple_of=config.time_patch_size,
-            return_attention_mask=True,
-            return_tensors="pt",
-        )
+        inputs = window_inputs(self.model, self.extractor, audio)
         outputs = self.model(**inputs)
         real = int(self.model.num_real_time_patches(inputs["attention_mask"])[0])
         patches = outputs.last_hidden_state[:, NUM_SPECIAL_TOKENS:].unflatten(1, (config.num_frequency_patches, -1))

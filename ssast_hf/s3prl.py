@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from .checkpoints import DEFAULT_PRETRAINED
 from .feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
+from .hear import window_inputs
 from .modeling_ssast import NUM_SPECIAL_TOKENS, SSASTModel
 
 
@@ -69,15 +70,7 @@ class UpstreamExpert(torch.nn.Module):
     def _window(self, parts: list[torch.Tensor], present: list[int], batch: int) -> list[torch.Tensor]:
         """The hidden states of some waveforms of the batch, zeros for the others."""
         config = self.model.config
-        inputs = self.extractor(
-            parts,
-            sampling_rate=self.extractor.sampling_rate,
-            padding="longest",
-            max_length=config.max_length,
-            pad_to_multiple_of=config.time_patch_size,
-            return_attention_mask=True,
-            return_tensors="pt",
-        ).to(self.model.device)
+        inputs = window_inputs(self.model, self.extractor, parts)
         outputs = self.model(**inputs, output_hidden_states=True)
         real = self.model.num_real_time_patches(inputs["attention_mask"])
         spread = []

@@ -252,17 +252,14 @@ def test_shards_share_the_collection(encoder, collection, tmp_path):
         embed_collection(*encoder, collection / "01.wav", tmp_path / "x", shard=(2, 2))
 
 
+def embed_command(checkpoints: Path, source: Path, output: Path) -> list[str]:  # noqa: F811
+    return ["embed", str(source), "--model", str(checkpoints / "pretrained"), "--output", str(output)]
+
+
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
 def test_processes_launched_together_share_the_collection(checkpoints, collection, tmp_path):  # noqa: F811
     """Each writes a file of its own; `accelerate launch` sets the same variables as torchrun."""
-    command = [
-        "embed",
-        str(collection),
-        "--model",
-        str(checkpoints / "pretrained"),
-        "--output",
-        str(tmp_path / "e.npz"),
-    ]
+    command = embed_command(checkpoints, collection, tmp_path / "e.npz")
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "--no-python"]
     ssast = [sys.executable, "-c", "import sys; from ssast_hf.cli import main; sys.exit(main())"]
     subprocess.run([*launch, *ssast, *command], check=True, timeout=300)
@@ -273,14 +270,7 @@ def test_processes_launched_together_share_the_collection(checkpoints, collectio
 
 def test_shards_and_processes_exclude_each_other(checkpoints, collection, tmp_path, capsys, monkeypatch):  # noqa: F811
     monkeypatch.setenv("WORLD_SIZE", "2")
-    command = [
-        "embed",
-        str(collection),
-        "--model",
-        str(checkpoints / "pretrained"),
-        "--output",
-        str(tmp_path / "e.npz"),
-    ]
+    command = embed_command(checkpoints, collection, tmp_path / "e.npz")
     assert main([*command, "--shard", "1/2"]) == 2
     assert "choose one" in capsys.readouterr().err
     assert not list(tmp_path.glob("e*"))
@@ -290,7 +280,7 @@ def test_manifests_are_collections(checkpoints, collection, tmp_path, capsys):  
     manifest = collection / "list.csv"
     manifest.write_text("file,note\n03.wav,x\n01.wav,y\n")
     output = tmp_path / "e.npz"
-    command = ["embed", str(manifest), "--model", str(checkpoints / "pretrained"), "--output", str(output)]
+    command = embed_command(checkpoints, manifest, output)
     assert main(command) == 0
     assert [Path(name).name for name in np.load(output)["files"]] == ["03.wav", "01.wav"]
     assert "h of sound a minute" in capsys.readouterr().out

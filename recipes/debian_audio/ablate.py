@@ -15,7 +15,7 @@ import csv
 import json
 import sys
 from contextlib import redirect_stdout
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -71,6 +71,7 @@ def train(dest: Path, output: Path, variant: dict, steps: int, seed: int, flags:
         pretrain.main(arguments)
 
 
+@cache
 def held_out_crops(dest: Path) -> torch.Tensor:
     """All sound of the held-out packages, one clip after the other, cut to whole crops: `(crops, samples)`."""
     extractor = SSASTFeatureExtractor(max_length=FRAMES)

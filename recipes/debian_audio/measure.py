@@ -140,17 +140,23 @@ def table(results: list[dict], models: list[str]) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser_of_tasks(description: str) -> argparse.ArgumentParser:
+    """What scripts that fine-tune on the tasks are told alike."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dest", type=Path, help="where prepare.py wrote the tasks")
-    parser.add_argument("--model", nargs="+", default=["ssast-tiny-patch-debian"], help="pretrained checkpoints")
     parser.add_argument("--task", nargs="+", choices=TASKS, default=TASKS)
-    parser.add_argument("--clips", nargs="+", choices=list(STEPS), default=list(STEPS), help="10 per class, or all")
-    ways = ("scratch", "checkpoint", "scratch probe", "checkpoint probe")
-    parser.add_argument("--way", nargs="+", choices=ways, default=ways)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="further flags of ssast finetune")
     parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    return parser
+
+
+def main() -> int:
+    parser = parser_of_tasks(__doc__)
+    parser.add_argument("--model", nargs="+", default=["ssast-tiny-patch-debian"], help="pretrained checkpoints")
+    parser.add_argument("--clips", nargs="+", choices=list(STEPS), default=list(STEPS), help="10 per class, or all")
+    ways = ("scratch", "checkpoint", "scratch probe", "checkpoint probe")
+    parser.add_argument("--way", nargs="+", choices=ways, default=ways)
     arguments = parser.parse_args()
     log = Measured(arguments.dest / "measured.jsonl")
     keys = ("task", "clips", "seed", "model", "way", "flags")

@@ -8,7 +8,6 @@ changed, on all clips, divided and judged as in measure.py.
 Results are kept in DEST/variants.jsonl: a run that is there is not run again.
 """
 
-import argparse
 import itertools
 import sys
 from collections import defaultdict
@@ -17,8 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from recipes.debian_audio.measure import README, TASKS, divide, read, train_and_judge
+from recipes.debian_audio.measure import README, TASKS, divide, parser_of_tasks, read, train_and_judge
 from recipes.report import Measured, mean_and_deviation, write_between
+from ssast_hf.checkpoints import DEFAULT_PRETRAINED
 
 BEGIN, END = "<!-- variants: begin -->", "<!-- variants: end -->"
 VARIANTS = {
@@ -31,9 +31,8 @@ VARIANTS = {
 }
 
 
-def run(rows: list[dict], task: str, seed: int, variant: str, models: dict[str, str], flags: list[str]) -> dict:
+def run(rows: list[dict], task: str, seed: int, variant: str, model: str, flags: list[str]) -> dict:
     recipe = Path(__file__).with_name(f"{task}.yaml")
-    model = models["frame" if "frame" in variant else "patch"]
     arguments = [str(recipe), "--model", model, "--seed", str(seed), *VARIANTS[variant], *flags]
     return train_and_judge(*divide(rows, task, "all", seed), arguments)
 
@@ -59,24 +58,22 @@ def table(results: list[dict]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dest", type=Path, help="where prepare.py wrote the tasks")
-    parser.add_argument("--patch_model", default="ssast-tiny-patch-debian")
-    parser.add_argument("--frame_model", default="ssast-tiny-frame-debian")
-    parser.add_argument("--task", nargs="+", choices=TASKS, default=TASKS)
-    parser.add_argument("--variant", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="further flags of ssast finetune")
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser = parser_of_tasks(__doc__)
+    parser.add_argument("--patch_model", default=DEFAULT_PRETRAINED)
+    parser.add_argument("--frame_model", help="frame-based checkpoint, which the frame-based variants need")
+    parser.add_argument("--variant", nargs="+", choices=list(VARIANTS), help="default: all that there is a model for")
     arguments = parser.parse_args()
+    models = {name: arguments.frame_model if "frame" in name else arguments.patch_model for name in VARIANTS}
+    variants = arguments.variant or [name for name in VARIANTS if models[name]]
+    if not all(models[name] for name in variants):
+        parser.error("frame-based variants need --frame_model")
     log = Measured(arguments.dest / "variants.jsonl")
-    models = {"patch": arguments.patch_model, "frame": arguments.frame_model}
-    keys = ("task", "seed", "variant", "models", "flags")
+    keys = ("task", "seed", "variant", "model", "flags")
     chosen = []
     for seed, task in itertools.product(arguments.seeds, arguments.task):
         rows = read(arguments.dest, task)
-        for variant in arguments.variant:
-            key = (task, seed, variant, models, arguments.flags)
+        for variant in variants:
+            key = (task, seed, variant, models[variant], arguments.flags)
             chosen.append(log.get(dict(zip(keys, key)), partial(run, rows, *key)))
             print(f"{task}, {variant}, seed {seed}: balanced accuracy {chosen[-1]['balanced']:.3f} "
                   f"({chosen[-1]['seconds']} s)", flush=True)  # fmt: skip
