@@ -3,6 +3,7 @@
 """The scripts that measure checkpoints: how clips are divided, what is kept of earlier runs, tables."""
 
 import csv
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks import throughput
 from recipes.debian_audio import ablate, measure, variants
 from recipes.report import Measured, write_between
+from ssast_hf import SSASTConfig
 
 SOUNDS = Path(__file__).parent / "data" / "sounds"
 MARKS = "".join(f"{module.BEGIN}\nold\n{module.END}\n" for module in (measure, variants, ablate))
@@ -101,3 +104,28 @@ def test_tables_are_written_between_their_marks(tmp_path):
     (tmp_path / "x.md").write_text("a <b>old</b> c")
     write_between(tmp_path / "x.md", "<b>", "</b>", "new")
     assert (tmp_path / "x.md").read_text() == "a <b>\nnew\n</b> c"
+
+
+def test_flops_of_a_pretraining_step_are_those_of_its_matrix_products():
+    """Forward and the two products of each in backward, by hand; patches need no gradient."""
+    width, inner, layers, patches, values = 64, 128, 2, 32, 256
+    config = SSASTConfig(
+        hidden_size=width, intermediate_size=inner, num_hidden_layers=layers, num_attention_heads=2,
+        max_length=64, num_mask_patches=10,
+    )  # fmt: skip
+    tokens = patches + 2
+    layer = tokens * (4 * width**2 + 2 * width * inner) + 2 * tokens**2 * width  # qkv, output, MLP; scores, values
+    heads = 2 * patches * (width**2 + width * values)
+    similarity, projection = patches**2 * values, patches * values * width  # each with one gradient
+    expected = 2 * (3 * (layers * layer + heads) + 2 * (similarity + projection))
+    assert throughput.flops_per_clip(config, 64) == expected
+
+
+def test_throughput_says_clips_a_second_and_utilisation(monkeypatch, capsys):
+    command = ["throughput", "--device", "cpu", "--size", "tiny", "--frames", "64", "--batch_size", "2"]
+    monkeypatch.setattr(sys, "argv", [*command, "--steps", "1", "--peak_tflops", "0.5"])
+    assert throughput.main() == 0
+    line = capsys.readouterr().out
+    rate, flops, share = (float(text) for text in re.search(
+        r"([\d.]+) clips a second, ([\d.]+) GFLOP a clip.* MFU ([\d.]+)%", line).groups())  # fmt: skip
+    assert share == pytest.approx(100 * rate * flops / 500, rel=0.1, abs=0.1)
