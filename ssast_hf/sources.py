@@ -9,6 +9,7 @@ A source is written `PLACE[,OPTION=VALUE ...]`, such as `my_sounds`, `shards/*.t
 
 import csv
 import glob
+import io
 import json
 import math
 import os
@@ -23,7 +24,7 @@ import numpy as np
 
 from .audio import AUDIO_EXTENSIONS, find_audio_files, load_audio, stream_audio
 
-FILE_COLUMNS = ("file", "file_name", "path", "audio", "wav")  # of a manifest, whichever comes first
+FILE_COLUMNS = ("file", "file_name", "filename", "path", "audio", "wav")  # of a manifest, whichever comes first
 MANIFESTS = (".csv", ".tsv", ".jsonl")
 LISTS = (*MANIFESTS, ".json", ".tar", ".parquet")  # files that stand for others
 OPTIONS = {"weight", "config", "split", "column", "streaming"}
@@ -233,10 +234,11 @@ def read_clips(source: str | os.PathLike, labelled: bool, column: str | None = N
 
     Args:
         source (`str`): A folder, with one subfolder per label if `labelled`, else searched to any depth; or a `.csv`,
-            `.tsv` or `.jsonl` manifest with a column `file` (or `file_name`, `path`, `audio`, `wav`; relative to the
-            manifest's folder), optionally `offset` and `duration` in seconds and, if `labelled`, `label`; or the
-            original's `.json` (`{"data": [{"wav": ..., "labels": ...}]}`). Without labels also `.tar` shards,
-            `.parquet` files, a folder of these, a sound file, or a pattern such as `shards/*.tar`.
+            `.tsv` or `.jsonl` manifest with a column `file` (or `file_name`, `filename`, `path`, `audio`, `wav`;
+            relative to the manifest's folder), optionally `offset` and `duration` in seconds and, if `labelled`,
+            `label`; or the original's `.json` (`{"data": [{"wav": ..., "labels": ...}]}`). Without labels
+            also `.tar` shards, `.parquet` files, a folder of these, a sound file, or a pattern such as
+            `shards/*.tar`.
         labelled (`bool`): Whether every clip needs a label.
         column (`str`, *optional*): The column with audio of `.parquet` files. Default: the first that looks like it.
 
@@ -289,7 +291,10 @@ def _read_folder(
 
 def manifest_rows(path: Path) -> list[tuple[str, Any]]:
     """The rows of a manifest (.csv, .tsv, .jsonl or the official .json), each with its place in it, for messages."""
-    text = path.read_text(encoding="utf-8-sig")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error}. Save it as UTF-8.") from None
     suffix = path.suffix.lower()
     if suffix == ".json":
         try:
@@ -302,14 +307,16 @@ def manifest_rows(path: Path) -> list[tuple[str, Any]]:
         return [(f"entry {number}", row) for number, row in enumerate(entries, start=1)]
     if suffix == ".jsonl":
         rows = []
-        for number, line in enumerate(text.splitlines(), start=1):
+        for number, line in enumerate(text.split("\n"), start=1):
             try:
                 rows.append((f"line {number}", json.loads(line))) if line.strip() else None
             except json.JSONDecodeError as error:
                 raise ValueError(f"{path}, line {number}: not a JSON object ({error}).") from None
         return rows
-    reader = csv.DictReader(text.splitlines(), delimiter="\t" if suffix == ".tsv" else ",")
-    return [(f"line {number}", row) for number, row in enumerate(reader, start=2)]
+    head = text.partition("\n")[0]  # spreadsheets write semicolons where the comma is the decimal sign
+    delimiter = "\t" if suffix == ".tsv" else ";" if ";" in head and "," not in head else ","
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    return [(f"line {reader.line_num}", row) for row in reader]
 
 
 def _read_manifest(path: Path, labelled: bool) -> list[Clip]:
@@ -317,7 +324,10 @@ def _read_manifest(path: Path, labelled: bool) -> list[Clip]:
     for place, row in manifest_rows(path):
         column = next((name for name in FILE_COLUMNS if isinstance(row, dict) and row.get(name)), None)
         if column is None:
-            raise ValueError(f"{path}, {place}: no file name, expected a column named {' or '.join(FILE_COLUMNS)}.")
+            found = ", ".join(map(str, row)) if isinstance(row, dict) else json.dumps(row)
+            raise ValueError(
+                f"{path}, {place}: no file name in {found}, expected a column named {' or '.join(FILE_COLUMNS)}."
+            )
         label = row.get("label", row.get("labels"))
         if labelled and (label is None or str(label).strip() == ""):
             raise ValueError(f"{path}, {place}: no label, expected a column named label.")

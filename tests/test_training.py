@@ -154,7 +154,10 @@ def test_folders_and_manifests_give_the_same_clips(tones, tmp_path):
         writer.writerows(rows)
     (tmp_path / "m.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     (tmp_path / "m.tsv").write_text("label\tpath\n" + "\n".join(f"{row['label']}\t{row['file']}" for row in rows))
-    for name in ("m.csv", "m.jsonl", "m.tsv"):
+    (tmp_path / "semicolons.csv").write_bytes(
+        b"\xef\xbb\xbffilename;label\r\n" + "".join(f"{row['file']};{row['label']}\r\n" for row in rows).encode()
+    )
+    for name in ("m.csv", "m.jsonl", "m.tsv", "semicolons.csv"):
         assert read_clips(tmp_path / name, labelled=True) == clips
     (tones / "relative.csv").write_text("file_name,label\nlow/0.wav,low\n")
     assert read_clips(tones / "relative.csv", labelled=True)[0].path == str(tones / "low/0.wav")
@@ -164,7 +167,9 @@ def test_folders_and_manifests_give_the_same_clips(tones, tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.csv", "name,label\nx.wav,low\n", "line 2: no file name"),
+        ("a.csv", "name,label\nx.wav,low\n", "line 2: no file name in name, label, expected a column named file or"),
+        ("a.csv", '"file\nname",label\nx.wav,low\n', "line 3: no file name"),
+        ("a.csv", "file,label\nx.wav,h\xf6her\n".encode("latin-1"), "a.csv is not UTF-8"),
         ("a.csv", "file\nx.wav\n", "line 2: no label"),
         ("a.csv", "file,label\n", "no sound files"),
         ("a.jsonl", "{", "line 1: not a JSON object"),
@@ -173,9 +178,15 @@ def test_folders_and_manifests_give_the_same_clips(tones, tmp_path):
     ],
 )
 def test_bad_manifests_are_named(tmp_path, name, text, message):
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ValueError, match=message):
         read_clips(tmp_path / name, labelled=True)
+
+
+def test_lines_of_jsonl_end_at_line_feeds_alone(tmp_path):
+    """Characters that Python, too, takes for ends of lines stand in names as they are."""
+    (tmp_path / "m.jsonl").write_text('{"file": "a\u2028b.wav", "label": "x"}\n', encoding="utf-8")
+    assert [clip.path for clip in read_clips(tmp_path / "m.jsonl", labelled=True)] == [str(tmp_path / "a\u2028b.wav")]
 
 
 def test_validation_is_drawn_from_every_label():
