@@ -123,6 +123,16 @@ def test_bad_sources_are_named(text, message):
         read_sources(text)
 
 
+def test_a_list_given_twice_is_an_error_rather_than_its_last_value(tmp_path, capsys):
+    sounds, recipe = str(SOUNDS), tmp_path / "recipe.yaml"
+    recipe.write_text(f"data: [{sounds}, {sounds}]\n")
+    assert main(["pretrain", "--data", sounds, f"--data={sounds}", "--output_dir", str(tmp_path / "o")]) == 2
+    assert "--data is given 2 times, expected once with all its values" in capsys.readouterr().err
+    command = [str(recipe), "--data", sounds, "--output_dir", "o"]
+    data, _, _ = parse((DataArguments, PreTrainingArguments), command, "", "")
+    assert data.data == [sounds]  # a flag still overrides a recipe
+
+
 def test_options_and_patterns(tmp_path):
     assert parse_source("a/*.tar,weight=0.5") == ("a/*.tar", {"weight": "0.5"})
     (tmp_path / "b,weight=3").mkdir()

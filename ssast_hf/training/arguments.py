@@ -92,14 +92,16 @@ def parse(classes: tuple, argv: list[str], prog: str, description: str, epilog: 
         An instance of each class, and the command line's flags and their values.
 
     Raises:
-        ValueError: The YAML file is missing or not a mapping, or `--output_dir` is missing or a file. What lies in
-        that directory is judged by [`resume.Run`].
+        ValueError: The YAML file is missing or not a mapping, a flag of several values is given twice, or
+        `--output_dir` is missing or a file. What lies in that directory is judged by [`resume.Run`].
     """
     usage = f"ssast {prog} [RECIPE.yaml] --data SOURCE --output_dir DIR [--FLAG VALUE ...]"
     parser = GroupedParser(classes, prog=f"ssast {prog}", usage=usage, description=description, epilog=epilog)
     parser.error = partial(Parser.error, parser)
-    if argv and argv[0].endswith((".yaml", ".yml")):
-        argv = [*_flags_of(argv[0]), *argv[1:]]
+    recipe = argv[:1] if argv and argv[0].endswith((".yaml", ".yml")) else []
+    given = argv[len(recipe) :]
+    _check_lists(parser, given)
+    argv = [*(flag for path in recipe for flag in _flags_of(path)), *given]
     *parsed, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -115,6 +117,15 @@ def parse(classes: tuple, argv: list[str], prog: str, description: str, epilog: 
     if str(training.resume_from_checkpoint).lower() in ("true", "false"):
         training.resume_from_checkpoint = str(training.resume_from_checkpoint).lower() == "true"
     return (*parsed, flags_of(argv))
+
+
+def _check_lists(parser: GroupedParser, argv: list[str]) -> None:
+    """Raises ValueError where a flag of several values is given twice: the first of them would be lost."""
+    for action in parser._actions:
+        count = sum(argument.partition("=")[0] in action.option_strings for argument in argv)
+        if action.nargs == "+" and count > 1:
+            name = action.option_strings[0]
+            raise ValueError(f"{name} is given {count} times, expected once with all its values: {name} A B")
 
 
 def _flags_of(path: str) -> list[str]:
