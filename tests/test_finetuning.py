@@ -581,6 +581,14 @@ def test_two_runs_are_the_same_and_a_killed_one_goes_on(tones, classifier, tmp_p
     assert losses_of(tmp_path / "c") != losses_of(tmp_path / "a")
 
 
+def test_epochs_to_average_that_no_step_reaches_are_an_error_before_the_first(tones, classifier, tmp_path, capsys):
+    assert tune("--data", tones / "single.csv", "--model", classifier, "--validation_fraction", 0,
+                "--per_device_train_batch_size", 9, "--max_steps", 3, "--average_epochs", 2, 3,
+                "--output_dir", tmp_path / "o") == 2  # fmt: skip
+    assert "--average_epochs begins with epoch 2 of 1.5." in capsys.readouterr().err
+    assert not list(tmp_path.glob("o/checkpoint-*"))
+
+
 def test_workers_do_not_change_what_is_drawn(tones, classifier, tmp_path):
     common = ["--data", tones / "single.csv", "--model", classifier, *EVERYTHING, "--max_steps", 6,
               "--save_strategy", "no", "--eval_strategy", "no"]  # fmt: skip

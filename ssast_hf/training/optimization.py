@@ -184,6 +184,12 @@ class AverageWeights(TrainerCallback):
         self.mean: dict[str, torch.Tensor] = {}
         self.count = 0
 
+    def on_train_begin(self, args, state, control, train_dataloader=None, **kwargs):
+        """Raises ValueError where training ends before the first of the epochs."""
+        epochs = state.max_steps / math.ceil(len(train_dataloader) / args.gradient_accumulation_steps)
+        if epochs < self.first:
+            raise ValueError(f"--average_epochs begins with epoch {self.first} of {epochs:g}.")
+
     def on_step_end(self, args, state, control, **kwargs):
         if ends_epoch(state) and self.first <= state.epoch <= self.last:
             self.count += 1
