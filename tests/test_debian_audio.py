@@ -381,6 +381,18 @@ def test_long_files_are_cut_and_one_source_cannot_dominate():
     assert len(chosen) == kinds.LIMIT + 50 and chosen == kinds.limit(rows[:200])
 
 
+def test_kinds_leave_out_the_package_of_the_bundled_sounds(tmp_path):
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks/drums.csv").touch()
+    row = {"version": "1", "licence": "CC0", "kind": "effect", "seconds": 1.0, "group": "g", "split": "train"}
+    rows = [{"file": f"audio/{name}/a.wav", "package": name, **row} for name in ("sonic-pi-samples", "ufoai-sound")]
+    with open(tmp_path / "manifest.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    assert [row["file"] for row in kinds.candidates(tmp_path)] == ["audio/ufoai-sound/a.wav"]
+
+
 def test_kinds_need_a_corpus(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["prepare.py", "kinds", str(tmp_path)])
     with pytest.raises(SystemExit) as stopped:

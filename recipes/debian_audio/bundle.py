@@ -64,14 +64,14 @@ def main() -> int:
     parser.add_argument("--licence", required=True, help="identifier of the weights' licence, for the card")
     parser.add_argument("--prior", type=Path, metavar="MANIFEST", help="expect labels as frequent as in there, of a "
                         "classifier that was trained with --balanced_sampling")  # fmt: skip
-    parser.add_argument("--notes", type=Path, help="Markdown to end the card with")
+    parser.add_argument("--notes", type=Path, nargs="+", default=[], help="Markdown files to end the card with")
     parser.add_argument("--overwrite", action="store_true", help="replace what is bundled under this name")
     arguments = parser.parse_args()
     directory = BUNDLED / arguments.name
     if directory.exists() and not arguments.overwrite:
         parser.error(f"{directory} exists: give --overwrite to replace it")
-    bundle(arguments.source, directory, arguments.licence,
-           arguments.notes.read_text(encoding="utf-8") if arguments.notes else "", arguments.prior)  # fmt: skip
+    notes = "\n".join(path.read_text(encoding="utf-8") for path in arguments.notes)
+    bundle(arguments.source, directory, arguments.licence, notes, arguments.prior)
     print(f"{directory}: {sum(path.stat().st_size for path in directory.iterdir()) / 1e6:.1f} MB")
     return 0
 
