@@ -5,7 +5,8 @@
 What the choices in the recipes drums.yaml, vocal.yaml and language.yaml are worth: each as it is and with one thing
 changed, on all clips, divided and judged as in measure.py.
 
-Results are kept in DEST/variants.jsonl: a run that is there is not run again.
+Results are kept in DEST/variants.jsonl: a run that is there is not run again, and the table has all that are there of
+the same models and flags.
 """
 
 import itertools
@@ -69,18 +70,19 @@ def main() -> int:
         parser.error("frame-based variants need --frame_model")
     log = Measured(arguments.dest / "variants.jsonl")
     keys = ("task", "seed", "variant", "model", "flags")
-    chosen = []
     for seed, task in itertools.product(arguments.seeds, arguments.task):
         rows = read(arguments.dest, task)
         for variant in variants:
             key = (task, seed, variant, models[variant], arguments.flags)
-            chosen.append(log.get(dict(zip(keys, key)), partial(run, rows, *key)))
-            print(f"{task}, {variant}, seed {seed}: balanced accuracy {chosen[-1]['balanced']:.3f} "
-                  f"({chosen[-1]['seconds']} s)", flush=True)  # fmt: skip
-    text = table(chosen)
+            result = log.get(dict(zip(keys, key)), partial(run, rows, *key))
+            print(f"{task}, {variant}, seed {seed}: balanced accuracy {result['balanced']:.3f} "
+                  f"({result['seconds']} s)", flush=True)  # fmt: skip
+    alike = [result for result in log.results
+             if result["flags"] == arguments.flags and result["model"] == models.get(result["variant"])]  # fmt: skip
+    text = table(alike)
     print(text)
     if arguments.readme:
-        write_between(README, BEGIN, END, f"{log.origin(chosen)}\n\n{text}")
+        write_between(README, BEGIN, END, f"{log.origin(alike)}\n\n{text}")
     return 0
 
 
