@@ -133,6 +133,15 @@ def test_a_list_given_twice_is_an_error_rather_than_its_last_value(tmp_path, cap
     assert data.data == [sounds]  # a flag still overrides a recipe
 
 
+def test_recipes_may_say_no_and_nothing(tmp_path):
+    """YAML's `no` is a strategy where one is due, and a flag without a value is not given."""
+    (tmp_path / "r.yaml").write_text(f"data: [{SOUNDS}]\neval_strategy: no\nsave_strategy: no\nmodel:\nbf16: no\n")
+    command = [str(tmp_path / "r.yaml"), "--output_dir", "o"]
+    data, training, _ = parse((DataArguments, PreTrainingArguments), command, "", "")
+    assert data.model is None and not training.bf16
+    assert training.eval_strategy == training.save_strategy == "no"
+
+
 def test_options_and_patterns(tmp_path):
     assert parse_source("a/*.tar,weight=0.5") == ("a/*.tar", {"weight": "0.5"})
     (tmp_path / "b,weight=3").mkdir()

@@ -139,6 +139,10 @@ def _flags_of(path: str) -> list[str]:
         raise ValueError(f"{path} holds {type(entries).__name__}, expected flags and their values")
     flags = []
     for name, value in entries.items():
+        if value is None:  # as if it were not there
+            continue
+        if value is False and str(name).endswith("_strategy"):
+            value = "no"  # which YAML reads as False
         values = value if isinstance(value, list) else [value]
         flags += [f"--{name}", *(json.dumps(value) if isinstance(value, dict) else str(value) for value in values)]
     return flags
