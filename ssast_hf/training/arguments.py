@@ -98,10 +98,11 @@ def parse(classes: tuple, argv: list[str], prog: str, description: str, epilog: 
     usage = f"ssast {prog} [RECIPE.yaml] --data SOURCE --output_dir DIR [--FLAG VALUE ...]"
     parser = GroupedParser(classes, prog=f"ssast {prog}", usage=usage, description=description, epilog=epilog)
     parser.error = partial(Parser.error, parser)
-    recipe = argv[:1] if argv and argv[0].endswith((".yaml", ".yml")) else []
-    given = argv[len(recipe) :]
-    _check_lists(parser, given)
-    argv = [*(flag for path in recipe for flag in _flags_of(path)), *given]
+    recipe = []
+    if argv and argv[0].endswith((".yaml", ".yml")):
+        recipe, argv = _flags_of(argv[0]), argv[1:]
+    _check_lists(parser, argv)
+    argv = [*recipe, *argv]
     *parsed, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
