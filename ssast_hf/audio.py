@@ -236,8 +236,8 @@ def find_audio_files(folder: str | os.PathLike, onerror: Callable[[OSError], obj
 
     def is_file(path: Path) -> bool:
         try:
-            return path.is_file()
-        except PermissionError:  # whoever opens it says so
+            return path.is_file() or not path.exists()  # a link to nothing: whoever opens it says so
+        except PermissionError:  # so too
             return True
 
     found, seen = [], set()

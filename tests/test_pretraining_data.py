@@ -325,6 +325,57 @@ def test_a_silent_stretch_of_a_long_file_is_passed_over(tmp_path):
     assert not crops.reader.skipped.seen
 
 
+@pytest.mark.parametrize("pack", [False, True])
+def test_a_long_file_that_is_silent_throughout_is_listed(tmp_path, pack):
+    paths = [write(tmp_path / "silent.wav", np.zeros(2 * RATE)), *FILES]
+    crops = crops_of(paths, pack=pack, report=tmp_path / "skipped.jsonl")
+    for index in range(len(crops)):
+        assert np.abs(crops[0, index]["waveform"]).max() > 1e-3
+    reasons = crops.reader.skipped.finish()
+    assert reasons.keys() == {str(paths[0])}
+    assert "silent" in reasons[str(paths[0])]
+
+
+def test_each_bad_part_of_a_file_is_listed_by_itself(tmp_path):
+    waveform = np.random.default_rng(0).uniform(-0.1, 0.1, 4 * RATE)
+    waveform[RATE : 3 * RATE] = 0
+    path = str(write(tmp_path / "a.wav", waveform))
+    clips = [Clip(path, offset=offset, duration=1.0) for offset in (0.0, 1.0, 2.0, 3.0, 9.0)]
+    bad = {f"{path}#t=1,2", f"{path}#t=2,3", f"{path}#t=9,10"}
+    crops = Crops([Source("s", clips)], 2 * RATE, Reader(RATE, Skipped()), 0, 400)
+    for index in range(len(clips)):
+        assert len(crops[0, index]["waveform"]) == RATE
+    assert crops.reader.skipped.seen == bad
+    skipped = Skipped()
+    decode(clips, RATE, tmp_path / "cache", skipped)
+    assert skipped.seen == bad
+    assert statistics([Source("s", clips)]).skipped.keys() == bad
+
+
+def test_a_cut_off_recording_is_decoded_whole_only_once(tmp_path, monkeypatch):
+    """It is decoded to the end because a header may promise more than there is; here there is nothing to gain."""
+    whole = write(tmp_path / "whole.flac.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 60 * RATE))
+    cut = tmp_path / "cut.flac"
+    soundfile.write(cut, soundfile.read(whole)[0], RATE)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    asked = []
+    load = Clip.load
+    monkeypatch.setattr(Clip, "load", lambda *args: asked.append(args[2:]) or load(*args))
+    crops = crops_of([cut, FILES[0]], report=tmp_path / "skipped.jsonl")
+    for epoch in range(20):
+        assert len(crops[epoch, 0]["waveform"]) == 1600
+    assert len(asked) > 20
+    assert asked.count(()) == 1
+    assert crops.reader.skipped.finish().keys() == {str(cut)}
+
+
+def test_a_report_that_cannot_be_written_ends_no_run(tmp_path, caplog):
+    skipped = Skipped(tmp_path / "no folder" / "skipped.jsonl")
+    skipped.add("a.wav", "silent")
+    assert skipped.seen == {"a.wav"}
+    assert "will lack a.wav" in caplog.text
+
+
 def collator(**fields) -> MaskingCollator:
     config = SSASTConfig.tiny(max_length=96, **fields)
     return MaskingCollator(SSASTFeatureExtractor(max_length=96), config, seed=3)

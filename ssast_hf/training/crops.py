@@ -68,8 +68,11 @@ class Skipped:
             logger.warning("Skipped %s: %s", name, reason)
         if self.path is not None:
             line = json.dumps({"file": name, "reason": reason}) + "\n"
-            with open(self.path, "ab", buffering=0) as file:  # one write per line: lines of processes do not mix
-                file.write(line.encode())
+            try:
+                with open(self.path, "ab", buffering=0) as file:  # one write per line: lines of processes do not mix
+                    file.write(line.encode())
+            except OSError as error:  # a full disk is no reason to end a run
+                logger.warning("%s cannot be written (%s): it will lack %s", self.path, error, name)
 
     def finish(self) -> dict[str, str]:
         """Leaves one line per clip in the report, sorted; returns reasons by name."""
@@ -102,6 +105,7 @@ class Reader:
         self.skipped = skipped
         self.decoded = decoded
         self.lengths: dict[Clip, int | None] = {}
+        self.cut: set[Clip] = set()  # shorter than their headers state, and not to be read whole
 
     def length(self, clip: Clip) -> int | None:
         """Samples of a clip as its header states them; None where it does not."""
@@ -121,20 +125,21 @@ class Reader:
             # A sample more, for resampling not to round one off.
             return clip.load(rate, start / rate, (samples + 1) / rate)[:samples]
         except (OSError, ValueError) as error:
-            if start:  # a header may promise more than there is
+            if start and clip not in self.cut:  # a header may promise more than there is
                 try:
                     waveform = clip.load(rate)
                     return waveform[max(0, min(start, len(waveform) - samples)) :][:samples]
                 except (OSError, ValueError):
-                    pass
-            self.skipped.add(clip.path, str(error))
+                    self.cut.add(clip)
+            self.skipped.add(clip.name, str(error))
             return None
 
 
 class Clips:
     """The crops of a source where each clip gives one per epoch, at a random place of a longer clip."""
 
-    tries = 3  # places of a clip, should they be silent
+    tries = 10  # places of a clip, should they be silent
+    silent = f"silent at each of {tries} places"
 
     def __init__(self, clips: list[Clip], samples: int, reader: Reader):
         self.clips, self.samples, self.reader = clips, samples, reader
@@ -164,6 +169,7 @@ class Packed:
     """
 
     tries = 1
+    silent = "silent for as long as a crop"
 
     def __init__(self, clips: list[Clip], samples: int, reader: Reader):
         self.samples, self.reader = samples, reader
@@ -258,20 +264,24 @@ class Crops(Dataset):
         source = int(np.searchsorted(self.ends, number, side="right"))
         part = self.parts[source]
         first = int(self.ends[source]) - len(part)
+        tries = part.tries
         for attempt in range(ATTEMPTS):
             random = rng(CROP, self.seed, epoch, number, attempt)
-            index = number - first if attempt < part.tries else int(random.integers(len(part)))
+            index = number - first if attempt < tries else int(random.integers(len(part)))
             waveform, clip = part.read(index, random, (self.seed, epoch, source))
             if waveform is None:
                 continue
             reason = flaw(waveform, self.min_samples, self.reader.sampling_rate)
             if reason is None:
                 return {"waveform": waveform, "key": (epoch, number)}
-            if len(waveform) < self.samples:  # the whole clip, not a quiet moment of a longer one
-                self.reader.skipped.add(clip.path, reason)
+            if len(waveform) < self.samples:  # the whole clip: no other place to try
+                tries = 0
+                self.reader.skipped.add(clip.name, reason)
+            elif attempt == tries - 1:  # more than a quiet moment of a longer one
+                self.reader.skipped.add(clip.name, part.silent)
         raise ValueError(
             f"{ATTEMPTS} crops of {self.names[source]} in a row could not be read or are silent or too short, the "
-            f"last of them of {clip.path}."
+            f"last of them of {clip.name}."
         )
 
     def check(self) -> None:

@@ -85,9 +85,9 @@ class AudioClips(Dataset):
         try:
             waveform = self._read(index)
         except (OSError, ValueError) as error:
-            if clip.path not in self.unreadable:
-                logger.warning("Skipped %s: %s", clip.path, error)
-            self.unreadable[clip.path] = str(error)
+            if clip.name not in self.unreadable:
+                logger.warning("Skipped %s: %s", clip.name, error)
+            self.unreadable[clip.name] = str(error)
             return None
         surplus = len(waveform) - self.max_samples
         if surplus > 0:

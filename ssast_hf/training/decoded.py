@@ -128,10 +128,10 @@ def _write(clips: list[Clip], sampling_rate: int, folder: Path, workers: int) ->
     with open(folder / "sound.int16", "wb") as file:
         for number, (clip, parts) in enumerate(zip(clips, blocks)):
             if isinstance(parts, str):
-                reasons[clip.path] = parts
+                reasons[clip.name] = parts
                 continue
             if not any(int(part.max()) - int(part.min()) > 6 for part in parts):
-                reasons[clip.path] = "silent"
+                reasons[clip.name] = "silent"
                 continue
             for part in parts:
                 part.tofile(file)

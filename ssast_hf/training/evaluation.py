@@ -115,7 +115,7 @@ def evaluate_clips(
         _write_csv(directory / f"{prefix}_confusion_matrix.csv", ["label", *labels.names], rows)
         draw_confusion_matrix(matrix, labels.names, directory / f"{prefix}_confusion_matrix.png")
     if save_predictions:
-        rows = [[clip.path, ";".join(labels.of(clip)), _found(row, labels), *np.round(row.astype(float), 6)]
+        rows = [[clip.name, ";".join(labels.of(clip)), _found(row, labels), *np.round(row.astype(float), 6)]
                 for clip, row in zip(clips, scores)]  # fmt: skip
         _write_csv(directory / f"{prefix}_predictions.csv", ["file", "label", "predicted", *labels.names], rows)
     return results, failed

@@ -42,7 +42,7 @@ class Moments(Dataset):
         try:
             blocks = list(self._blocks(clip))
         except (OSError, ValueError) as error:
-            return clip.path, str(error)
+            return clip.name, str(error)
         return tuple(map(sum, zip(*blocks)))
 
     def _blocks(self, clip: Clip) -> Iterator[tuple[int, float, float]]:
