@@ -7,14 +7,17 @@ import json
 import random
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from accelerate.data_loader import BatchSamplerShard
 from scipy import stats
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
+from torch.utils.data import BatchSampler
 from transformers import pipeline
 
 from ssast_hf import (
@@ -49,6 +52,7 @@ from ssast_hf.training.optimization import (
     sampling_weights,
     scale_learning_rates,
     step_decay,
+    steps_per_epoch,
 )
 
 CONFIG = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 64}
@@ -347,6 +351,19 @@ def test_step_decay_equals_the_original_loop():
             step += 1
         theirs.step()
         multi_step.step()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("accumulated", [1, 3])
+def test_steps_per_epoch_are_those_of_the_loaders(processes, drop_last, accumulated):
+    args = SimpleNamespace(train_batch_size=4, world_size=processes, dataloader_drop_last=drop_last,
+                           gradient_accumulation_steps=accumulated)  # fmt: skip
+    for clips in range(4 * processes, 60):
+        batches = BatchSampler(range(clips), 4, drop_last)
+        loader = BatchSamplerShard(batches, processes) if processes > 1 else batches  # as accelerate shards it
+        assert steps_per_epoch(clips, args) == max(1, -(-len(loader) // accumulated)), clips
+    assert steps_per_epoch(1, args) == 1
 
 
 def test_learning_rates_by_layer():

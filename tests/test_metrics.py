@@ -164,6 +164,21 @@ def test_evaluate_with_several_labels(place, tmp_path):
     assert main([*arguments, "--overwrite"]) == 0
 
 
+def test_evaluate_names_the_labels_of_the_original(place, tmp_path, capsys):
+    entries = [{"wav": f"{i}.wav", "labels": "/m/a,/m/b" if i % 3 == 0 else "/m/b"} for i in range(9)]
+    (place / "official.json").write_text(json.dumps({"data": entries}))
+    (place / "classes.csv").write_text("index,mid,display_name\n0,/m/a,a\n1,/m/b,b\n2,/m/c,c\n")
+    found = []
+    for data, flags in (("several.tsv", []), ("official.json", ["--label-file", str(place / "classes.csv")])):
+        assert main(["evaluate", "--model", str(place / "several"), "--data", str(place / data), "--output-dir",
+                     str(tmp_path / data), *flags]) == 0  # fmt: skip
+        found.append((tmp_path / data / "test_results.json").read_text())
+    assert found[0] == found[1]
+    assert main(["evaluate", "--model", str(place / "several"), "--data", str(place / "several.tsv"), "--output-dir",
+                 str(tmp_path / "o"), "--label-file", str(place / "classes.csv")]) == 2  # fmt: skip
+    assert "--label-file is a .csv for the original's .json, found" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("data", "model", "message"),
     [

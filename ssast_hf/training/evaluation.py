@@ -17,7 +17,7 @@ from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatur
 from ..metrics import AUDIO_CLASSIFICATION
 from ..modeling_ssast import SSASTForAudioClassification
 from .data import AudioClips, Clip, Collator, read_clips
-from .labels import Labels, check_known, labels_of
+from .labels import Labels, check_known, labels_of, name_official_labels
 
 ALL_SECONDS = 1e6  # of a clip: no crop
 BATCHES_PER_ROUND = 8  # whose windows are sorted by length
@@ -177,7 +177,10 @@ def draw_confusion_matrix(matrix: np.ndarray, names: tuple[str, ...], path: Path
 def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureExtractor) -> int:
     """`ssast evaluate`: see `cli.py`. Returns how many clips could not be read."""
     names = tuple(model.config.id2label[index] for index in range(model.config.num_labels))
-    clips = read_clips(arguments.data, labelled=True)
+    file = arguments.label_file
+    if file and not (file.lower().endswith(".csv") and arguments.data.lower().endswith(".json")):
+        raise ValueError(f"--label-file is a .csv for the original's .json, found {file} and --data {arguments.data}")
+    clips = name_official_labels(read_clips(arguments.data, labelled=True), arguments.data, file)
     several = model.config.problem_type == "multi_label_classification"
     several = any(len(labels_of(clip, several)) > 1 for clip in clips)
     labels = Labels(names, several)

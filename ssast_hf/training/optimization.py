@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Sampler
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from .resume import ends_epoch
@@ -153,6 +153,13 @@ def scale_learning_rates(
         optimizer.add_param_group(group)
 
 
+def steps_per_epoch(clips: int, args: TrainingArguments) -> int:
+    """Steps of the optimizer in an epoch: batches of all processes, by how many of them a step accumulates."""
+    batch = args.train_batch_size * args.world_size
+    batches = max(1, clips // batch if args.dataloader_drop_last else math.ceil(clips / batch))
+    return math.ceil(batches / args.gradient_accumulation_steps)
+
+
 def step_decay(
     optimizer: torch.optim.Optimizer, warmup_steps: int, steps_per_epoch: int, start: int, every: int, rate: float
 ) -> LambdaLR:
@@ -177,16 +184,17 @@ class AverageWeights(TrainerCallback):
     Args:
         first, last (`int`): Epochs, counted from 1, both included.
         get_weights: Gives the weights to average.
+        steps (`int`): Of an epoch.
     """
 
-    def __init__(self, first: int, last: int, get_weights: Callable[[], dict[str, torch.Tensor]]):
-        self.first, self.last, self.get_weights = first, last, get_weights
+    def __init__(self, first: int, last: int, get_weights: Callable[[], dict[str, torch.Tensor]], steps: int):
+        self.first, self.last, self.get_weights, self.steps = first, last, get_weights, steps
         self.mean: dict[str, torch.Tensor] = {}
         self.count = 0
 
-    def on_train_begin(self, args, state, control, train_dataloader=None, **kwargs):
+    def on_train_begin(self, args, state, control, **kwargs):
         """Raises ValueError where training ends before the first of the epochs."""
-        epochs = state.max_steps / math.ceil(len(train_dataloader) / args.gradient_accumulation_steps)
+        epochs = state.max_steps / self.steps
         if epochs < self.first:
             raise ValueError(f"--average_epochs begins with epoch {self.first} of {epochs:g}.")
 

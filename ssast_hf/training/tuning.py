@@ -18,6 +18,7 @@ from .optimization import (
     LengthSampler,
     scale_learning_rates,
     step_decay,
+    steps_per_epoch,
 )
 from .resume import ResumableTrainer, TellEpoch
 
@@ -197,7 +198,8 @@ class FineTuner(ResumableTrainer):
         self.average: AverageWeights | None = None
         if self.args.average_epochs:
             weights = self.accelerator.unwrap_model(self.model).state_dict
-            self.average = AverageWeights(*self.args.average_epochs, weights)
+            steps = steps_per_epoch(len(self.train_dataset), self.args)
+            self.average = AverageWeights(*self.args.average_epochs, weights, steps)
             self.add_callback(self.average)
         self.stopper: EarlyStoppingCallback | None = None
         if self.args.early_stopping_patience:
@@ -260,13 +262,10 @@ class FineTuner(ResumableTrainer):
     def create_scheduler(self, num_training_steps: int, optimizer=None):
         if self.args.lr_decay_start is None or self.lr_scheduler is not None:
             return super().create_scheduler(num_training_steps, optimizer)
-        batch = self.args.train_batch_size * self.args.world_size
-        clips = len(self.train_dataset)
-        batches = max(1, clips // batch if self.args.dataloader_drop_last else -(-clips // batch))
         self.lr_scheduler = step_decay(
             self.optimizer if optimizer is None else optimizer,
             self.args.get_warmup_steps(num_training_steps),
-            -(-batches // self.args.gradient_accumulation_steps),
+            steps_per_epoch(len(self.train_dataset), self.args),
             self.args.lr_decay_start,
             self.args.lr_decay_every,
             self.args.lr_decay_rate,
