@@ -286,9 +286,7 @@ def build_parser() -> Parser:
     judge.add_argument(
         "--data", required=True, metavar="SOURCE", help="folder with a subfolder per label, or manifest with labels"
     )
-    judge.add_argument(
-        "--label-file", metavar="FILE", help="the original's class CSV, for the labels of its .json (mid, display_name)"
-    )
+    judge.add_argument("--label-file", metavar="FILE", help="the original's class CSV, for the labels of its .json")
     judge.add_argument("--output-dir", required=True, metavar="DIR", help="directory for the results")
     judge.add_argument(
         "--name", default="test", metavar="NAME", help="prefix of the names of files and metrics (default: test)"
