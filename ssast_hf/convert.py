@@ -2,18 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of checkpoints: official `.pth` files, transformers' AST and ours, each to each (tables in `layouts.py`)."""
 
+import contextlib
 import csv
 import json
 import os
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from . import checkpoints
 from .configuration_ssast import SIZES
 from .feature_extraction_ssast import SSASTFeatureExtractor
-from .files import replacing
+from .files import filling, replacing
 from .hub import write_facts
 from .layouts import (
     Conversion,
@@ -109,6 +112,7 @@ def convert_checkpoint(
 
     Raises:
         ValueError: The source is not a checkpoint, the target has no place for it, or is not empty.
+        OSError: The target cannot be written; what was there is as it was.
     """
     if to not in FORMATS:
         raise ValueError(f"`to` is {to!r}, expected one of {', '.join(map(repr, FORMATS))}.")
@@ -140,19 +144,29 @@ def convert_checkpoint(
         file = directory if as_file else directory / OFFICIAL_NAME
         state = official_state_dict(conversion.model)
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as unfinished:
+        with replacing(file) as unfinished, _writing(file):
             torch.save(state, unfinished)
         return conversion
+    model = conversion.model
     if to == "ast":
         from transformers import ASTFeatureExtractor
 
-        to_ast(conversion.model).save_pretrained(directory)
+        model = to_ast(model)
         names = ("sampling_rate", "num_mel_bins", "max_length", "padding_value", "do_normalize", "mean", "std")
         extractor = ASTFeatureExtractor(**{name: getattr(extractor, name) for name in names})
-    else:
-        conversion.model.save_pretrained(directory)
-    extractor.save_pretrained(directory)
+    with filling(directory) as unfinished, _writing(directory):
+        model.save_pretrained(unfinished)
+        extractor.save_pretrained(unfinished)
     return conversion
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turns what torch and safetensors raise for a full disk into an OSError."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        raise OSError(f"{path} cannot be written: {error}") from error
 
 
 def _convert_official(source: str | os.PathLike, label_names: list[str] | None, overrides: dict) -> Conversion:

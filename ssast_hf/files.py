@@ -1,9 +1,11 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are whole or not there."""
+"""Files and directories that are whole or not there."""
 
 import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,3 +31,18 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def filling(directory: str | os.PathLike) -> Iterator[Path]:
+    """
+    Gives a directory beside `directory` to write files to. They move into `directory` at the end of the block, over
+    those of the same names, and go away after an exception.
+    """
+    directory = Path(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as unfinished:
+        yield Path(unfinished)
+        directory.mkdir(exist_ok=True)
+        for name in os.listdir(unfinished):
+            shutil.move(Path(unfinished, name), directory / name)

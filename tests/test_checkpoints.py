@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining
@@ -115,6 +116,26 @@ def test_a_converted_directory_loads_as_any_class(tmp_path):
     assert {name.split(".")[0] for name in info["missing_keys"]} == {"classifier"}
     stored = load_file(tmp_path / "out/model.safetensors")
     torch.testing.assert_close(model.ssast.layers[0].mlp.fc1.weight, stored["ssast.layers.0.mlp.fc1.weight"])
+
+
+@pytest.mark.parametrize("to", ["ssast", "ast", "official"])
+def test_a_full_disk_leaves_the_target_as_it_was(tmp_path, monkeypatch, to):
+    torch.save(pretraining_state(), tmp_path / "source.pth")
+    convert_checkpoint(tmp_path / "source.pth", tmp_path / "out", to)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+    def full(*args, **kwargs):
+        raise RuntimeError("[enforce fail] unexpected pos") if to == "official" else SafetensorError("No space left")
+
+    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr("transformers.modeling_utils.safe_save_file", full)
+    with pytest.raises(OSError, match="out.* cannot be written"):
+        convert_checkpoint(tmp_path / "source.pth", tmp_path / "out", to, overwrite=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    with pytest.raises(OSError, match="cannot be written"):
+        convert_checkpoint(tmp_path / "source.pth", tmp_path / "new", to)
+    assert {path.name for path in tmp_path.iterdir()} <= {"source.pth", "out", "new"}
+    assert not list(tmp_path.glob("new/*"))
 
 
 def test_label_names(tmp_path):

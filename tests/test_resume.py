@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
+from transformers import modeling_utils
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining
 from ssast_hf.cli import main
@@ -193,6 +195,22 @@ def test_a_full_disk_costs_a_checkpoint_but_not_the_run(whole, tmp_path, monkeyp
     found = sorted(int(path.name.split("-")[1]) for path in output.glob("checkpoint-*"))
     assert found == [3, 9, 12]
     assert_same_run(whole, output)
+
+
+def test_a_disk_that_is_full_at_the_end_is_one_line_and_the_run_goes_on_later(whole, tmp_path, monkeypatch, capsys):
+    save = modeling_utils.safe_save_file
+
+    def fail(tensors, path, *args, **kwargs):
+        if Path(path).parent.name == "late":
+            raise SafetensorError("I/O error: No space left on device (os error 28)")
+        return save(tensors, path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(modeling_utils, "safe_save_file", fail)
+        assert main(command(tmp_path / "late")) == 2
+    assert "ssast: error: The model cannot be written to" in capsys.readouterr().err
+    assert main(command(tmp_path / "late")) == 0
+    assert_same_run(whole, tmp_path / "late")
 
 
 def test_what_lies_in_the_directory_decides(whole, stopped, tmp_path, capsys):

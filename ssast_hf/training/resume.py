@@ -328,6 +328,12 @@ class ResumableTrainer(CardTrainer):
             logs["train_loss"] = self._total_loss_scalar / max(1, self.state.global_step)
         super().log(logs, *args, **kwargs)
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False):
+        try:
+            super().save_model(output_dir, _internal_call)
+        except SafetensorError as error:  # a full disk
+            raise OSError(f"The model cannot be written to {output_dir or self.args.output_dir}: {error}") from error
+
     def _get_output_dir(self, trial) -> str:
         output = super()._get_output_dir(trial)
         return os.path.join(output, UNFINISHED) if self.staging else output
