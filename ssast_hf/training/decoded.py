@@ -107,9 +107,9 @@ def decode(clips: list[Clip], sampling_rate: int, folder: str | os.PathLike, ski
         unfinished.mkdir(parents=True)
         try:
             _write(clips, sampling_rate, unfinished, workers)
-            if home.exists():
-                shutil.rmtree(home)
-            os.replace(unfinished, home)
+            if not report.exists():  # another run may have been faster
+                shutil.rmtree(home, ignore_errors=True)
+                os.replace(unfinished, home)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     for name, reason in json.loads(report.read_text(encoding="utf-8")).items():
