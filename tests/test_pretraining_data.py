@@ -20,6 +20,7 @@ from ssast_hf import SSASTConfig, SSASTFeatureExtractor, load_audio
 from ssast_hf import sources as sources_module
 from ssast_hf.cli import main
 from ssast_hf.sources import Clip, Source, parse_source, read_clips, read_sources
+from ssast_hf.training import arguments
 from ssast_hf.training.arguments import parse
 from ssast_hf.training.crops import (
     Clips,
@@ -526,3 +527,13 @@ def test_recipes_are_read_as_they_are_meant(recipe):
         found = getattr(found, "value", found)
         assert found == (float(value) if isinstance(found, float) else value), name
     assert recipe.stem in (f"{data.size}_{data.patches}", "pretrain")
+
+
+def test_logging_needs_its_package_and_runs_are_named(monkeypatch):
+    command = ["--data", "x", "--output_dir", "runs/mine", "--report_to"]
+    classes = (DataArguments, PreTrainingArguments)
+    monkeypatch.setattr(arguments, "get_available_reporting_integrations", lambda: ["tensorboard"])
+    with pytest.raises(ValueError, match="--report_to trackio needs a package that is not installed"):
+        parse(classes, [*command, "trackio"], "pretrain", "")
+    assert parse(classes, [*command, "tensorboard"], "pretrain", "")[1].run_name == "runs/mine"
+    assert parse(classes, [*command, "none", "--run_name", "a"], "pretrain", "")[1].run_name == "a"

@@ -14,6 +14,8 @@ from typing import get_type_hints
 
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.integrations import get_available_reporting_integrations
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.utils import logging
 
 from ..cli import Parser
@@ -92,8 +94,8 @@ def parse(classes: tuple, argv: list[str], prog: str, description: str, epilog: 
         An instance of each class, and the command line's flags and their values.
 
     Raises:
-        ValueError: The YAML file is missing or not a mapping, a flag of several values is given twice, or
-        `--output_dir` is missing or a file. What lies in that directory is judged by [`resume.Run`].
+        ValueError: The YAML file is missing or not a mapping, a flag of several values is given twice, `--report_to`
+        names what is not installed, or `--output_dir` is missing or a file. What lies in that directory is judged by [`resume.Run`].
     """
     usage = f"ssast {prog} [RECIPE.yaml] --data SOURCE --output_dir DIR [--FLAG VALUE ...]"
     parser = GroupedParser(classes, prog=f"ssast {prog}", usage=usage, description=description, epilog=epilog)
@@ -115,6 +117,11 @@ def parse(classes: tuple, argv: list[str], prog: str, description: str, epilog: 
         raise ValueError("--output_dir is missing: give a directory for the model")
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output_dir is {output}, which is a file, expected a directory")
+    told = {*get_available_reporting_integrations(), "azure_ml", "flyte"}  # it does not tell of the last two
+    missing = [name for name in training.report_to if name in INTEGRATION_TO_CALLBACK and name not in told]
+    if missing:
+        raise ValueError(f"--report_to {missing[0]} needs a package that is not installed: pip install {missing[0]}")
+    training.run_name = training.run_name or training.output_dir  # with trackio, a run that goes on then is one
     if str(training.resume_from_checkpoint).lower() in ("true", "false"):
         training.resume_from_checkpoint = str(training.resume_from_checkpoint).lower() == "true"
     return (*parsed, flags_of(argv))
