@@ -95,7 +95,8 @@ def parse(classes: tuple, argv: list[str], prog: str, description: str, epilog: 
 
     Raises:
         ValueError: The YAML file is missing or not a mapping, a flag of several values is given twice, `--report_to`
-        names what is not installed, or `--output_dir` is missing or a file. What lies in that directory is judged by [`resume.Run`].
+        names what is not installed, or `--output_dir` is missing or a file. What lies in that directory is judged by
+        [`resume.Run`].
     """
     usage = f"ssast {prog} [RECIPE.yaml] --data SOURCE --output_dir DIR [--FLAG VALUE ...]"
     parser = GroupedParser(classes, prog=f"ssast {prog}", usage=usage, description=description, epilog=epilog)
