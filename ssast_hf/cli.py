@@ -284,7 +284,10 @@ def build_parser() -> Parser:
         epilog="Example: ssast evaluate --data labelled/ --model runs/birds --output-dir runs/judged",
     )
     judge.add_argument(
-        "--data", required=True, metavar="SOURCE", help="folder with a subfolder per label, or manifest with labels"
+        "--data",
+        required=True,
+        metavar="SOURCE",
+        help="folder with a subfolder per label, manifest with labels, or hf:NAME, a dataset (see docs/data.md)",
     )
     judge.add_argument("--label-file", metavar="FILE", help="the original's class CSV, for the labels of its .json")
     judge.add_argument("--output-dir", required=True, metavar="DIR", help="directory for the results")

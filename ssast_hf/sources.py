@@ -27,7 +27,8 @@ from .audio import AUDIO_EXTENSIONS, find_audio_files, load_audio, stream_audio
 FILE_COLUMNS = ("file", "file_name", "filename", "path", "audio", "wav")  # of a manifest, whichever comes first
 MANIFESTS = (".csv", ".tsv", ".jsonl")
 LISTS = (*MANIFESTS, ".json", ".tar", ".parquet")  # files that stand for others
-OPTIONS = {"weight", "config", "split", "column", "streaming"}
+OPTIONS = {"weight", "config", "split", "column", "label", "streaming"}
+LABEL_COLUMNS = ("label", "labels")  # whichever comes first
 HUB = "hf:"
 SOURCE_HELP = (
     "A source is a folder (of sound files at any depth, or of .tar or .parquet shards), a .csv, .tsv or .jsonl "
@@ -35,6 +36,11 @@ SOURCE_HELP = (
     ".parquet files with audio bytes, a sound file, a quoted pattern such as 'shards/*.tar', or hf:NAME, a dataset on "
     "the Hub or a directory that `datasets` loads. Options follow it, after commas: weight=W (its share of the clips, "
     "for all sources or none), and for hf: config=, split=, column= and streaming=true."
+)
+LABELLED_HELP = (
+    "A folder with a subfolder per label; a .csv, .tsv or .jsonl manifest with columns file and label; the original's "
+    ".json; a .parquet file with audio bytes and a label column; or hf:NAME, a dataset on the Hub or a directory that "
+    "`datasets` loads, with options after commas: config=, split=, column= (the audio's) and label= (the label's)."
 )
 
 
@@ -200,15 +206,64 @@ def _read_source(text: str) -> Source:
         weight = math.nan
     if weight is not None and not 0 < weight < math.inf:
         raise ValueError(f"{text}: the weight is not a number above 0.")
-    hub = place.startswith(HUB)
-    if options and not hub and not (options.keys() == {"column"} and "parquet" in place):
-        raise ValueError(f"{text}: {', '.join(sorted(options))} is for datasets, written {HUB}NAME.")
-    if not hub:
+    if "label" in options:
+        raise ValueError(f"{text}: label= is for labelled data; pretraining has no use for it.")
+    if not place.startswith(HUB):
+        _check_options(text, place, options)
         return Source(place, read_clips(place, labelled=False, column=options.get("column")), weight)
-    table, column = _load_dataset(place.removeprefix(HUB), **options)
+    name, table, column = _load_dataset(place, options)
     if not hasattr(table, "num_rows"):
         return Source(place, [], weight, table, column)
-    return Source(place, _rows(table, column, place), weight)
+    return Source(place, _rows(table, column, name), weight)
+
+
+def read_labelled(text: str) -> list[Clip]:
+    """
+    Reads what `--data` of fine-tuning and evaluation names; see [`LABELLED_HELP`].
+
+    Raises:
+        ValueError: As [`read_clips`], or an option is unknown or a stream is asked for; FileNotFoundError: there is no
+        such source.
+    """
+    place, options = parse_source(text)
+    if "weight" in options:
+        raise ValueError(f"{text}: weight= is for pretraining; here --balanced_sampling draws by label.")
+    if "streaming" in options:
+        raise ValueError(f"{text}: a stream has no known labels: leave streaming= out.")
+    if not place.startswith(HUB):
+        _check_options(text, place, options)
+        return read_clips(place, labelled=True, column=options.get("column"), label=options.get("label"))
+    name, table, column = _load_dataset(place, options, labelled=True)
+    return _rows(table, column, name, _labels(table, options.get("label"), name))
+
+
+def read_column(text: str, column: str) -> list:
+    """
+    What stands in a column of a manifest or dataset, for each of the clips that [`read_labelled`] gives.
+
+    Raises:
+        ValueError: The source has no columns, or a row has nothing in that one.
+    """
+    place, options = parse_source(text)
+    if place.startswith(HUB):
+        name, table, _ = _load_dataset(place, options, labelled=True)
+        if column not in table.column_names:
+            raise ValueError(f"{name} has no column {column}, found {', '.join(table.column_names)}.")
+        values = table.select_columns([column])[:][column]
+        rows = [(f"row {index}", {column: value}) for index, value in enumerate(values)]
+    elif Path(place).suffix.lower() in MANIFESTS and os.path.isfile(place):
+        rows = manifest_rows(Path(place))
+    else:
+        raise ValueError(f"{text} has no columns, expected a .csv, .tsv or .jsonl manifest or {HUB}NAME.")
+    for where, row in rows:
+        if row.get(column) in (None, ""):
+            raise ValueError(f"{text}, {where}: nothing in the column {column}.")
+    return [row[column] for _, row in rows]
+
+
+def _check_options(text: str, place: str, options: dict[str, str]) -> None:
+    if options.keys() - ({"column", "label"} if "parquet" in place else set()):
+        raise ValueError(f"{text}: {', '.join(sorted(options))} is for datasets, written {HUB}NAME.")
 
 
 def parse_source(text: str) -> tuple[str, dict[str, str]]:
@@ -228,7 +283,9 @@ def parse_source(text: str) -> tuple[str, dict[str, str]]:
     return place, options
 
 
-def read_clips(source: str | os.PathLike, labelled: bool, column: str | None = None) -> list[Clip]:
+def read_clips(
+    source: str | os.PathLike, labelled: bool, column: str | None = None, label: str | None = None
+) -> list[Clip]:
     """
     The clips of a data source, sorted by path (folders) or in the file's order.
 
@@ -236,11 +293,12 @@ def read_clips(source: str | os.PathLike, labelled: bool, column: str | None = N
         source (`str`): A folder, with one subfolder per label if `labelled`, else searched to any depth; or a `.csv`,
             `.tsv` or `.jsonl` manifest with a column `file` (or `file_name`, `filename`, `path`, `audio`, `wav`;
             relative to the manifest's folder), optionally `offset` and `duration` in seconds and, if `labelled`,
-            `label`; or the original's `.json` (`{"data": [{"wav": ..., "labels": ...}]}`). Without labels
-            also `.tar` shards, `.parquet` files, a folder of these, a sound file, or a pattern such as
+            `label`; the original's `.json` (`{"data": [{"wav": ..., "labels": ...}]}`); or a `.parquet` file. Without
+            labels also `.tar` shards, a folder of these or of `.parquet` files, a sound file, or a pattern such as
             `shards/*.tar`.
         labelled (`bool`): Whether every clip needs a label.
-        column (`str`, *optional*): The column with audio of `.parquet` files. Default: the first that looks like it.
+        column (`str`, *optional*), label (`str`, *optional*): The columns with audio and labels of `.parquet` files.
+            Default: the first that looks like it.
 
     Raises:
         ValueError: Nothing is found, a column is missing, or a clip has no label; FileNotFoundError: no such source.
@@ -255,17 +313,18 @@ def read_clips(source: str | os.PathLike, labelled: bool, column: str | None = N
             looks_so = re.fullmatch(r"[\w.-]+/[\w.-]+", str(source))
             hint = f" (a dataset on the Hub is written {HUB}{source})" if looks_so else ""
             raise FileNotFoundError(f"No such folder or manifest: {source}{hint}")
-        clips = [clip for match in matches for clip in read_clips(match, labelled, column)]
+        clips = [clip for match in matches for clip in read_clips(match, labelled, column, label)]
     elif suffix in MANIFESTS or suffix == ".json":
         clips = _read_manifest(path, labelled)
     elif not labelled and suffix == ".tar":
         clips = _read_tar(path)
-    elif not labelled and suffix == ".parquet":
-        clips = _read_parquet([path], column)
+    elif suffix == ".parquet":
+        clips = _read_parquet([path], column, labelled, label)
     elif not labelled and suffix in AUDIO_EXTENSIONS:
         clips = [Clip(str(path))]
     else:
-        kinds = "(.csv, .tsv, .jsonl or .json)" if labelled else "(.csv, .tsv, .jsonl, .json, .tar, .parquet or sound)"
+        more = ".parquet" if labelled else ".tar, .parquet or sound"
+        kinds = f"(.csv, .tsv, .jsonl, .json, {more})"
         raise ValueError(f"{source} is neither a folder nor a manifest {kinds}.")
     if not clips:
         raise ValueError(f"{source} holds no sound files.")
@@ -368,7 +427,9 @@ def _read_tar(path: Path) -> list[Clip]:
     return clips
 
 
-def _read_parquet(paths: list[Path], column: str | None) -> list[Clip]:
+def _read_parquet(
+    paths: list[Path], column: str | None, labelled: bool = False, label: str | None = None
+) -> list[Clip]:
     import datasets
 
     name = str(paths[0] if len(paths) == 1 else paths[0].parent)
@@ -377,12 +438,19 @@ def _read_parquet(paths: list[Path], column: str | None) -> list[Clip]:
         table = datasets.load_dataset("parquet", data_files=files, split="train")
     except (datasets.exceptions.DatasetGenerationError, datasets.exceptions.DataFilesNotFoundError) as error:
         raise ValueError(f"{name} cannot be read as Parquet: {error.__cause__ or error}") from error
-    return _rows(*_undecoded(table, column, name), name)
+    labels = _labels(table, label, name) if labelled else None
+    return _rows(*_undecoded(table, column, name), name, labels)
 
 
-def _load_dataset(name: str, config=None, split="train", column=None, streaming="false") -> tuple:
+def _load_dataset(place: str, options: dict[str, str], labelled: bool = False) -> tuple:
+    """
+    A dataset's name for messages, which tells configurations and splits apart, its table, and the name of the audio
+    column, which is the table's only one if it is not `labelled`.
+    """
     import datasets
 
+    name, split = place.removeprefix(HUB), options.get("split", "train")
+    config, column, streaming = options.get("config"), options.get("column"), options.get("streaming", "false")
     if streaming.lower() not in ("true", "false"):
         raise ValueError(f"{HUB}{name}: streaming is {streaming!r}, expected true or false.")
     try:
@@ -396,11 +464,12 @@ def _load_dataset(name: str, config=None, split="train", column=None, streaming=
         raise ValueError(f"{HUB}{name} has no split {split!r}.") from None
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise ValueError(f"{HUB}{name} cannot be loaded: {error}") from error
-    return _undecoded(table, column, HUB + name)
+    full = place + "".join(f",{key}={options[key]}" for key in ("config", "split") if key in options)
+    return full, *_undecoded(table, column, full, labelled)
 
 
-def _undecoded(table, column: str | None, name: str) -> tuple:
-    """The table with nothing but its audio column, as bytes or paths; and that column's name."""
+def _undecoded(table, column: str | None, name: str, labelled: bool = False) -> tuple:
+    """The table with audio as bytes or paths and, if it is not `labelled`, nothing else; and that column's name."""
     import datasets
 
     features = table.features or dict.fromkeys(next(iter(table), {}))
@@ -417,11 +486,44 @@ def _undecoded(table, column: str | None, name: str) -> tuple:
         raise ValueError(
             f"{name} has no column {column or 'with audio'}, found {', '.join(features)}: name it with column=."
         )
-    table = table.select_columns([column])
+    table = table if labelled else table.select_columns([column])
     return table.cast_column(column, datasets.Audio(decode=False)), column
 
 
-def _rows(table, column: str, name: str) -> list[Clip]:
+def _rows(table, column: str, name: str, labels: list[str] | None = None) -> list[Clip]:
     if not len(table):
         raise ValueError(f"{name} holds no rows.")
-    return [Clip(f"{name}[{index}]", member=Row(table, index, column)) for index in range(len(table))]
+    table = table.select_columns([column])
+    return [Clip(f"{name}[{index}]", labels[index] if labels else None, member=Row(table, index, column))
+            for index in range(len(table))]  # fmt: skip
+
+
+def _labels(table, column: str | None, name: str) -> list[str]:
+    """The labels of a dataset's rows: names where it has them (`ClassLabel`); several as a JSON list."""
+    import datasets
+
+    def classes(key: str) -> datasets.ClassLabel | None:
+        feature = table.features[key]
+        feature = getattr(feature, "feature", feature)  # of a list
+        return feature if isinstance(feature, datasets.ClassLabel) else None
+
+    found = table.column_names
+    if column is None:
+        named = [key for key in found if classes(key)]
+        column = next((key for key in LABEL_COLUMNS if key in found), named[0] if len(named) == 1 else None)
+    if column not in found:
+        raise ValueError(
+            f"{name} has no column {column or 'with labels'}, found {', '.join(found)}: name it with label=."
+        )
+    kind = classes(column)
+
+    def named(index: int, value: Any) -> str:
+        if value in (None, "", []) or (kind and value == -1):  # -1: a test set whose labels are kept secret
+            raise ValueError(f"{name}[{index}]: no label in the column {column}.")
+        if isinstance(value, list):
+            return json.dumps([named(index, one) for one in value])
+        if not isinstance(value, (str, int)):
+            raise ValueError(f"{name}[{index}]: {value!r} in the column {column}, expected a name or a whole number.")
+        return kind.int2str(value) if kind and isinstance(value, int) else str(value).strip()
+
+    return [named(index, value) for index, value in enumerate(table.select_columns([column])[:][column])]

@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
+import datasets
 import numpy as np
 import pytest
 import soundfile
@@ -30,10 +31,13 @@ from ssast_hf import (
 )
 from ssast_hf.cli import main
 from ssast_hf.inference import load_classifier
+from ssast_hf.sources import Clip, read_clips, read_column, read_labelled, read_sources
 from ssast_hf.training import augment, finetune, tuning
 from ssast_hf.training.arguments import SharedArguments
 from ssast_hf.training.augment import Augmentation, LabelledClips, LabelledCollator
-from ssast_hf.training.data import AudioClips, Clip, read_clips
+from ssast_hf.training.crops import Skipped
+from ssast_hf.training.data import AudioClips
+from ssast_hf.training.decoded import decode
 from ssast_hf.training.labels import (
     Labels,
     find_labels,
@@ -41,7 +45,6 @@ from ssast_hf.training.labels import (
     labels_of,
     name_official_labels,
     order_of_model,
-    read_groups,
 )
 from ssast_hf.training.optimization import (
     BalancedSampler,
@@ -473,13 +476,95 @@ def test_several_labels_are_held_out_alike():
         assert low <= sum(clip in held_out for clip in members) / len(members) <= high, name
 
 
-def test_groups_are_read_from_the_manifest(tones):
-    clips = read_clips(tones / "single.csv", labelled=True)
-    assert read_groups(tones / "single.csv", "speaker", clips) == [f"speaker{i % 3}" for i in range(6)] * 3
-    with pytest.raises(ValueError, match="nothing in the column singer"):
-        read_groups(tones / "single.csv", "singer", clips)
-    with pytest.raises(ValueError, match="needs a .csv"):
-        read_groups(tones / "clips", "speaker", clips)
+def test_columns_are_read_from_the_manifest(tones):
+    assert read_column(str(tones / "single.csv"), "speaker") == [f"speaker{i % 3}" for i in range(6)] * 3
+    with pytest.raises(ValueError, match="line 2: nothing in the column singer"):
+        read_column(str(tones / "single.csv"), "singer")
+    with pytest.raises(ValueError, match="has no columns, expected a .csv"):
+        read_column(str(tones / "clips"), "speaker")
+
+
+@pytest.fixture(scope="module")
+def dataset(tones, tmp_path_factory) -> Path:
+    """The clips of single.csv as a dataset with the splits `train` and `test` (backwards), and as one .parquet."""
+    folder = tmp_path_factory.mktemp("dataset")
+    with open(tones / "single.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = sorted(PITCHES)
+    features = datasets.Features({
+        "id": datasets.Value("string"), "audio": datasets.Audio(), "speaker": datasets.Value("string"),
+        "class": datasets.ClassLabel(names=names), "name": datasets.Value("string"),
+        "several": datasets.List(datasets.ClassLabel(names=names)), "secret": datasets.ClassLabel(names=names),
+        "number": datasets.Value("int64"), "share": datasets.Value("float32"),
+    })  # fmt: skip
+    content = [{
+        "id": str(i), "audio": {"bytes": (tones / row["file"]).read_bytes(), "path": row["file"]},
+        "speaker": row["speaker"], "class": names.index(row["label"]), "name": row["label"],
+        "several": sorted({names.index(row["label"]), i % 3}), "secret": -1, "number": i % 2, "share": 0.5,
+    } for i, row in enumerate(rows)]  # fmt: skip
+    (folder / "set").mkdir()
+    for split, part in (("train", content), ("test", content[::-1])):
+        columns = {name: [row[name] for row in part] for name in features}
+        datasets.Dataset.from_dict(columns, features=features).to_parquet(
+            folder / "set" / f"{split}-00000-of-00001.parquet"
+        )
+    return folder / "set"
+
+
+def test_datasets_have_labels(dataset, tones):
+    expected = [clip.label for clip in read_clips(tones / "single.csv", labelled=True)]
+    for options in ("label=class", "column=audio,label=class", "label=name", "split=train,label=class"):
+        clips = read_labelled(f"hf:{dataset},{options}")
+        assert [clip.label for clip in clips] == expected
+    assert read_labelled(f"{dataset}/train-00000-of-00001.parquet,label=name")[0].label == expected[0]
+    several = read_labelled(f"hf:{dataset},label=several")
+    assert all(label in labels_of(clip, True) for clip, label in zip(several, expected))
+    assert {len(labels_of(clip, True)) for clip in several} == {1, 2}
+    assert {clip.label for clip in read_labelled(f"hf:{dataset},label=number")} == {"0", "1"}
+    assert read_column(f"hf:{dataset}", "speaker") == [f"speaker{i % 3}" for i in range(6)] * 3
+    file = read_clips(tones / "single.csv", labelled=True)[4]
+    np.testing.assert_array_equal(clips[4].load(16000), file.load(16000))
+
+
+def test_splits_of_a_dataset_are_other_clips(dataset, tmp_path):
+    """Caches go by clip: what is read of one split must not be taken for the other's."""
+    train, test = (read_labelled(f"hf:{dataset},label=class,split={split}") for split in ("train", "test"))
+    assert not set(train) & set(test)
+    plain = [source.clips for source in read_sources([f"hf:{dataset}", f"hf:{dataset},split=test"])]
+    decoded = decode([*plain[0], *plain[1]], 16000, tmp_path, Skipped())
+    for clip in (plain[0][2], plain[1][2]):
+        np.testing.assert_allclose(decoded.read(clip, 0, 2000), clip.load(16000)[:2000], atol=1 / 32767)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("", "has no column with labels, found id, audio, .*: name it with label="),  # three columns look like it
+        (",label=klass", "has no column klass, found id"),
+        (",label=secret", r"\[0\]: no label in the column secret"),
+        (",label=share", "0.5 in the column share, expected a name or a whole number"),
+        (",label=class,split=validation", "cannot be loaded"),
+        (",label=class,streaming=true", "a stream has no known labels"),
+        (",label=class,weight=2", "weight= is for pretraining"),
+    ],
+)
+def test_datasets_without_labels_are_named(dataset, options, message):
+    with pytest.raises(ValueError, match=message):
+        read_labelled(f"hf:{dataset}{options}")
+
+
+def test_fine_tuning_takes_a_dataset(pretrained, dataset, tmp_path, capsys):
+    source = f"hf:{dataset},label=class"
+    assert main(["finetune", "--data", source, "--test_data", f"{source},split=test", "--model", str(pretrained),
+                 "--output_dir", str(tmp_path / "out"), "--group_column", "speaker", "--validation_fraction", "0.34",
+                 "--max_steps", "2", "--save_predictions", "True", *QUIET]) == 0  # fmt: skip
+    assert "12 clips for training, 6 for validation" in capsys.readouterr().err
+    assert SSASTConfig.from_pretrained(tmp_path / "out").id2label == {0: "high", 1: "low", 2: "mid"}
+    assert main(["evaluate", "--data", f"{source},split=test", "--model", str(tmp_path / "out"), "--output-dir",
+                 str(tmp_path / "judged")]) == 0  # fmt: skip
+    found = [json.loads((tmp_path / place / "test_results.json").read_text()) for place in ("out", "judged")]
+    assert found[0] == found[1]
+    assert json.loads((tmp_path / "out/training.json").read_text())["data"] == "set"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a training run leaves beside its model, and the Trainer's model card made of it."""
 
+import os
 from datetime import date
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from transformers import Trainer, TrainingArguments
 from .. import __version__
 from ..configuration_ssast import save_code
 from ..hub import CODE, FACTS, explained, make_branch, model_card, own_card_on_hub, write_card, write_facts
+from ..sources import HUB, parse_source
 
 ARGUMENTS = (
     "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "per_device_train_batch_size",
@@ -72,7 +74,7 @@ class CardTrainer(Trainer):
 
 
 def finish(
-    trainer: CardTrainer, command: str, data: str, base_model: str | None, clips: dict[str, int], **facts
+    trainer: CardTrainer, command: str, data: str | list[str], base_model: str | None, clips: dict[str, int], **facts
 ) -> None:
     """Leaves the facts for the card in the output directory, and pushes it if that was asked for."""
     training: TrainingArguments = trainer.args
@@ -80,7 +82,7 @@ def finish(
         write_facts(
             training.output_dir,
             command=command,
-            data=Path(data).name,
+            data=", ".join(map(_data_name, [data] if isinstance(data, str) else data)),
             base_model=None if base_model is None or Path(base_model).exists() else base_model,
             clips={f"clips for {part}": count for part, count in clips.items()},
             **trainer.facts(),
@@ -90,3 +92,9 @@ def finish(
         commit = trainer.push_to_hub()
         if trainer.is_world_process_zero():
             print(f"Pushed to {commit.commit_url}")
+
+
+def _data_name(source: str) -> str:
+    """A dataset's name on the Hub, a file's or folder's without those it lies in."""
+    place = parse_source(source)[0].removeprefix(HUB)
+    return Path(place).name if os.path.exists(place) or not source.startswith(HUB) else place

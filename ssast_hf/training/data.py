@@ -11,9 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
-from ..sources import Clip, read_clips
-
-__all__ = ["AudioClips", "Clip", "Collator", "clip_seconds", "label_names", "read_clips", "split"]
+from ..sources import Clip
 
 logger = logging.getLogger(__name__)
 

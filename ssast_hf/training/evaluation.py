@@ -16,7 +16,8 @@ from tqdm import tqdm
 from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
 from ..metrics import AUDIO_CLASSIFICATION
 from ..modeling_ssast import SSASTForAudioClassification
-from .data import AudioClips, Clip, Collator, read_clips
+from ..sources import read_labelled
+from .data import AudioClips, Clip, Collator
 from .labels import Labels, check_known, labels_of, name_official_labels
 
 ALL_SECONDS = 1e6  # of a clip: no crop
@@ -180,7 +181,7 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
     file = arguments.label_file
     if file and not (file.lower().endswith(".csv") and arguments.data.lower().endswith(".json")):
         raise ValueError(f"--label-file is a .csv for the original's .json, found {file} and --data {arguments.data}")
-    clips = name_official_labels(read_clips(arguments.data, labelled=True), arguments.data, file)
+    clips = name_official_labels(read_labelled(arguments.data), arguments.data, file)
     several = model.config.problem_type == "multi_label_classification"
     several = any(len(labels_of(clip, several)) > 1 for clip in clips)
     labels = Labels(names, several)

@@ -14,10 +14,11 @@ from ..convert import read_label_names
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference import load_classifier
 from ..modeling_ssast import SSASTForAudioClassification
+from ..sources import LABELLED_HELP, read_column, read_labelled
 from .arguments import parse
 from .augment import Augmentation, LabelledClips, LabelledCollator
 from .card import finish
-from .data import AudioClips, Clip, clip_seconds, read_clips
+from .data import AudioClips, Clip, clip_seconds
 from .decoded import fingerprint
 from .evaluation import ALL_SECONDS, compute_metrics, describe, evaluate_clips
 from .labels import (
@@ -29,7 +30,6 @@ from .labels import (
     labels_of_model,
     name_official_labels,
     order_of_model,
-    read_groups,
 )
 from .optimization import ClassificationLoss, class_weights, sampling_weights
 from .resume import RESUMES, Run
@@ -44,7 +44,7 @@ EPILOG = (
 class DataArguments:
     """What to fine-tune, on what."""
 
-    data: str = field(metadata={"help": "Folder with a subfolder per label, or .csv/.tsv/.jsonl manifest."})
+    data: str = field(metadata={"help": LABELLED_HELP})
     model: str = field(metadata={"help": "Pretrained checkpoint: directory, short name or Hub repository."})
     validation_data: str | None = field(
         default=None, metadata={"help": "Labelled sound for evaluation while training."}
@@ -53,7 +53,7 @@ class DataArguments:
         default=0.1, metadata={"help": "Share of --data held out without the above; 0: no validation."}
     )
     group_column: str | None = field(
-        default=None, metadata={"help": "Column of the manifest whose groups (speakers, ...) are held out as a whole."}
+        default=None, metadata={"help": "Column of --data whose groups (speakers, ...) are held out as a whole."}
     )
     test_data: str | None = field(default=None, metadata={"help": "Labelled sound to judge by once, at the end."})
     multi_label: bool = field(default=False, metadata={"help": "A clip may have several labels: a;b, or a JSON list."})
@@ -171,7 +171,7 @@ def _read(data: DataArguments, training: FineTuningArguments) -> tuple[list[Clip
             parts[name] = _clips(source, data)
             check_known(parts[name], labels, source, "the training data has not")
     if not data.validation_data and data.validation_fraction:
-        groups = read_groups(data.data, data.group_column, clips) if data.group_column else None
+        groups = list(map(str, read_column(data.data, data.group_column))) if data.group_column else None
         clips, parts["eval"] = hold_out(clips, labels, data.validation_fraction, training.seed, groups)
         if not parts["eval"]:
             raise ValueError(f"{data.data} has one clip per label, too few to hold any out: give --validation_data.")
@@ -191,7 +191,7 @@ def _read(data: DataArguments, training: FineTuningArguments) -> tuple[list[Clip
 
 
 def _clips(source: str, data: DataArguments) -> list[Clip]:
-    return name_official_labels(read_clips(source, labelled=True), source, data.label_file)
+    return name_official_labels(read_labelled(source), source, data.label_file)
 
 
 def _overrides(data: DataArguments) -> tuple[dict, dict]:

@@ -7,12 +7,10 @@ import json
 import random
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from ..checkpoints import CONFIG, WEIGHTS, find
-from ..sources import MANIFESTS, manifest_rows
 from .data import Clip, label_names, split
 
 MOST_NAMED = 10  # labels in an error message
@@ -160,25 +158,6 @@ def order_of_model(path: str, labels: Labels) -> Labels:
         f"{path} is a classifier for other labels than the data's: {'; '.join(differences)}. Give --new_classifier "
         "True to replace its classifier."
     )
-
-
-def read_groups(source: str, column: str, clips: list[Clip]) -> list[str]:
-    """
-    What stands in a manifest's `column` for each of `clips`, which were read from it.
-
-    Raises:
-        ValueError: The source is no manifest, or a row has nothing in that column.
-    """
-    path = Path(source)
-    if not path.is_file() or path.suffix.lower() not in MANIFESTS:
-        raise ValueError(f"--group_column needs a .csv, .tsv or .jsonl manifest, found {source}.")
-    rows = [row for _, row in manifest_rows(path)]
-    if len(rows) != len(clips):
-        raise ValueError(f"{source} has {len(rows)} rows for {len(clips)} clips, expected one each.")
-    for number, row in enumerate(rows, start=1):
-        if row.get(column) in (None, ""):
-            raise ValueError(f"{source}, row {number}: nothing in the column {column} that --group_column names.")
-    return [str(row[column]) for row in rows]
 
 
 def hold_out(

@@ -321,7 +321,7 @@ def main(argv: list[str] | None = None) -> int:
         counts["validation"] = sum(len(source.clips) for source in validation)
     else:
         counts = {}
-    finish(trainer, "pretrain", ", ".join(Path(text).name for text in data.data), data.model, counts)
+    finish(trainer, "pretrain", data.data, data.model, counts)
     if run.main:
         unusable = skipped.finish()
         run.finish()
