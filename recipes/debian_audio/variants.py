@@ -28,7 +28,6 @@ VARIANTS = {
     "stride 10": ["--frequency_stride", "10", "--time_stride", "10"],
     "frame-based": ["--frequency_stride", "128", "--time_stride", "2"],
     "from scratch": ["--from_scratch", "True"],
-    "from scratch, frame-based": ["--frequency_stride", "128", "--time_stride", "2", "--from_scratch", "True"],
 }
 
 
