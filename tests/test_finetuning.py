@@ -753,7 +753,29 @@ def test_early_stopping(tones, classifier, tmp_path):
     assert tune("--data", tones / "single.csv", "--model", classifier, "--learning_rate", 0, "--num_train_epochs", 9,
                 "--early_stopping_patience", 2, "--early_stopping_threshold", 0.01,
                 "--output_dir", tmp_path) == 0  # fmt: skip
-    assert json.loads((tmp_path / "trainer_state.json").read_text())["epoch"] == 3
+    state = json.loads((tmp_path / "trainer_state.json").read_text())
+    assert state["epoch"] == 3
+    assert state["best_model_checkpoint"] == str(tmp_path / f"checkpoint-{state['global_step']}")  # of equals the last
+
+
+def test_few_clips_are_trained_on_for_enough_steps_unless_flags_say_how_long(tones, classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "LEAST_STEPS", 20)
+
+    def run(name: str, *flags) -> tuple[int, list[int], list[int]]:
+        """Steps, those after which the model was judged, and those of its checkpoints."""
+        output = tmp_path / name
+        assert tune("--data", tones / "single.csv", "--model", classifier, *flags, "--save_total_limit", 99,
+                    "--output_dir", output) == 0  # fmt: skip
+        state = json.loads((output / "trainer_state.json").read_text())
+        judged = [entry["step"] for entry in state["log_history"] if "eval_loss" in entry]
+        return state["global_step"], judged, sorted(int(path.name[11:]) for path in output.glob("checkpoint-*"))
+
+    tenths = list(range(2, 21, 2))
+    assert run("few") == (20, tenths, tenths)
+    assert run("unjudged", "--validation_fraction", 0) == (20, [], tenths)
+    assert run("unsaved", "--save_strategy", "no") == (20, list(range(1, 21)), [])
+    assert run("told", "--num_train_epochs", 2) == (2, [1, 2], [1, 2])
+    assert run("many", "--per_device_train_batch_size", 8) == (20, tenths, tenths)  # ten epochs are as many
 
 
 def changed(before: dict, after: dict) -> set[str]:

@@ -95,6 +95,7 @@ def main(argv: list[str] | None = None) -> int:
     if data.eval_only:
         return _evaluate_only(data, training)
     clips, labels, parts = _read(data, training)
+    training.settle_length(len(clips), flags)
     validation = parts.get("eval", [])
     model, extractor = _load(data, training, labels)
     seconds, rate = clip_seconds(model.config.max_length), extractor.sampling_rate

@@ -3,11 +3,13 @@
 """Which weights are trained, and the Trainer that does it."""
 
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import torch
 from torch.utils.data import Sampler
 from transformers import EarlyStoppingCallback
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from ..modeling_ssast import SSASTForAudioClassification
 from .arguments import SharedArguments
@@ -23,6 +25,9 @@ from .optimization import (
 from .resume import ResumableTrainer, TellEpoch
 
 METRICS = ("accuracy", "f1_macro", "mAP", "mAUC", "loss")  # to choose a checkpoint by
+# How long to train, where nothing says it. What takes fewer steps has hardly left its random classifier.
+EPOCHS, LEAST_STEPS = 10, 300
+LENGTHS = {"num_train_epochs", "max_steps", "average_epochs", "lr_decay_start"}  # flags that say it, or count epochs
 
 
 @dataclass
@@ -32,7 +37,9 @@ class FineTuningArguments(SharedArguments):
     learning_rate: float = field(default=1e-4, metadata={"help": "Peak learning rate."})
     per_device_train_batch_size: int = field(default=16, metadata={"help": "Clips per device and step."})
     per_device_eval_batch_size: int = field(default=16, metadata={"help": "Clips per device in evaluation."})
-    num_train_epochs: float = field(default=10.0, metadata={"help": "Passes over the data."})
+    num_train_epochs: float = field(
+        default=EPOCHS, metadata={"help": f"Passes over the data [{EPOCHS}, or as many as take {LEAST_STEPS} steps]."}
+    )
     load_best_model_at_end: bool | None = field(
         default=None, metadata={"help": "End with the checkpoint that is best in validation [if there is validation]."}
     )
@@ -89,6 +96,20 @@ class FineTuningArguments(SharedArguments):
         self.metric_for_best_model = metric
         if self.chosen_metric is None:
             self.greater_is_better = True
+
+    def settle_length(self, clips: int, given: Collection[str]) -> None:
+        """
+        Of few clips, and where none of the flags `given` says how long to train: as many passes as take `LEAST_STEPS`
+        steps, judged and saved as often as in `EPOCHS` epochs.
+        """
+        if LENGTHS.intersection(given) or steps_per_epoch(clips, self) * EPOCHS >= LEAST_STEPS:
+            return
+        self.max_steps = LEAST_STEPS
+        if not {"eval_strategy", "save_strategy"}.intersection(given):
+            self.eval_steps = self.save_steps = LEAST_STEPS // EPOCHS
+            self.save_strategy = SaveStrategy.STEPS
+            if self.eval_strategy != IntervalStrategy.NO:
+                self.eval_strategy = IntervalStrategy.STEPS
 
     def _check(self) -> None:
         for name, expected, fulfilled in (
@@ -235,6 +256,13 @@ class FineTuner(ResumableTrainer):
             predictions, labels = (torch.from_numpy(part) for part in (output.predictions, output.label_ids))
             output.metrics[f"{metric_key_prefix}_loss"] = self.plain_loss(predictions.float(), labels).item()
         return output
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial) -> bool:
+        """Of equals the later: by few clips for validation many are, the first of them after hardly any training."""
+        better = super()._determine_best_metric(metrics=metrics, trial=trial)
+        if metrics[f"eval_{self.args.metric_for_best_model}"] == self.state.best_metric:
+            self.state.best_global_step, better = self.state.global_step, True
+        return better
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False):
         super().save_model(output_dir, _internal_call)
