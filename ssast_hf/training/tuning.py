@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import torch
 from torch.utils.data import Sampler
 from transformers import EarlyStoppingCallback
-from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from ..modeling_ssast import SSASTForAudioClassification
 from .arguments import SharedArguments
@@ -107,9 +106,9 @@ class FineTuningArguments(SharedArguments):
         self.max_steps = LEAST_STEPS
         if not {"eval_strategy", "save_strategy"}.intersection(given):
             self.eval_steps = self.save_steps = LEAST_STEPS // EPOCHS
-            self.save_strategy = SaveStrategy.STEPS
-            if self.eval_strategy != IntervalStrategy.NO:
-                self.eval_strategy = IntervalStrategy.STEPS
+            self.save_strategy = "steps"
+            if self.eval_strategy != "no":
+                self.eval_strategy = "steps"
 
     def _check(self) -> None:
         for name, expected, fulfilled in (
