@@ -186,8 +186,8 @@ def masks(repeats: int) -> Iterator[Result]:
 
 def onnx(repeats: int) -> Iterator[Result]:
     """From a 10 s waveform to logits on the CPU: the exported model by onnxruntime, against torch."""
-    from ssast_hf.export import export_onnx
-    from ssast_hf.onnx import OnnxModel
+    from ssast_hf.export.runtime import OnnxModel
+    from ssast_hf.export.to_onnx import export_onnx
 
     extractor, waveform = SSASTFeatureExtractor(), torch.randn(10 * RATE) / 10
     model = SSASTForAudioClassification(SSASTConfig.tiny()).eval()

@@ -12,9 +12,9 @@ import soundfile
 from torch.utils.data import DataLoader
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPreTraining, load_audio
-from ssast_hf.sources import read_sources
+from ssast_hf.data.labelled import clip_seconds
+from ssast_hf.data.sources import read_sources
 from ssast_hf.training.crops import Crops, EpochSampler, MaskingCollator, Reader, Skipped
-from ssast_hf.training.data import clip_seconds
 
 from .harness import Goal, Result, compare
 

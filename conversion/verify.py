@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from ssast_hf import SSASTForPreTraining, SSASTModel, unpatchify
-from ssast_hf.convert import load_official
+from ssast_hf.checkpoints.convert import load_official
 
 TOLERANCE = 1e-4  # absolute, on values of the order of 1
 HEAD_SIZE = 64  # of every official model

@@ -20,7 +20,7 @@ import soundfile
 
 from recipes import debian
 from recipes.debian import UNAVAILABLE, Unavailable
-from ssast_hf.audio import load_audio
+from ssast_hf.audio.decoding import load_audio
 
 PACKAGE = "sonic-pi-samples"
 RATE = 16000

@@ -27,9 +27,9 @@ def judge_together(paths: list[Path]) -> tuple[int, dict[str, float]]:
     """
     import numpy as np
 
-    from ssast_hf.sources import Clip
+    from ssast_hf.data.labels import Labels, labels_of
+    from ssast_hf.data.sources import Clip
     from ssast_hf.training.evaluation import compute_metrics
-    from ssast_hf.training.labels import Labels, labels_of
 
     names, scores, clips = None, [], []
     for path in paths:

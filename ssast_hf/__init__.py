@@ -4,28 +4,30 @@
 
 import importlib
 
-from . import _auto
+from .integrations import auto as _auto
+from .utils import moved as _moved
 
 __version__ = "0.1.0"
 
 _MODULES = {  # where each public name lives; imported when first used, so that `import ssast_hf` costs nothing
     "audio": ["find_audio_files", "load_audio"],
     "configuration_ssast": ["SSASTConfig"],
-    "convert": ["convert_checkpoint"],
+    "checkpoints.convert": ["convert_checkpoint"],
     "feature_extraction_ssast": ["SSASTFeatureExtractor"],
     "inference": ["classify", "embed"],
-    "layouts": ["convert_state_dict"],
+    "checkpoints.layouts": ["convert_state_dict"],
     "masking": ["sample_masks"],
     "modeling_ssast": [
         "SSASTForAudioClassification", "SSASTForPreTraining", "SSASTForPreTrainingOutput", "SSASTModel",
         "SSASTPreTrainedModel", "patchify", "unpatchify",
     ],
-    "pipelines": ["SSASTFeatureExtractionPipeline"],
+    "integrations.pipelines": ["SSASTFeatureExtractionPipeline"],
 }  # fmt: skip
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOMES)
 
 _auto.register_on_import()
+_moved.install()
 
 
 def __getattr__(name: str):

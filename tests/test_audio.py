@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from ssast_hf import audio
-from ssast_hf.audio import (
+from ssast_hf.audio import decoding as audio
+from ssast_hf.audio.decoding import (
     AUDIO_EXTENSIONS,
     find_audio_files,
     load_audio,

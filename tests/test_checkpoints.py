@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining
-from ssast_hf.convert import convert_checkpoint, read_label_names
-from ssast_hf.layouts import OFFICIAL_DROPPED, convert_state_dict, official_to_ours
+from ssast_hf.checkpoints.convert import convert_checkpoint, read_label_names
+from ssast_hf.checkpoints.layouts import OFFICIAL_DROPPED, convert_state_dict, official_to_ours
 
 from .golden import seeded
 

@@ -17,7 +17,7 @@ import torch
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining, load_audio
 from ssast_hf.cli import main
-from ssast_hf.inference import classify, embed, load_classifier
+from ssast_hf.inference.core import classify, embed, load_classifier
 
 from .conftest import SMALL
 from .test_checkpoints import fine_tuned_state, pretraining_state

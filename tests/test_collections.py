@@ -21,8 +21,8 @@ import torch
 
 from ssast_hf import SSASTFeatureExtractor, SSASTModel, embed, load_audio
 from ssast_hf.cli import main
-from ssast_hf.collection import embed_collection, read_embeddings
-from ssast_hf.inference import Cut, classify, classify_windows, load_classifier
+from ssast_hf.inference.collections import embed_collection, read_embeddings
+from ssast_hf.inference.core import Cut, classify, classify_windows, load_classifier
 
 from .test_audio import FakeMicrophone
 from .test_cli import checkpoints, sounds  # noqa: F401

@@ -23,7 +23,7 @@ import yaml
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining, load_audio
 from ssast_hf.cli import main
-from ssast_hf.inference import classify, load_classifier
+from ssast_hf.inference.core import classify, load_classifier
 
 from .conftest import SMALL
 
@@ -55,7 +55,7 @@ def checkpoints(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def demos(checkpoints) -> dict:
-    from ssast_hf.demo import Demo, load_pretrained
+    from ssast_hf.integrations.page import Demo, load_pretrained
 
     extractor = SSASTFeatureExtractor.from_pretrained(checkpoints / "patch")
     classifier = load_classifier(checkpoints / "classifier"), extractor
@@ -68,7 +68,7 @@ def demos(checkpoints) -> dict:
 @pytest.fixture(scope="module")
 def url(checkpoints):
     """Of the page, served as the command serves it but in this process."""
-    from ssast_hf.demo import load_page, serve
+    from ssast_hf.integrations.page import load_page, serve
 
     page = load_page(str(checkpoints / "patch"), str(checkpoints / "classifier"), [SOUNDS / "misc_crow.flac"])
     yield serve(page)

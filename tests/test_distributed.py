@@ -125,7 +125,7 @@ def test_no_clip_comes_twice_in_an_epoch():
     from accelerate.data_loader import prepare_data_loader
     from torch.utils.data import DataLoader
 
-    from ssast_hf.sources import Clip, Source
+    from ssast_hf.data.sources import Clip, Source
     from ssast_hf.training.crops import Crops, EpochSampler, Reader, Skipped
 
     crops = Crops([Source("s", [Clip(str(i)) for i in range(50)])], 400, Reader(16000, Skipped()), 0, 400)

@@ -30,15 +30,9 @@ from ssast_hf import (
     load_audio,
 )
 from ssast_hf.cli import main
-from ssast_hf.inference import load_classifier
-from ssast_hf.sources import Clip, read_clips, read_column, read_labelled, read_sources
-from ssast_hf.training import augment, finetune, tuning
-from ssast_hf.training.arguments import SharedArguments
-from ssast_hf.training.augment import Augmentation, LabelledClips, LabelledCollator
-from ssast_hf.training.crops import Skipped
-from ssast_hf.training.data import AudioClips
-from ssast_hf.training.decoded import decode
-from ssast_hf.training.labels import (
+from ssast_hf.data.decoded import decode
+from ssast_hf.data.labelled import AudioClips
+from ssast_hf.data.labels import (
     Labels,
     find_labels,
     hold_out,
@@ -46,6 +40,12 @@ from ssast_hf.training.labels import (
     name_official_labels,
     order_of_model,
 )
+from ssast_hf.data.sources import Clip, read_clips, read_column, read_labelled, read_sources
+from ssast_hf.inference.core import load_classifier
+from ssast_hf.training import augment, finetune, tuning
+from ssast_hf.training.arguments import SharedArguments
+from ssast_hf.training.augment import Augmentation, LabelledClips, LabelledCollator
+from ssast_hf.training.crops import Skipped
 from ssast_hf.training.optimization import (
     BalancedSampler,
     ClassificationLoss,
@@ -837,7 +837,7 @@ def test_lora_updates_are_of_low_rank_and_merged(tones, classifier, tmp_path):
 
 def test_several_labels_from_data_to_card(tones, pretrained, tmp_path):
     """Binary cross-entropy learns labels that come together; the card says what was done."""
-    from ssast_hf.hub import model_card
+    from ssast_hf.checkpoints.hub import model_card
 
     (tmp_path / "recipe").mkdir()
     recipe = tmp_path / "recipe/tones.yaml"

@@ -13,8 +13,8 @@ import torch
 from safetensors import safe_open
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining, SSASTModel
-from ssast_hf.convert import convert_checkpoint
-from ssast_hf.layouts import convert_state_dict, official_to_ours
+from ssast_hf.checkpoints.convert import convert_checkpoint
+from ssast_hf.checkpoints.layouts import convert_state_dict, official_to_ours
 
 from .golden import seeded
 

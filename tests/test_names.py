@@ -19,12 +19,12 @@ from ssast_hf import (
     SSASTForAudioClassification,
     SSASTForPreTraining,
     SSASTModel,
-    checkpoints,
 )
+from ssast_hf.checkpoints import locate as checkpoints
+from ssast_hf.checkpoints.convert import convert_checkpoint, convert_named, load_checkpoint
+from ssast_hf.checkpoints.hub import model_card
+from ssast_hf.checkpoints.layouts import AST_PREFIX, ast_state_to_ours, official_state_dict
 from ssast_hf.cli import main
-from ssast_hf.convert import convert_checkpoint, convert_named, load_checkpoint
-from ssast_hf.hub import model_card
-from ssast_hf.layouts import AST_PREFIX, ast_state_to_ours, official_state_dict
 
 from .conftest import SMALL
 from .golden import seeded

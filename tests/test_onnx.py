@@ -14,9 +14,9 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification
-from ssast_hf import export as export_module
 from ssast_hf.cli import main
-from ssast_hf.inference import classify, load_classifier
+from ssast_hf.export import to_onnx as export_module
+from ssast_hf.inference.core import classify, load_classifier
 
 from .conftest import SMALL
 

@@ -17,9 +17,10 @@ import yaml
 from torch.utils.data import DataLoader
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, load_audio
-from ssast_hf import sources as sources_module
 from ssast_hf.cli import main
-from ssast_hf.sources import Clip, Source, parse_source, read_clips, read_sources
+from ssast_hf.data import sources as sources_module
+from ssast_hf.data.decoded import decode
+from ssast_hf.data.sources import Clip, Source, parse_source, read_clips, read_sources
 from ssast_hf.training import arguments
 from ssast_hf.training.arguments import parse
 from ssast_hf.training.crops import (
@@ -34,7 +35,6 @@ from ssast_hf.training.crops import (
     Stream,
     rng,
 )
-from ssast_hf.training.decoded import decode
 from ssast_hf.training.pretrain import DataArguments, PreTrainingArguments
 from ssast_hf.training.stats import statistics
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from recipes import summarize
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPreTraining, load_audio
 from ssast_hf.cli import main
-from ssast_hf.sources import read_clips
+from ssast_hf.data.sources import read_clips
 
 ROOT = Path(__file__).parents[1]
 SOUNDS = sorted((ROOT / "tests/data/sounds").glob("*.flac"))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTModel
-from ssast_hf.s3prl import UpstreamExpert
+from ssast_hf.integrations.s3prl import UpstreamExpert
 
 
 @pytest.fixture(params=["patch", "frame"])

@@ -15,8 +15,8 @@ import torch
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining
 from ssast_hf.cli import main
-from ssast_hf.sources import Clip, read_clips
-from ssast_hf.training.data import AudioClips, Collator, clip_seconds, label_names, split
+from ssast_hf.data.labelled import AudioClips, Collator, clip_seconds, label_names, split
+from ssast_hf.data.sources import Clip, read_clips
 
 CONFIG = json.dumps({"hidden_size": 48, "num_attention_heads": 3, "num_hidden_layers": 2, "intermediate_size": 96})
 

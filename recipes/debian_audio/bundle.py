@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from ssast_hf.checkpoints import BUNDLED, CONFIG, PREPROCESSOR, WEIGHTS
-from ssast_hf.hub import CARD, FACTS, model_card
+from ssast_hf.checkpoints.hub import CARD, FACTS, model_card
+from ssast_hf.checkpoints.locate import BUNDLED, CONFIG, PREPROCESSOR, WEIGHTS
 
 BIAS = "classifier.dense.bias"
 

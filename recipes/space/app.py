@@ -4,7 +4,7 @@
 
 from pathlib import Path
 
-from ssast_hf.demo import launch, load_page
+from ssast_hf.integrations.page import launch, load_page
 
 demo = load_page(  # Spaces look for this name
     model="ssast-tiny-patch-debian",

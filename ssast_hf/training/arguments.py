@@ -18,7 +18,7 @@ from transformers.integrations import get_available_reporting_integrations
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.utils import logging
 
-from ..cli import Parser
+from ..cli.main import Parser
 from .resume import flags_of
 
 

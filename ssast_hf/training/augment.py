@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from .data import AudioClips, Collator
+from ..data.labelled import AudioClips, Collator
 
 MIXUP_BETA = 10.0  # both parameters of the Beta distribution of the mixing weight
 NOISE = 0.1  # the largest amplitude, in units of normalised features

@@ -12,9 +12,9 @@ from huggingface_hub import HfApi
 from transformers import Trainer, TrainingArguments
 
 from .. import __version__
+from ..checkpoints.hub import CODE, FACTS, explained, make_branch, model_card, own_card_on_hub, write_card, write_facts
 from ..configuration_ssast import save_code
-from ..hub import CODE, FACTS, explained, make_branch, model_card, own_card_on_hub, write_card, write_facts
-from ..sources import HUB, parse_source
+from ..data.sources import HUB, parse_source
 
 ARGUMENTS = (
     "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "per_device_train_batch_size",

@@ -20,11 +20,11 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, Sampler
 
 from ..configuration_ssast import SSASTConfig
+from ..data.decoded import Decoded
+from ..data.sources import Clip, Source, encoded
 from ..feature_extraction_ssast import SSASTFeatureExtractor, num_frames
-from ..files import replacing
 from ..masking import sample_masks
-from ..sources import Clip, Source, encoded
-from .decoded import Decoded
+from ..utils.files import replacing
 
 logger = logging.getLogger(__name__)
 

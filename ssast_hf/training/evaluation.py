@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ..data.labelled import AudioClips, Clip, Collator
+from ..data.labels import Labels, check_known, labels_of, name_official_labels
+from ..data.sources import read_labelled
 from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
-from ..metrics import AUDIO_CLASSIFICATION
 from ..modeling_ssast import SSASTForAudioClassification
-from ..sources import read_labelled
-from .data import AudioClips, Clip, Collator
-from .labels import Labels, check_known, labels_of, name_official_labels
+from .metrics import AUDIO_CLASSIFICATION
 
 ALL_SECONDS = 1e6  # of a clip: no crop
 BATCHES_PER_ROUND = 8  # whose windows are sorted by length

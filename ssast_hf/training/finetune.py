@@ -10,18 +10,10 @@ import numpy as np
 import torch
 from transformers import EvalPrediction, set_seed
 
-from ..convert import read_label_names
-from ..feature_extraction_ssast import SSASTFeatureExtractor
-from ..inference import load_classifier
-from ..modeling_ssast import SSASTForAudioClassification
-from ..sources import LABELLED_HELP, read_column, read_labelled
-from .arguments import parse
-from .augment import Augmentation, LabelledClips, LabelledCollator
-from .card import finish
-from .data import AudioClips, Clip, clip_seconds
-from .decoded import fingerprint
-from .evaluation import ALL_SECONDS, compute_metrics, describe, evaluate_clips
-from .labels import (
+from ..checkpoints.convert import read_label_names
+from ..data.decoded import fingerprint
+from ..data.labelled import AudioClips, Clip, clip_seconds
+from ..data.labels import (
     Labels,
     check_complete,
     check_known,
@@ -31,6 +23,14 @@ from .labels import (
     name_official_labels,
     order_of_model,
 )
+from ..data.sources import LABELLED_HELP, read_column, read_labelled
+from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..inference.core import load_classifier
+from ..modeling_ssast import SSASTForAudioClassification
+from .arguments import parse
+from .augment import Augmentation, LabelledClips, LabelledCollator
+from .card import finish
+from .evaluation import ALL_SECONDS, compute_metrics, describe, evaluate_clips
 from .optimization import ClassificationLoss, class_weights, sampling_weights
 from .resume import RESUMES, Run
 from .tuning import FineTuner, FineTuningArguments, choose_trained

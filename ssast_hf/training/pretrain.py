@@ -14,15 +14,15 @@ from torch.utils.data import DataLoader
 from transformers import set_seed
 
 from ..configuration_ssast import SSASTConfig
+from ..data.decoded import decode, fingerprint
+from ..data.labelled import clip_seconds, split
+from ..data.sources import SOURCE_HELP, Source, read_sources
 from ..feature_extraction_ssast import SHIFT_SECONDS, SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPreTraining
-from ..sources import SOURCE_HELP, Source, read_sources
 from . import picture
 from .arguments import SharedArguments, parse
 from .card import finish
 from .crops import Crops, EpochSampler, MaskingCollator, Padded, Reader, Skipped, Stream
-from .data import clip_seconds, split
-from .decoded import decode, fingerprint
 from .resume import RESUMES, SKIPPED, ResumableTrainer, Run, TellEpoch, WarmUp
 
 METRICS = ("loss_discriminative", "loss_generative", "accuracy")

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from transformers import PreTrainedModel, TrainerCallback, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
-from ..files import replacing
+from ..utils.files import replacing
 from .card import CardTrainer
 
 logger = logging.getLogger(__name__)

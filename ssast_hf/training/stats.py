@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from ..data.sources import Clip, Source
 from ..feature_extraction_ssast import log_mel_filterbank, num_frames
-from ..sources import Clip, Source
 from .crops import flaw
 
 BLOCK_SECONDS = 60.0  # of a long clip, which is read in blocks
@@ -103,7 +103,7 @@ def statistics(
 
 
 def _first(source: Source, count: int | None) -> list[Clip]:
-    from ..sources import encoded
+    from ..data.sources import encoded
     from .crops import Held
 
     if count is None:

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 
 from ssast_hf import SSASTForAudioClassification, SSASTModel
-from ssast_hf.convert import convert_checkpoint
-from ssast_hf.layouts import official_state_dict
+from ssast_hf.checkpoints.convert import convert_checkpoint
+from ssast_hf.checkpoints.layouts import official_state_dict
 
 from ..conftest import SMALL
 from ..golden import seeded

@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from . import checkpoints
-from .configuration_ssast import SIZES
-from .feature_extraction_ssast import SSASTFeatureExtractor
-from .files import filling, replacing
+from ..configuration_ssast import SIZES
+from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..modeling_ssast import SSASTForAudioClassification, SSASTForPreTraining, SSASTModel, SSASTPreTrainedModel
+from ..utils.files import filling, replacing
+from . import locate as checkpoints
 from .hub import write_facts
 from .layouts import (
     Conversion,
@@ -25,7 +26,6 @@ from .layouts import (
     official_state_dict,
     to_ast,
 )
-from .modeling_ssast import SSASTForAudioClassification, SSASTForPreTraining, SSASTModel, SSASTPreTrainedModel
 
 OFFICIAL_NAME = "best_audio_model.pth"  # as the official code calls what it saves
 FORMATS = ("ssast", "ast", "official")
@@ -75,7 +75,7 @@ def read_label_names(path: str | os.PathLike) -> list[str]:
 
 def load_checkpoint(source: str | os.PathLike) -> SSASTPreTrainedModel:
     """The model of a directory, short name or Hub repository, of the class it was saved from; in eval mode."""
-    found = checkpoints.find(source, checkpoints.WEIGHTS)
+    found = checkpoints.locate(source, checkpoints.WEIGHTS)
     config = json.loads((found.directory / checkpoints.CONFIG).read_text(encoding="utf-8"))
     architecture = (config.get("architectures") or [""])[0]
     classes = {

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from ..sources import Clip
+from .sources import Clip
 
 logger = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from .audio import stream_audio
-from .feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
-from .modeling_ssast import NUM_SPECIAL_TOKENS, SSASTForAudioClassification, SSASTModel
-from .sources import Clip
+from ..audio.decoding import stream_audio
+from ..data.sources import Clip
+from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
+from ..modeling_ssast import NUM_SPECIAL_TOKENS, SSASTForAudioClassification, SSASTModel
 
 LEVELS = ("clip", "frame", "patch")
 AGGREGATES = ("mean", "max")

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..checkpoints import CONFIG, WEIGHTS, find
-from .data import Clip, label_names, split
+from ..checkpoints.locate import CONFIG, WEIGHTS, find
+from .labelled import Clip, label_names, split
 
 MOST_NAMED = 10  # labels in an error message
 

@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from . import __version__
-from .checkpoints import DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED
+from .. import __version__
+from ..checkpoints.locate import DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED
 
 MODEL_HELP = "directory, short name (see `ssast checkpoints`) or Hub repository of a checkpoint"
 EXIT_PARTLY, EXIT_WRONG = 1, 2  # some files failed; nothing could be done
@@ -363,14 +363,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run_classify(arguments: argparse.Namespace) -> int:
-    from .labels import run
+    from .classify import run
 
     return run(arguments)
 
 
 def run_embed(arguments: argparse.Namespace) -> int:
-    from .collection import check_output, embed_collection
-    from .modeling_ssast import SSASTModel
+    from ..inference.collections import check_output, embed_collection
+    from ..modeling_ssast import SSASTModel
 
     together = _share(arguments)
     check_output(arguments.output, arguments.format, arguments.overwrite)
@@ -426,7 +426,7 @@ def run_embed(arguments: argparse.Namespace) -> int:
 
 
 def run_convert(arguments: argparse.Namespace) -> int:
-    from .convert import convert_checkpoint, convert_named, read_label_names
+    from ..checkpoints.convert import convert_checkpoint, convert_named, read_label_names
 
     _quieten()
     if arguments.source.endswith((".pth", ".pt")) and not os.path.exists(arguments.source):
@@ -472,7 +472,7 @@ def _report_conversion(conversion, directory, keys: bool) -> int:
 def run_checkpoints(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from .checkpoints import status, table
+    from ..checkpoints.locate import status, table
 
     rows = [(entry, status(entry)) for entry in table().values()]
     if arguments.json:
@@ -500,10 +500,10 @@ def run_checkpoints(arguments: argparse.Namespace) -> int:
 
 
 def run_export(arguments: argparse.Namespace) -> int:
-    from .export import export_onnx
-    from .feature_extraction_ssast import SSASTFeatureExtractor
-    from .inference import load_classifier
-    from .modeling_ssast import SSASTModel
+    from ..export.to_onnx import export_onnx
+    from ..feature_extraction_ssast import SSASTFeatureExtractor
+    from ..inference.core import load_classifier
+    from ..modeling_ssast import SSASTModel
 
     _quieten()
     load = SSASTModel.from_pretrained if arguments.level else load_classifier
@@ -527,7 +527,7 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 
 def run_push(arguments: argparse.Namespace) -> int:
-    from .hub import push_directory
+    from ..checkpoints.hub import push_directory
 
     commit = push_directory(
         arguments.directory,
@@ -544,8 +544,8 @@ def run_push(arguments: argparse.Namespace) -> int:
 
 def run_stats(arguments: argparse.Namespace) -> int:
     try:
-        from .sources import read_sources
-        from .training.stats import statistics
+        from ..data.sources import read_sources
+        from ..training.stats import statistics
     except ImportError as error:
         raise ValueError(f"`ssast stats` needs more packages ({error}): pip install 'ssast_hf[train]'") from error
 
@@ -562,10 +562,10 @@ def run_stats(arguments: argparse.Namespace) -> int:
 
 def run_evaluate(arguments: argparse.Namespace) -> int:
     try:
-        from .training.evaluation import run
+        from ..training.evaluation import run
     except ImportError as error:
         raise ValueError(f"`ssast evaluate` needs more packages ({error}): pip install 'ssast_hf[train]'") from error
-    from .inference import load_classifier
+    from ..inference.core import load_classifier
 
     extractor, model = _load(arguments, load_classifier)
     failed = run(arguments, model, extractor)
@@ -576,7 +576,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
 
 def run_demo(arguments: argparse.Namespace) -> int:
     try:
-        from .demo import run
+        from ..integrations.page import run
     except ImportError as error:
         raise ValueError(f"`ssast demo` needs more packages ({error}): pip install 'ssast_hf[demo]'") from error
     return run(arguments)
@@ -585,9 +585,9 @@ def run_demo(arguments: argparse.Namespace) -> int:
 def _train(command: str, argv: list[str]) -> int:
     try:
         if command == "pretrain":
-            from .training.pretrain import main as train
+            from ..training.pretrain import main as train
         else:
-            from .training.finetune import main as train
+            from ..training.finetune import main as train
     except ImportError as error:
         raise ValueError(f"`ssast {command}` needs more packages ({error}): pip install 'ssast_hf[train]'") from error
     return train(argv)
@@ -597,7 +597,7 @@ def _load(arguments: argparse.Namespace, load_model):
     """The extractor and the model of `--model`, on `--device`."""
     import torch
 
-    from .feature_extraction_ssast import SSASTFeatureExtractor
+    from ..feature_extraction_ssast import SSASTFeatureExtractor
 
     _quieten()
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -625,7 +625,7 @@ def _progress_bar(total: int | None):
 
 
 def _report(path: str, error: Exception) -> None:
-    from .labels import shown
+    from .classify import shown
 
     message = error.strerror if isinstance(error, OSError) and error.strerror else _first_sentence(error)
     message = message.removeprefix(path).lstrip(": ")

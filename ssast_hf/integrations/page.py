@@ -20,17 +20,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .audio import load_audio
-from .checkpoints import BUNDLED, DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED, table
-from .cli import _first_sentence, _load
-from .feature_extraction_ssast import SSASTFeatureExtractor
-from .inference import Cut, Total, Window, cut_windows, load_classifier, named_scores, run_classifier
-from .labels import PICTURE_LABELS, shown
-from .masking import sample_masks
-from .modeling_ssast import SSASTForAudioClassification, SSASTForPreTraining
-from .plotting import Picture
-from .sources import find_sounds
-from .training.picture import draw_reconstructions, reconstruct
+from ..audio.decoding import load_audio
+from ..checkpoints.locate import BUNDLED, DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED, table
+from ..cli.classify import PICTURE_LABELS, shown
+from ..cli.main import _first_sentence, _load
+from ..data.sources import find_sounds
+from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..inference.core import Cut, Total, Window, cut_windows, load_classifier, named_scores, run_classifier
+from ..inference.plots import Picture
+from ..masking import sample_masks
+from ..modeling_ssast import SSASTForAudioClassification, SSASTForPreTraining
+from ..training.picture import draw_reconstructions, reconstruct
 
 EXAMPLES = (
     "sounds/loop/loop_amen.flac", "sounds/guitar/guit_harmonics.flac", "sounds/ambience/ambi_choir.flac",

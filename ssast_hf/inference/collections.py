@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .feature_extraction_ssast import SSASTFeatureExtractor
-from .files import replacing
-from .inference import End, check_layers, embed_parts
-from .modeling_ssast import SSASTModel
-from .sources import find_sounds
+from ..data.sources import find_sounds
+from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..modeling_ssast import SSASTModel
+from ..utils.files import replacing
+from .core import End, check_layers, embed_parts
 
 FORMATS = ("npz", "npy", "parquet")
 ROWS_PER_GROUP = 2**14  # of parquet

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import torch
 from transformers import ASTConfig, ASTForAudioClassification, ASTModel
 
-from .configuration_ssast import CLASSIFIER_LAYER_NORM_EPS, PATCHES, SSASTConfig
-from .modeling_ssast import (
+from ..configuration_ssast import CLASSIFIER_LAYER_NORM_EPS, PATCHES, SSASTConfig
+from ..modeling_ssast import (
     NUM_SPECIAL_TOKENS,
     SSASTForAudioClassification,
     SSASTForPreTraining,

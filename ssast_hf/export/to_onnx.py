@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from .feature_extraction_ssast import (
+from ..feature_extraction_ssast import (
     FRAME_SECONDS,
     PREEMPHASIS,
     SHIFT_SECONDS,
     SSASTFeatureExtractor,
     mel_filters,
 )
-from .modeling_ssast import NUM_SPECIAL_TOKENS, SSASTForAudioClassification, SSASTModel, resize_positions
-from .onnx import LOGITS, METADATA, OnnxModel
+from ..modeling_ssast import NUM_SPECIAL_TOKENS, SSASTForAudioClassification, SSASTModel, resize_positions
+from .runtime import LOGITS, METADATA, OnnxModel
 
 LEVELS = ("clip", "frame", "patch")
 OPSET = 18
@@ -214,7 +214,7 @@ def export_onnx(
 
 
 def _metadata(model, extractor: SSASTFeatureExtractor, level: str | None, int8: bool) -> dict:
-    from . import __version__
+    from .. import __version__
 
     config = model.config
     rate = extractor.sampling_rate

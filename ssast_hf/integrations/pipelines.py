@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers.pipelines import PIPELINE_REGISTRY, FeatureExtractionPipeline
 
-from .audio import load_audio, resample
+from ..audio.decoding import load_audio, resample
 
 
 class SSASTFeatureExtractionPipeline(FeatureExtractionPipeline):

@@ -19,8 +19,8 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
 )
 
-from . import checkpoints
-from .configuration_ssast import AUTO_MAP, SSASTConfig, save_code
+from ..configuration_ssast import AUTO_MAP, SSASTConfig, save_code
+from . import locate as checkpoints
 
 CARD = "README.md"
 FACTS = "training.json"  # what the training scripts know of a model, for its card
@@ -283,7 +283,7 @@ def push_directory(
         ValueError: The directory is not a checkpoint of this package.
         OSError: The Hub refuses; says what to do.
     """
-    found = checkpoints.find(directory, checkpoints.WEIGHTS)
+    found = checkpoints.locate(directory, checkpoints.WEIGHTS)
     folder = found.directory
     config = _read_json(folder / checkpoints.CONFIG)
     if config.get("model_type") != SSASTConfig.model_type:

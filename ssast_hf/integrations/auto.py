@@ -15,7 +15,7 @@ import sys
 def _register_config() -> None:
     from transformers import AutoConfig
 
-    from .configuration_ssast import SSASTConfig
+    from ..configuration_ssast import SSASTConfig
 
     AutoConfig.register("ssast", SSASTConfig, exist_ok=True)
 
@@ -23,8 +23,8 @@ def _register_config() -> None:
 def _register_feature_extractor() -> None:
     from transformers import AutoFeatureExtractor
 
-    from .configuration_ssast import SSASTConfig
-    from .feature_extraction_ssast import SSASTFeatureExtractor
+    from ..configuration_ssast import SSASTConfig
+    from ..feature_extraction_ssast import SSASTFeatureExtractor
 
     AutoFeatureExtractor.register(SSASTConfig, SSASTFeatureExtractor, exist_ok=True)
 
@@ -42,7 +42,7 @@ def _register_models() -> None:
         mapping._config_mapping["ssast"] = "SSASTConfig"
         mapping._reverse_config_mapping["SSASTConfig"] = "ssast"
         mapping._model_mapping["ssast"] = name
-        mapping._modules["ssast"] = sys.modules[__package__]
+        mapping._modules["ssast"] = sys.modules["ssast_hf"]
 
 
 def _register_pipeline() -> None:
@@ -50,11 +50,11 @@ def _register_pipeline() -> None:
 
 
 def _register_names() -> None:
-    from . import checkpoints
-    from .configuration_ssast import AROUND
+    from ..checkpoints import locate as checkpoints
+    from ..configuration_ssast import AROUND
 
     def push(load, repo_id, **kwargs):
-        from .hub import push
+        from ..checkpoints.hub import push
 
         return push(load.__self__, repo_id, **kwargs)
 
@@ -67,7 +67,7 @@ def _register_names() -> None:
 
 
 REGISTRATIONS = {
-    f"{__package__}.configuration_ssast": _register_names,
+    "ssast_hf.configuration_ssast": _register_names,
     "transformers.models.auto.configuration_auto": _register_config,
     "transformers.models.auto.feature_extraction_auto": _register_feature_extractor,
     "transformers.models.auto.modeling_auto": _register_models,

@@ -20,7 +20,7 @@ from pathlib import Path
 
 logger = logging.getLogger(f"transformers.{__name__}")  # heard and silenced with transformers' own
 
-BUNDLED = Path(__file__).parent / "bundled"  # a directory per checkpoint that the package carries
+BUNDLED = Path(__file__).parents[1] / "bundled"  # a directory per checkpoint that the package carries
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -478,7 +478,7 @@ def load_config_dict(load, name, **kwargs) -> tuple[dict, dict]:
     config_dict, kwargs = load(str(found.directory), **kwargs)
     kind = config_dict.get("model_type")
     if kind == "audio-spectrogram-transformer":
-        from .configuration_ssast import GRID_FIELDS, SSASTConfig
+        from ..configuration_ssast import GRID_FIELDS, SSASTConfig
         from .layouts import ast_config_to_ours
 
         shape = _patch_shape(found.directory / subfolder) or (found.entry and found.entry.patch_shape)
@@ -553,7 +553,7 @@ def load_model(load, name, *model_args, config=None, **kwargs):
             there = ", ".join(sorted(path.name for path in folder.iterdir()))
             raise FileNotFoundError(f"{found.name} has no {WEIGHTS}: it holds {there}.")
         if kind == "audio-spectrogram-transformer":
-            from .configuration_ssast import SSASTConfig
+            from ..configuration_ssast import SSASTConfig
 
             if not isinstance(config, PreTrainedConfig):
                 config, rest = SSASTConfig.from_pretrained(config or name, return_unused_kwargs=True, **kwargs)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .sources import Clip
+from ..data.sources import Clip
 
 METADATA = "ssast"  # key of the model's metadata, JSON
 LOGITS = "logits"

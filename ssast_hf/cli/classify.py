@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from .files import replacing
-from .sources import Clip, find_sounds
+from ..data.sources import Clip, find_sounds
+from ..utils.files import replacing
 
 FORMATS = ("text", "json", "csv", "audacity")
 PICTURE_LABELS = 8
@@ -118,8 +118,8 @@ def run(arguments: argparse.Namespace) -> int:
     format = "json" if arguments.json else arguments.format or "text"
     if arguments.model.endswith(".onnx"):
         return run_exported(arguments, format)
-    from .cli import _finish, _load, _progress_bar, _report
-    from .inference import Total, Window, load_classifier, named_scores, run_classifier
+    from ..inference.core import Total, Window, load_classifier, named_scores, run_classifier
+    from .main import _finish, _load, _progress_bar, _report
 
     unreadable = []
     sounds = _sounds(arguments, lambda error: (unreadable.append(error), _report(error.filename, error)))
@@ -187,7 +187,7 @@ def run(arguments: argparse.Namespace) -> int:
                     if by_window:
                         writer.window(name, event.start, event.end, best(event.output))
                     if pictures:
-                        from .plotting import Picture
+                        from ..inference.plots import Picture
 
                         picture = picture or Picture(extractor)
                         picture.add(event)
@@ -203,8 +203,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def run_exported(arguments: argparse.Namespace, format: str) -> int:
     """Runs `ssast classify` with a model that `ssast export` wrote, which needs no torch: whole files only."""
-    from .cli import _finish, _report
-    from .onnx import OnnxModel, classify
+    from ..export.runtime import OnnxModel, classify
+    from .main import _finish, _report
 
     given = [flag for flag, value in (
         ("--window", arguments.window), ("--hop", arguments.hop), ("--aggregate max", arguments.aggregate == "max"),
@@ -258,7 +258,7 @@ def _sounds(arguments: argparse.Namespace, onerror) -> list[Clip] | list[str]:
 
 
 def _sources(arguments: argparse.Namespace, sounds: list[Clip] | list[str], rate: int) -> list:
-    from .audio import stream_audio, stream_microphone, stream_raw
+    from ..audio.decoding import stream_audio, stream_microphone, stream_raw
 
     if arguments.num_workers and (arguments.microphone or sounds == ["-"]):
         raise ValueError("--num-workers is for files")

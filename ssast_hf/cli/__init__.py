@@ -1,0 +1,7 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The `ssast` command."""
+
+from .main import main
+
+__all__ = ["main"]

@@ -1,0 +1,3 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""SSAST in other libraries: transformers' Auto classes and pipelines, HEAR, S3PRL, a page in the browser."""

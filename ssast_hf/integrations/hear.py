@@ -1,0 +1,142 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""
+The common API of HEAR 2021, the Holistic Evaluation of Audio Representations (https://hearbenchmark.com, section
+"Common API"; Turian et al., 2022), for any SSAST checkpoint. `ssast_hf.hear` is the module's name for its tools.
+"""
+
+import os
+
+import torch
+from torch.nn import functional as F
+from transformers import BatchFeature
+
+from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
+from ..modeling_ssast import NUM_SPECIAL_TOKENS, SSASTModel
+
+DEFAULT_MODEL = "ssast-base-patch"
+WINDOWS_PER_PASS = 16
+
+
+def window_inputs(model: SSASTModel, extractor: SSASTFeatureExtractor, waveforms) -> BatchFeature:
+    """The model's inputs of waveforms of at most `max_length` frames, padded to whole patches, on its device."""
+    return extractor(
+        waveforms,
+        sampling_rate=extractor.sampling_rate,
+        padding="longest",
+        max_length=model.config.max_length,
+        pad_to_multiple_of=model.config.time_patch_size,
+        return_attention_mask=True,
+        return_tensors="pt",
+    ).to(model.device)
+
+
+class HearModel(torch.nn.Module):
+    """
+    A checkpoint as HEAR's tools expect it.
+
+    Attributes:
+        sample_rate (`int`): Hz of the audio.
+        scene_embedding_size, timestamp_embedding_size (`int`): The model's hidden size.
+    """
+
+    def __init__(self, model: SSASTModel, extractor: SSASTFeatureExtractor):
+        super().__init__()
+        self.model, self.extractor = model.eval(), extractor
+        self.sample_rate: int = extractor.sampling_rate
+        self.scene_embedding_size: int = model.config.hidden_size
+        self.timestamp_embedding_size: int = model.config.hidden_size
+
+    @torch.no_grad()
+    def forward(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Audio (sounds, samples) -> embeddings of time steps (sounds, T, D) and of sounds (sounds, D), on the model's
+        device. What is longer than `max_length` is embedded in windows of that length, one after the other, such that
+        the steps are equally far apart throughout.
+        """
+        config, device = self.model.config, self.model.device
+        if audio.ndim != 2 or 0 in audio.shape or not audio.is_floating_point():
+            raise ValueError(
+                f"`audio` is {audio.dtype} of shape {tuple(audio.shape)}, expected floats (sounds, samples)."
+            )
+        length, shift = (int(self.sample_rate * seconds) for seconds in (FRAME_SECONDS, SHIFT_SECONDS))
+        audio = F.pad(audio.to(device, torch.float32), (0, max(0, length - audio.shape[1])))
+        frames = (audio.shape[1] - length) // shift + 1
+        steps = max(1, config.num_time_patches(frames))
+        steps_per_window = config.num_time_patches()
+        hop = steps_per_window * config.time_stride * shift
+        frames_at_most = (config.max_length - 1) * shift + length
+        embeddings, pooled, counts = [], [], []
+        for first in range(0, steps, steps_per_window):
+            start = first // steps_per_window * hop
+            window = audio[:, start : start + frames_at_most]
+            parts = [self._window(part) for part in window.split(WINDOWS_PER_PASS)]
+            by_time = torch.cat([part[0] for part in parts])[:, : steps - first]
+            embeddings.append(by_time)
+            pooled.append(torch.cat([part[1] for part in parts]))
+            counts.append(by_time.shape[1])
+        weights = torch.tensor(counts, device=device, dtype=torch.float32) / steps
+        return torch.cat(embeddings, dim=1), torch.einsum("wbd,w->bd", torch.stack(pooled), weights)
+
+    def _window(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(sounds, samples) of at most `max_length` frames -> (sounds, T, D) and (sounds, D), float32."""
+        config = self.model.config
+        inputs = window_inputs(self.model, self.extractor, audio)
+        outputs = self.model(**inputs)
+        real = int(self.model.num_real_time_patches(inputs["attention_mask"])[0])
+        patches = outputs.last_hidden_state[:, NUM_SPECIAL_TOKENS:].unflatten(1, (config.num_frequency_patches, -1))
+        return patches[:, :, :real].mean(dim=1).float(), outputs.pooler_output.float()
+
+
+def load_model(model_file_path: str | os.PathLike = "", **kwargs) -> HearModel:
+    """
+    Loads a checkpoint.
+
+    Args:
+        model_file_path: Whatever `from_pretrained` takes: a directory, a short name, a Hub repository. Default:
+            `ssast-base-patch`.
+        kwargs: For [`SSASTModel.from_pretrained`]. HEAR suggests a time step of at most 50 ms, which frame-based
+            checkpoints have (20 ms) and patch-based ones (160 ms) with `time_stride=5`, at 3 times the patches.
+
+    Returns:
+        [`HearModel`], a `torch.nn.Module` in eval mode, on the CPU.
+    """
+    path = model_file_path or DEFAULT_MODEL
+    return HearModel(SSASTModel.from_pretrained(path, **kwargs), SSASTFeatureExtractor.from_pretrained(path))
+
+
+def get_timestamp_embeddings(audio: torch.Tensor, model: HearModel) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Args:
+        audio (`torch.FloatTensor` of shape `(sounds, samples)`): In [-1, 1], at `model.sample_rate`. Less than 25 ms
+            is padded with zeros.
+        model ([`HearModel`]): From [`load_model`].
+
+    Returns:
+        Embeddings (sounds, T, D), the mean over frequency of each time step's patches, and timestamps (sounds, T),
+        the centre of each step in milliseconds; float32.
+
+    Raises:
+        ValueError: `audio` has another shape or type, or is not finite.
+    """
+    embeddings, _ = model(audio)
+    config = model.model.config
+    shift, length = 1000 * SHIFT_SECONDS, 1000 * FRAME_SECONDS
+    centre = ((config.time_patch_size - 1) * shift + length) / 2
+    step = torch.arange(embeddings.shape[1], dtype=torch.float64, device="cpu") * config.time_stride * shift
+    timestamps = (centre + step).float().to(embeddings.device)
+    return embeddings, timestamps.expand(len(embeddings), -1).clone()
+
+
+def get_scene_embeddings(audio: torch.Tensor, model: HearModel) -> torch.Tensor:
+    """
+    Args:
+        audio, model: As for [`get_timestamp_embeddings`].
+
+    Returns:
+        Embeddings (sounds, D), float32: `pooler_output`, averaged over windows by their length.
+
+    Raises:
+        ValueError: As for [`get_timestamp_embeddings`].
+    """
+    return model(audio)[1]
