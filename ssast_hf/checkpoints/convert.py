@@ -75,7 +75,7 @@ def read_label_names(path: str | os.PathLike) -> list[str]:
 
 def load_checkpoint(source: str | os.PathLike) -> SSASTPreTrainedModel:
     """The model of a directory, short name or Hub repository, of the class it was saved from; in eval mode."""
-    found = checkpoints.locate(source, checkpoints.WEIGHTS)
+    found = checkpoints.find(source, checkpoints.WEIGHTS)
     config = json.loads((found.directory / checkpoints.CONFIG).read_text(encoding="utf-8"))
     architecture = (config.get("architectures") or [""])[0]
     classes = {

@@ -283,7 +283,7 @@ def push_directory(
         ValueError: The directory is not a checkpoint of this package.
         OSError: The Hub refuses; says what to do.
     """
-    found = checkpoints.locate(directory, checkpoints.WEIGHTS)
+    found = checkpoints.find(directory, checkpoints.WEIGHTS)
     folder = found.directory
     config = _read_json(folder / checkpoints.CONFIG)
     if config.get("model_type") != SSASTConfig.model_type:
