@@ -17,7 +17,7 @@ import torch
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining, load_audio
 from ssast_hf.cli import main
-from ssast_hf.inference.core import classify, embed, load_classifier
+from ssast_hf.inference import classify, embed, load_classifier
 
 from .conftest import SMALL
 from .test_checkpoints import fine_tuned_state, pretraining_state
@@ -134,7 +134,10 @@ def test_classification_does_not_depend_on_the_batch(checkpoints, sounds):
 
 
 def test_long_files_are_averaged_over_windows(checkpoints, sounds):
-    """The windows are those of the whole spectrogram: frames 0 to 63, 64 to 127, ..."""
+    """
+    The windows are those of the whole spectrogram: frames 0 to 63, 64 to 127, ... Each counts by its length, here by a
+    plain loop.
+    """
     model = load_classifier(checkpoints / "classifier")
     extractor = SSASTFeatureExtractor.from_pretrained(checkpoints / "classifier")
     waveform = load_audio(sounds / "long.wav")
@@ -144,7 +147,8 @@ def test_long_files_are_averaged_over_windows(checkpoints, sounds):
         for window in windows:
             inputs = extractor(window, sampling_rate=16000, padding=True, pad_to_multiple_of=16, return_tensors="pt")
             scores.append(model(**inputs).logits.softmax(-1)[0])
-    expected = torch.stack(scores).mean(0)
+    lengths = torch.tensor([float(len(window)) for window in windows])
+    expected = (torch.stack(scores) * lengths[:, None]).sum(0) / lengths.sum()
     ((_, found),) = classify(model, extractor, [sounds / "long.wav"])
     for index, label in model.config.id2label.items():
         assert found[label] == pytest.approx(expected[index].item(), abs=1e-5)

@@ -23,7 +23,7 @@ import yaml
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining, load_audio
 from ssast_hf.cli import main
-from ssast_hf.inference.core import classify, load_classifier
+from ssast_hf.inference import classify, load_classifier
 
 from .conftest import SMALL
 

@@ -41,7 +41,7 @@ from ssast_hf.data.labels import (
     order_of_model,
 )
 from ssast_hf.data.sources import Clip, read_clips, read_column, read_labelled, read_sources
-from ssast_hf.inference.core import load_classifier
+from ssast_hf.inference import load_classifier
 from ssast_hf.training import augment, finetune, tuning
 from ssast_hf.training.arguments import SharedArguments
 from ssast_hf.training.augment import Augmentation, LabelledClips, LabelledCollator

@@ -4,8 +4,6 @@
 
 import argparse
 import contextlib
-import csv
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -13,102 +11,8 @@ from pathlib import Path
 from typing import TextIO
 
 from ..data.sources import Clip, find_sounds
+from ..inference.label_formats import PICTURE_LABELS, WRITERS, LabelChoice, shown
 from ..utils.files import replacing
-
-FORMATS = ("text", "json", "csv", "audacity")
-PICTURE_LABELS = 8
-
-
-class Writer:
-    """Writes labels as text. `best` are (label, score) pairs, the best first."""
-
-    def __init__(self, out: TextIO, by_window: bool, aggregate: str):
-        self.out, self.by_window, self.aggregate = out, by_window, aggregate
-        self.begin()
-
-    def begin(self) -> None:
-        self.at = None  # whose windows are being written
-
-    def window(self, name: str, start: float, end: float, best: list[tuple[str, float]]) -> None:
-        if self.at != name:
-            self.line(shown(name))
-            self.at = name
-        labels = "  ".join(f"{score:.4f} {label}" for label, score in best)
-        self.line(f"{start:10.2f} {end:10.2f}  {labels}".rstrip())
-
-    def file(self, name: str, seconds: float, windows: int, best: list[tuple[str, float]]) -> None:
-        self.line(f"{self.aggregate} of {windows} window(s)" if self.by_window else shown(name))
-        for label, score in best:
-            self.line(f"{score:8.4f}  {label}")
-        self.at = None
-
-    def error(self, name: str, error: Exception) -> None:
-        self.at = None
-
-    def line(self, text: str) -> None:
-        print(text, file=self.out, flush=True)
-
-
-class JsonWriter(Writer):
-    def window(self, name, start, end, best):
-        self.object(file=name, start=round(start, 6), end=round(end, 6), labels=self.labels(best))
-
-    def file(self, name, seconds, windows, best):
-        more = (
-            {"seconds": round(seconds, 6), "windows": windows, "aggregate": self.aggregate} if self.by_window else {}
-        )
-        self.object(file=name, **more, labels=self.labels(best))
-
-    def error(self, name, error):
-        self.object(file=name, error=str(error))
-
-    def labels(self, best):
-        return [{"label": label, "score": round(score, 6)} for label, score in best]
-
-    def object(self, **fields):
-        self.line(json.dumps(fields))
-
-
-class CsvWriter(Writer):
-    """A row for each label: of windows (`level` is window), and of each file as a whole (file)."""
-
-    def begin(self):
-        self.rows = csv.writer(self.out, lineterminator="\n")
-        self.rows.writerow(["file", "level", "start", "end", "label", "score"])
-
-    def window(self, name, start, end, best):
-        self.write(name, "window", start, end, best)
-
-    def file(self, name, seconds, windows, best):
-        self.write(name, "file", 0.0, seconds, best)
-
-    def error(self, name, error):
-        pass
-
-    def write(self, name, level, start, end, best):
-        for label, score in best:
-            self.rows.writerow([name, level, f"{start:.6f}", f"{end:.6f}", label, f"{score:.6f}"])
-        self.out.flush()
-
-
-class AudacityWriter(Writer):
-    """A label track: start, end and text of each label, with tabs."""
-
-    def begin(self):
-        pass
-
-    def window(self, name, start, end, best):
-        for label, score in best:
-            self.line(f"{start:.6f}\t{end:.6f}\t{shown(label)} {score:.2f}")
-
-    def file(self, name, seconds, windows, best):
-        pass
-
-    def error(self, name, error):
-        pass
-
-
-WRITERS = dict(zip(FORMATS, (Writer, JsonWriter, CsvWriter, AudacityWriter)))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -118,7 +22,9 @@ def run(arguments: argparse.Namespace) -> int:
     format = "json" if arguments.json else arguments.format or "text"
     if arguments.model.endswith(".onnx"):
         return run_exported(arguments, format)
-    from ..inference.core import Total, Window, load_classifier, named_scores, run_classifier
+    from ..inference.batches import Window
+    from ..inference.classify import load_classifier, named_scores, run_classifier
+    from ..inference.windows import ScoreJoiner
     from .main import _finish, _load, _progress_bar, _report
 
     unreadable = []
@@ -131,20 +37,19 @@ def run(arguments: argparse.Namespace) -> int:
         _need_matplotlib()
     if format == "audacity" and output is None and len(names) > 1:
         raise ValueError("a label track has the labels of one sound: give --output DIR for several")
-    top_k = arguments.top_k or (1 if format == "audacity" else 3)
-    total = Total(arguments.aggregate)
+    chosen = LabelChoice(format, arguments.top_k, arguments.threshold)
+    joiner = ScoreJoiner(arguments.aggregate)
 
     extractor, model = _load(arguments, load_classifier)
+    chosen.check(model.config.problem_type)
+    offsets = [sound.offset if isinstance(sound, Clip) else 0.0 for sound in sounds]
     sources = _sources(arguments, sounds, extractor.sampling_rate)
     events = run_classifier(
         model, extractor, sources, arguments.batch_size, arguments.window, arguments.hop, arguments.num_workers
     )
 
     def best(scores):
-        found = list(named_scores(model, scores).items())[:top_k]
-        return [
-            (label, score) for label, score in found if arguments.threshold is None or score >= arguments.threshold
-        ]
+        return chosen.of(named_scores(model, scores))
 
     failed, windows, picture, end = 0, 0, None, 0.0
     with contextlib.ExitStack() as stack:
@@ -157,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         def finish(index: int, seconds: float, error: Exception | None) -> None:
             nonlocal failed, windows, picture, writer
-            name, scores = names[index], total.take()
+            name, scores = names[index], joiner.take()
             if error is not None:
                 failed += 1
                 _report(name, error)
@@ -165,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
                     writer.error(name, error)
             else:
                 if writer is not None:
-                    writer.file(name, seconds, windows, best(scores))
+                    writer.file(name, offsets[index], offsets[index] + seconds, windows, best(scores))
                 if picture is not None:
                     _write_picture(pictures[index], picture, shown(name), model)
             if isinstance(output, list):
@@ -182,10 +87,11 @@ def run(arguments: argparse.Namespace) -> int:
                     if isinstance(output, list) and writer is None:
                         out = track.enter_context(whole_file(output[event.index]))
                         writer = WRITERS[format](out, by_window, arguments.aggregate)
-                    total.add(event.output)
+                    joiner.add(event.output, event.weight)
                     windows, end = windows + 1, event.end
                     if by_window:
-                        writer.window(name, event.start, event.end, best(event.output))
+                        offset = offsets[event.index]
+                        writer.window(name, offset + event.start, offset + event.end, best(event.output))
                     if pictures:
                         from ..inference.plots import Picture
 
@@ -221,18 +127,19 @@ def run_exported(arguments: argparse.Namespace, format: str) -> int:
     names = [file.name for file in files]
     output = _targets(arguments.output, names, ".txt", False, arguments.overwrite, "--output")
     model, failed = OnnxModel(arguments.model, arguments.device or "cpu"), 0
+    chosen = LabelChoice(format, arguments.top_k, arguments.threshold)
+    chosen.check(model.problem_type)
     with contextlib.ExitStack() as stack:
         out = stack.enter_context(whole_file(output)) if output else _standard_output()
         writer = WRITERS[format](out, False, "mean")
-        for name, scores, seconds in classify(model, files, arguments.batch_size):
+        labelled = classify(model, files, arguments.batch_size)
+        for offset, (name, scores, seconds) in zip([file.offset for file in files], labelled):
             if isinstance(scores, Exception):
                 failed += 1
                 _report(name, scores)
                 writer.error(name, scores)
                 continue
-            best = list(scores.items())[: arguments.top_k or 3]
-            least = float("-inf") if arguments.threshold is None else arguments.threshold
-            writer.file(name, seconds, 1, [(label, score) for label, score in best if score >= least])
+            writer.file(name, offset, offset + seconds, 1, chosen.of(scores))
     return _finish(failed, len(files))
 
 
@@ -324,14 +231,6 @@ def _standard_output() -> TextIO:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="surrogateescape")  # names of files that are not UTF-8
     return sys.stdout
-
-
-def shown(name: str) -> str:
-    """A name on one line, whatever is in it."""
-    return "".join(
-        char if char.isprintable() or 0xDC80 <= ord(char) <= 0xDCFF else char.encode("unicode_escape").decode()
-        for char in name
-    )
 
 
 def _need_matplotlib() -> None:

@@ -502,7 +502,7 @@ def run_checkpoints(arguments: argparse.Namespace) -> int:
 def run_export(arguments: argparse.Namespace) -> int:
     from ..export.to_onnx import export_onnx
     from ..feature_extraction_ssast import SSASTFeatureExtractor
-    from ..inference.core import load_classifier
+    from ..inference.classify import load_classifier
     from ..modeling_ssast import SSASTModel
 
     _quieten()
@@ -565,7 +565,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         from ..training.evaluation import run
     except ImportError as error:
         raise ValueError(f"`ssast evaluate` needs more packages ({error}): pip install 'ssast_hf[train]'") from error
-    from ..inference.core import load_classifier
+    from ..inference.classify import load_classifier
 
     extractor, model = _load(arguments, load_classifier)
     failed = run(arguments, model, extractor)

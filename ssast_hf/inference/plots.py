@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..feature_extraction_ssast import LOWEST_FREQUENCY, SHIFT_SECONDS, SSASTFeatureExtractor
-from .core import Window
+from .batches import Window
 
 COLUMNS = 4096  # of a picture's data, at most: what is longer is averaged
 TICKS = (200, 500, 1000, 2000, 5000, 10000, 20000)  # Hz

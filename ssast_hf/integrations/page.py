@@ -22,12 +22,14 @@ from PIL import Image
 
 from ..audio.decoding import load_audio
 from ..checkpoints.locate import BUNDLED, DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED, table
-from ..cli.classify import PICTURE_LABELS, shown
 from ..cli.main import _first_sentence, _load
 from ..data.sources import find_sounds
 from ..feature_extraction_ssast import SSASTFeatureExtractor
-from ..inference.core import Cut, Total, Window, cut_windows, load_classifier, named_scores, run_classifier
+from ..inference.batches import Window, cut_windows, windows_of
+from ..inference.classify import load_classifier, named_scores, run_classifier
+from ..inference.label_formats import PICTURE_LABELS, shown
 from ..inference.plots import Picture
+from ..inference.windows import ScoreJoiner
 from ..masking import sample_masks
 from ..modeling_ssast import SSASTForAudioClassification, SSASTForPreTraining
 from ..training.picture import draw_reconstructions, reconstruct
@@ -86,18 +88,19 @@ class Demo:
         Raises:
             ValueError or OSError: It cannot be read, is shorter than a frame or silent.
         """
-        picture, total, windows, silent = Picture(self.classifier_extractor or self.extractor), Total(), 0, True
+        picture, joiner = Picture(self.classifier_extractor or self.extractor), ScoreJoiner()
+        windows, silent = 0, True
         for window in self._windows(path):
             picture.add(window)
             windows += 1
             silent = silent and not np.ptp(window.features)
             if window.output is not None:
-                total.add(window.output)
+                joiner.add(window.output, window.weight)
             if windows % WINDOWS_PER_YIELD == 0:
                 yield None
         if silent:
             raise ValueError(f"{path} is silent, expected sound")
-        scores = {} if self.classifier is None else named_scores(self.classifier, total.take())
+        scores = {} if self.classifier is None else named_scores(self.classifier, joiner.take())
         id2label = {} if self.classifier is None else self.classifier.config.id2label
         file = io.BytesIO()
         picture.draw(file, shown(Path(path).name), id2label, PICTURE_LABELS if scores and windows > 1 else 0)
@@ -167,8 +170,8 @@ class Demo:
                 raise event.error
 
     def _section_seconds(self) -> float:
-        cut = Cut.of(self.extractor, self.model.config.max_length)
-        return cut.length / cut.rate
+        windows = windows_of(self.extractor, self.model.config.max_length)
+        return windows.length / windows.rate
 
     def _section(self, path: str, start: float) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """The model's inputs, a batch of one, without a mask; and how many real patches, (F, T)."""

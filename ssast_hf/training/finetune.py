@@ -25,7 +25,7 @@ from ..data.labels import (
 )
 from ..data.sources import LABELLED_HELP, read_column, read_labelled
 from ..feature_extraction_ssast import SSASTFeatureExtractor
-from ..inference.core import load_classifier
+from ..inference.classify import load_classifier
 from ..modeling_ssast import SSASTForAudioClassification
 from .arguments import parse
 from .augment import Augmentation, LabelledClips, LabelledCollator

@@ -1,0 +1,248 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Sounds -> windows -> padded batches for a model, in bounded memory, past unreadable files, by worker processes."""
+
+import io
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from ..audio.decoding import stream_audio
+from ..data.sources import Clip
+from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
+from .windows import Windows
+
+BATCHES_PER_ROUND = 8  # batches of windows that are held, sorted by length and computed together
+CHUNKS_AHEAD = 4  # chunks of sound, up to a batch of windows each, that a worker process prepares ahead
+
+
+@dataclass
+class Window:
+    """
+    A window of a source.
+
+    Args:
+        index (`int`): Of the source.
+        start (`float`), end (`float`): Seconds.
+        features (`np.ndarray` of shape `(frames, mel bins)`): Normalised.
+        weight (`int`): Samples, by which windows are joined.
+        output: What the model gives for it.
+    """
+
+    index: int
+    start: float
+    end: float
+    features: np.ndarray
+    weight: int = 1
+    output: object = None
+
+
+@dataclass
+class End:
+    """The end of a source, after its windows: its length as far as it could be read, and why it could not."""
+
+    index: int
+    seconds: float
+    error: Exception | None = None
+
+
+def frame_samples(extractor: SSASTFeatureExtractor) -> tuple[int, int]:
+    """Samples of a frame, and from one frame to the next."""
+    return int(extractor.sampling_rate * FRAME_SECONDS), int(extractor.sampling_rate * SHIFT_SECONDS)
+
+
+def windows_of(
+    extractor: SSASTFeatureExtractor, max_length: int, window: float | None = None, hop: float | None = None
+) -> Windows:
+    """[`Windows.of_frames`] of an extractor's frames."""
+    return Windows.of_frames(extractor.sampling_rate, *frame_samples(extractor), max_length, window, hop)
+
+
+def run_model(
+    model: torch.nn.Module,
+    extractor: SSASTFeatureExtractor,
+    sources: Iterable,
+    batch_size: int,
+    compute: Callable[[dict[str, torch.Tensor]], list],
+    windows: Windows,
+    num_workers: int = 0,
+) -> Iterator[Window | End]:
+    """
+    Runs a model on sounds of any length.
+
+    Args:
+        model: With `config.max_length` and `config.time_patch_size`.
+        sources: Whatever [`stream_audio`] takes, [`Clip`]s, or iterators of blocks of samples.
+        batch_size (`int`): Windows per forward pass.
+        compute: A batch's inputs -> an output for each window.
+        windows ([`Windows`]): How sounds are cut.
+        num_workers (`int`, defaults to 0): Processes that decode and compute features; 0 is none but this one.
+
+    Yields:
+        Each source's windows with their `output`, then its [`End`], in order.
+    """
+    config = model.config
+    chunks = _Chunks(extractor, sources, windows, config.max_length, batch_size)
+
+    @torch.inference_mode()
+    def computed(events: list[Window | End]) -> list[Window | End]:
+        by_length = sorted((event for event in events if isinstance(event, Window)), key=lambda w: len(w.features))
+        for batch in _batched(by_length, batch_size):
+            inputs = pad_features(extractor, [window.features for window in batch], config.time_patch_size)
+            outputs = compute({name: value.to(model.device) for name, value in inputs.items()})
+            for window, output in zip(batch, outputs):
+                window.output = output
+        return events
+
+    events, count, enough = [], 0, BATCHES_PER_ROUND * batch_size
+    for chunk in _in_workers(chunks, num_workers) if num_workers > 0 else chunks:
+        events += [chunk.window(span, features) for span, features in chunk.windows]
+        events += [] if chunk.end is None else [chunk.end]
+        count += len(chunk.windows)
+        if chunk.live or count >= enough or len(events) >= 4 * enough:  # unreadable files have ends alone
+            yield from computed(events)
+            events, count = [], 0
+    yield from computed(events)
+
+
+def cut_windows(extractor: SSASTFeatureExtractor, source, max_length: int, batch_size: int = 16) -> Iterator[Window]:
+    """
+    The windows of up to `max_length` frames of a sound, with their features and no output, as it is read.
+
+    Raises:
+        ValueError or OSError: The sound cannot be read (on).
+    """
+    for chunk in _Chunks(extractor, [source], windows_of(extractor, max_length), max_length, batch_size):
+        yield from (chunk.window(span, features) for span, features in chunk.windows)
+        if chunk.end is not None and chunk.end.error is not None:
+            raise chunk.end.error
+
+
+def pad_features(
+    extractor: SSASTFeatureExtractor, features: list[np.ndarray], multiple: int
+) -> dict[str, torch.Tensor]:
+    """
+    Features (frames, mel bins) of several windows as a batch, as the extractor's `padding="longest"` makes it:
+    `input_values` (batch, frames, mel bins) and `attention_mask` (batch, frames).
+    """
+    frames = math.ceil(max(map(len, features)) / multiple) * multiple
+    fill = torch.tensor(extractor.padding_value)
+    if extractor.do_normalize:
+        fill = (fill - extractor.mean) / (2 * extractor.std)
+    values = torch.full((len(features), frames, features[0].shape[1]), fill.item())
+    mask = torch.zeros(len(features), frames, dtype=torch.long)
+    for row, feature in enumerate(features):
+        values[row, : len(feature)] = torch.from_numpy(feature)
+        mask[row, : len(feature)] = 1
+    return {"input_values": values, "attention_mask": mask}
+
+
+@dataclass
+class _Chunk:
+    """Some windows of a source: (first sample, end) and features (frames, mel bins)."""
+
+    index: int
+    rate: int
+    windows: list[tuple[tuple[int, int], np.ndarray]] = field(default_factory=list)
+    end: End | None = None  # in the source's last chunk
+    live: bool = False  # to be computed at once
+
+    def window(self, span: tuple[int, int], features: np.ndarray) -> Window:
+        start, end = span
+        return Window(self.index, start / self.rate, end / self.rate, features, end - start)
+
+
+class _Chunks(IterableDataset):
+    """The chunks of sources, in order; each source's last has an `end`."""
+
+    def __init__(self, extractor: SSASTFeatureExtractor, sources: Iterable, windows: Windows, max_length: int, size):
+        self.extractor, self.sources, self.windows = extractor, sources, windows
+        self.max_length, self.size = max_length, size
+
+    def __iter__(self) -> Iterator[_Chunk]:
+        for index, source in enumerate(self.sources):
+            yield from self.chunks_of(index, source)
+
+    def chunks_of(self, index: int, source) -> Iterator[_Chunk]:
+        rate, end, error = self.windows.rate, 0, None
+        try:
+            cut = self.windows.cut(_blocks(source, rate))
+            for batch in _batched(cut, 1 if is_live(source) else self.size):
+                spans = [(start, start + len(waveform)) for start, waveform in batch]
+                end = max(end, spans[-1][1])
+                if len(batch[-1][1]) < self.windows.shortest:
+                    raise ValueError(
+                        f"{source_name(source)} has {len(batch[-1][1])} samples at {rate} Hz; expected "
+                        f"{self.windows.shortest} or more"
+                    )
+                features = self.extractor(
+                    [waveform for _, waveform in batch],
+                    sampling_rate=rate,
+                    padding=False,
+                    max_length=self.max_length,
+                    return_attention_mask=False,
+                )["input_values"]
+                yield _Chunk(index, rate, list(zip(spans, features)), live=is_live(source))
+        except (OSError, ValueError) as failure:
+            error = failure
+        yield _Chunk(index, rate, end=End(index, end / rate, error))
+
+
+def _in_workers(chunks: _Chunks, num_workers: int) -> Iterator[_Chunk]:
+    """
+    The chunks, in the same order, prepared by worker processes. Each prepares every n-th source and waits when it is a
+    few chunks ahead, so that a long file neither delays the others nor fills the memory.
+    """
+    sources = list(chunks.sources)
+    if any(is_live(source) or isinstance(source, io.IOBase) for source in sources):
+        raise ValueError("`num_workers` is above 0, expected 0 for sound that is no file.")
+    num_workers = min(num_workers, len(sources))
+    loaders = []
+    for worker in range(num_workers):
+        part = _Chunks(chunks.extractor, sources[worker::num_workers], chunks.windows, chunks.max_length, chunks.size)
+        loader = DataLoader(part, batch_size=None, num_workers=1, prefetch_factor=CHUNKS_AHEAD, collate_fn=_same)
+        loaders.append(iter(loader))
+    for index in range(len(sources)):
+        while True:
+            chunk = next(loaders[index % num_workers])
+            chunk.index = index
+            yield chunk
+            if chunk.end is not None:
+                chunk.end.index = index
+                break
+
+
+def is_live(source) -> bool:
+    """Whether a source gives blocks of samples rather than an encoded file."""
+    return hasattr(source, "__next__") and not hasattr(source, "read")
+
+
+def source_name(source) -> str:
+    """For results and messages."""
+    if isinstance(source, Clip):
+        return source.name
+    if isinstance(source, (str, os.PathLike)):
+        return os.fsdecode(source)
+    return "the audio" if isinstance(source, (bytes, bytearray, memoryview)) else str(getattr(source, "name", "sound"))
+
+
+def _blocks(source, rate: int) -> Iterable[np.ndarray]:
+    if isinstance(source, Clip):
+        return source.stream(rate)
+    return source if is_live(source) else stream_audio(source, rate)
+
+
+def _batched(iterable: Iterable, size: int) -> Iterator[tuple]:
+    iterator = iter(iterable)
+    while batch := tuple(islice(iterator, size)):
+        yield batch
+
+
+def _same(item):
+    return item

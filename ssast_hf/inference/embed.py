@@ -1,0 +1,118 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Embeddings of sounds of any length: per clip, time step or patch."""
+
+import os
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+
+from ..data.sources import Clip
+from ..feature_extraction_ssast import SHIFT_SECONDS, SSASTFeatureExtractor
+from ..modeling_ssast import NUM_SPECIAL_TOKENS, SSASTModel
+from .batches import End, run_model, source_name, windows_of
+from .windows import ScoreJoiner
+
+LEVELS = ("clip", "frame", "patch")
+
+Outputs = tuple[str, dict[str, np.ndarray] | Exception]
+
+
+def embed(
+    model: SSASTModel,
+    extractor: SSASTFeatureExtractor,
+    files: Iterable[str | os.PathLike | Clip],
+    level: str = "clip",
+    batch_size: int = 16,
+    layers: Iterable[int] | None = None,
+    num_workers: int = 0,
+) -> Iterator[Outputs]:
+    """
+    Embeds sound files. What is longer than the model's `max_length` is embedded in windows of that length.
+
+    Args:
+        model ([`SSASTModel`]), extractor ([`SSASTFeatureExtractor`]): Any checkpoint.
+        files: Paths, or [`~ssast_hf.sources.Clip`]s, as [`~ssast_hf.sources.find_sounds`] finds them.
+        level (`str`, defaults to `"clip"`): `"clip"` for one vector per file (`pooler_output`, averaged over windows
+            by their length), `"frame"` for one per step in time (mean over frequency), `"patch"` for one per patch.
+        batch_size (`int`, defaults to 16): Windows per forward pass.
+        layers (`list[int]`, *optional*): Take the mean of the outputs of these layers, counted from 1; 0 is what goes
+            into the first. Default: the last layer's, after the final LayerNorm (`last_hidden_state`).
+        num_workers (`int`, defaults to 0): Processes that decode and compute features; 0 is none but this one.
+
+    Yields:
+        For each file, in order, its path and a dict of arrays, or the exception where it cannot be read:
+        `embeddings` (hidden,), (T, hidden) or (T * F, hidden), float32; for frames and patches `time`, the start in
+        seconds of each row; for patches `mel_bin`, the lowest bin of each row.
+    """
+    files = list(files)
+    parts: list[dict[str, np.ndarray]] = []
+    for index, part in embed_parts(model, extractor, files, level, batch_size, layers, num_workers):
+        if isinstance(part, dict):
+            parts.append(part)
+            continue
+        arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+        parts = []
+        if level == "clip" and arrays:
+            arrays["embeddings"] = arrays["embeddings"][0]
+        yield source_name(files[index]), part.error or arrays
+
+
+def embed_parts(
+    model: SSASTModel,
+    extractor: SSASTFeatureExtractor,
+    files: list[str | os.PathLike | Clip],
+    level: str = "clip",
+    batch_size: int = 16,
+    layers: Iterable[int] | None = None,
+    num_workers: int = 0,
+) -> Iterator[tuple[int, dict[str, np.ndarray] | End]]:
+    """[`embed`]'s arrays window by window, rows first, with the index of the file, and the ends of files."""
+    if level not in LEVELS:
+        raise ValueError(f"`level` is {level!r}, expected one of {', '.join(map(repr, LEVELS))}.")
+    layers = check_layers(layers, model.config.num_hidden_layers)
+    rows = model.config.num_frequency_patches
+
+    def embeddings(inputs) -> list:
+        outputs = model(**inputs, output_hidden_states=layers is not None)
+        hidden, pooled = outputs.last_hidden_state, outputs.pooler_output
+        lengths = model.num_real_time_patches(inputs["attention_mask"])
+        if layers is not None:
+            hidden = torch.stack([outputs.hidden_states[layer] for layer in layers]).mean(dim=0)
+            pooled = model.pool(hidden, model.real_patches(inputs["input_values"], lengths))
+        if level == "clip":
+            return list(zip(pooled.float().cpu().numpy(), lengths.tolist()))
+        by_time = hidden[:, NUM_SPECIAL_TOKENS:].unflatten(1, (rows, -1)).transpose(1, 2)  # (B, T, F, hidden)
+        if level == "frame":
+            by_time = by_time.mean(dim=2, keepdim=True)
+        return [clip[:n].numpy() for clip, n in zip(by_time.float().cpu(), lengths.tolist())]
+
+    step = SHIFT_SECONDS * model.config.time_stride
+    windows = windows_of(extractor, model.config.max_length)
+    joiner = ScoreJoiner()
+    for event in run_model(model, extractor, files, batch_size, embeddings, windows, num_workers):
+        if isinstance(event, End):
+            if level == "clip" and (mean := joiner.take()) is not None and event.error is None:
+                yield event.index, {"embeddings": mean.astype(np.float32)[None]}
+            yield event.index, event
+        elif level == "clip":
+            joiner.add(*event.output)
+        else:
+            values = event.output  # (T, F or 1, hidden)
+            time = event.start + step * np.arange(len(values))
+            arrays = {"embeddings": values.reshape(-1, values.shape[-1]), "time": time.repeat(values.shape[1])}
+            if level == "patch":
+                arrays["mel_bin"] = np.tile(model.config.frequency_stride * np.arange(rows), len(time))
+            yield event.index, arrays
+
+
+def check_layers(layers: Iterable[int] | None, num_hidden_layers: int) -> list[int] | None:
+    """Sorted and without repetitions. Raises ValueError for a layer that the model does not have."""
+    if layers is None:
+        return None
+    layers = sorted(set(layers))
+    wrong = [layer for layer in layers if isinstance(layer, bool) or not 0 <= layer <= num_hidden_layers]
+    if wrong or not layers:
+        raise ValueError(f"`layers` has {wrong or 'nothing'}, expected numbers from 0 to {num_hidden_layers}.")
+    return layers

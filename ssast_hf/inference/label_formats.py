@@ -1,0 +1,151 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Labels of sounds as lines of text, JSON lines, CSV or Audacity label tracks. Needs no torch."""
+
+import csv
+import json
+from typing import TextIO
+
+FORMATS = ("text", "json", "csv", "audacity")
+PICTURE_LABELS = 8
+
+
+class LabelChoice:
+    """
+    Which of a sound's labels are written: the best `top_k`, and none that scores below `threshold`.
+
+    Args:
+        format (`str`): One of `FORMATS`.
+        top_k (`int`, *optional*): Default: every label with a `threshold`; without one, 3, or 1 for label tracks.
+        threshold (`float`, *optional*): The lowest score.
+    """
+
+    def __init__(self, format: str, top_k: int | None = None, threshold: float | None = None):
+        if top_k is None and threshold is None:
+            top_k = 1 if format == "audacity" else 3
+        self.top_k, self.threshold = top_k, threshold
+
+    def check(self, problem_type: str | None) -> None:
+        """Raises ValueError for a threshold that no probability can have, where the model gives probabilities."""
+        if self.threshold is not None and problem_type != "regression" and not 0 <= self.threshold <= 1:
+            raise ValueError(f"--threshold is {self.threshold:g}, expected a probability from 0 to 1")
+
+    def of(self, scores: dict[str, float]) -> list[tuple[str, float]]:
+        """(label, score) pairs of scores by label, the best first."""
+        found = list(scores.items())[: self.top_k]
+        return [(label, score) for label, score in found if self.threshold is None or score >= self.threshold]
+
+
+class Writer:
+    """
+    Writes labels as text.
+
+    Args:
+        out: Open text file.
+        by_window (`bool`): Whether windows are written, too.
+        aggregate (`str`): How the scores of a whole sound were made of its windows', for the text.
+
+    `start` and `end` are seconds in the recording, also of a part of it that a manifest names; `best` are (label,
+    score) pairs, the best first.
+    """
+
+    def __init__(self, out: TextIO, by_window: bool, aggregate: str):
+        self.out, self.by_window, self.aggregate = out, by_window, aggregate
+        self.begin()
+
+    def begin(self) -> None:
+        """What stands before the first sound."""
+        self.at = None  # whose windows are being written
+
+    def window(self, name: str, start: float, end: float, best: list[tuple[str, float]]) -> None:
+        """The labels of one window."""
+        if self.at != name:
+            self.line(shown(name))
+            self.at = name
+        labels = "  ".join(f"{score:.4f} {label}" for label, score in best)
+        self.line(f"{start:10.2f} {end:10.2f}  {labels}".rstrip())
+
+    def file(self, name: str, start: float, end: float, windows: int, best: list[tuple[str, float]]) -> None:
+        """The labels of a whole sound."""
+        self.line(f"{self.aggregate} of {windows} window(s)" if self.by_window else shown(name))
+        for label, score in best:
+            self.line(f"{score:8.4f}  {label}")
+        self.at = None
+
+    def error(self, name: str, error: Exception) -> None:
+        """A sound that cannot be read."""
+        self.at = None
+
+    def line(self, text: str) -> None:
+        print(text, file=self.out, flush=True)
+
+
+class JsonWriter(Writer):
+    def window(self, name, start, end, best):
+        self.object(file=name, start=round(start, 6), end=round(end, 6), labels=self.labels(best))
+
+    def file(self, name, start, end, windows, best):
+        more = {}
+        if self.by_window:
+            more = {"start": round(start, 6), "seconds": round(end - start, 6), "windows": windows}
+            more["aggregate"] = self.aggregate
+        self.object(file=name, **more, labels=self.labels(best))
+
+    def error(self, name, error):
+        self.object(file=name, error=str(error))
+
+    def labels(self, best):
+        return [{"label": label, "score": round(score, 6)} for label, score in best]
+
+    def object(self, **fields):
+        self.line(json.dumps(fields))
+
+
+class CsvWriter(Writer):
+    """A row for each label: of windows (`level` is window), and of each file as a whole (file)."""
+
+    def begin(self):
+        self.rows = csv.writer(self.out, lineterminator="\n")
+        self.rows.writerow(["file", "level", "start", "end", "label", "score"])
+
+    def window(self, name, start, end, best):
+        self.write(name, "window", start, end, best)
+
+    def file(self, name, start, end, windows, best):
+        self.write(name, "file", start, end, best)
+
+    def error(self, name, error):
+        pass
+
+    def write(self, name, level, start, end, best):
+        for label, score in best:
+            self.rows.writerow([name, level, f"{start:.6f}", f"{end:.6f}", label, f"{score:.6f}"])
+        self.out.flush()
+
+
+class AudacityWriter(Writer):
+    """A label track: start, end and text of each label, with tabs."""
+
+    def begin(self):
+        pass
+
+    def window(self, name, start, end, best):
+        for label, score in best:
+            self.line(f"{start:.6f}\t{end:.6f}\t{shown(label)} {score:.2f}")
+
+    def file(self, name, start, end, windows, best):
+        pass
+
+    def error(self, name, error):
+        pass
+
+
+WRITERS = dict(zip(FORMATS, (Writer, JsonWriter, CsvWriter, AudacityWriter)))
+
+
+def shown(name: str) -> str:
+    """A name on one line, whatever is in it."""
+    return "".join(
+        char if char.isprintable() or 0xDC80 <= ord(char) <= 0xDCFF else char.encode("unicode_escape").decode()
+        for char in name
+    )
