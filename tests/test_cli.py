@@ -37,7 +37,7 @@ def checkpoints(tmp_path_factory) -> Path:
         ("pretrained", SSASTForPreTraining(config)),
     ):
         model.save_pretrained(folder / name)
-        SSASTFeatureExtractor(max_length=64).save_pretrained(folder / name)
+        SSASTFeatureExtractor(max_length=64, return_attention_mask=True).save_pretrained(folder / name)
     return folder
 
 

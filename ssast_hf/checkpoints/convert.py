@@ -131,7 +131,11 @@ def convert_checkpoint(
     if Path(source).is_file():
         conversion = _convert_official(source, label_names, overrides)
         config = conversion.model.config
-        extractor = SSASTFeatureExtractor(num_mel_bins=config.num_mel_bins, max_length=config.max_length, **statistics)
+        # The official fine-tuning has no mask. A pretrained encoder's embeddings shall not depend on padding.
+        mask = False if isinstance(conversion.model, SSASTForAudioClassification) else None
+        extractor = SSASTFeatureExtractor(
+            num_mel_bins=config.num_mel_bins, max_length=config.max_length, return_attention_mask=mask, **statistics
+        )
     else:
         if label_names or overrides:
             given = ", ".join([*overrides, *(["label_names"] if label_names else [])])

@@ -14,8 +14,10 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from ..audio.decoding import stream_audio
+from ..configuration_ssast import SSASTConfig
 from ..data.sources import Clip
 from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
+from ..modeling_ssast import SSASTForAudioClassification, SSASTPreTrainedModel
 from .windows import Windows
 
 BATCHES_PER_ROUND = 8  # batches of windows that are held, sorted by length and computed together
@@ -64,12 +66,39 @@ def windows_of(
     return Windows.of_frames(extractor.sampling_rate, *frame_samples(extractor), max_length, window, hop)
 
 
+def step_windows(extractor: SSASTFeatureExtractor, config: SSASTConfig) -> Windows:
+    """[`Windows.of_steps`] of a model's patches."""
+    return Windows.of_steps(
+        extractor.sampling_rate,
+        *frame_samples(extractor),
+        config.max_length,
+        config.time_patch_size,
+        config.time_stride,
+        config.num_time_patches(),
+    )
+
+
+def uses_attention_mask(model: SSASTPreTrainedModel, extractor: SSASTFeatureExtractor) -> bool:
+    """
+    Whether a model is told which frames are padding. If not, clips are padded to `max_length` frames, all of which the
+    model takes for sound, as the original does.
+
+    The saved extractor's `return_attention_mask` decides: True in what `ssast pretrain` and `ssast finetune` write,
+    False in a converted official classifier. Where it is None, a classifier gets no mask, as in transformers'
+    pipeline: neither the official nor transformers' own fine-tuning has one. An encoder alone gets one: its embedding
+    of a clip does not depend on padding.
+    """
+    if extractor.return_attention_mask is not None:
+        return bool(extractor.return_attention_mask)
+    return not isinstance(model, SSASTForAudioClassification)
+
+
 def run_model(
-    model: torch.nn.Module,
+    model: SSASTPreTrainedModel,
     extractor: SSASTFeatureExtractor,
     sources: Iterable,
     batch_size: int,
-    compute: Callable[[dict[str, torch.Tensor]], list],
+    compute: Callable[[dict[str, torch.Tensor], torch.Tensor], list],
     windows: Windows,
     num_workers: int = 0,
 ) -> Iterator[Window | End]:
@@ -77,10 +106,11 @@ def run_model(
     Runs a model on sounds of any length.
 
     Args:
-        model: With `config.max_length` and `config.time_patch_size`.
+        model, extractor: Of a checkpoint; [`uses_attention_mask`] says how windows are padded.
         sources: Whatever [`stream_audio`] takes, [`Clip`]s, or iterators of blocks of samples.
         batch_size (`int`): Windows per forward pass.
-        compute: A batch's inputs -> an output for each window.
+        compute: A batch's inputs, on the model's device, and each window's real frames (batch,) -> an output for each
+            window.
         windows ([`Windows`]): How sounds are cut.
         num_workers (`int`, defaults to 0): Processes that decode and compute features; 0 is none but this one.
 
@@ -89,13 +119,15 @@ def run_model(
     """
     config = model.config
     chunks = _Chunks(extractor, sources, windows, config.max_length, batch_size)
+    length = None if uses_attention_mask(model, extractor) else config.max_length
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode: sharded weights are gathered here, and go on to be trained
     def computed(events: list[Window | End]) -> list[Window | End]:
         by_length = sorted((event for event in events if isinstance(event, Window)), key=lambda w: len(w.features))
         for batch in _batched(by_length, batch_size):
-            inputs = pad_features(extractor, [window.features for window in batch], config.time_patch_size)
-            outputs = compute({name: value.to(model.device) for name, value in inputs.items()})
+            inputs = pad_features(extractor, [window.features for window in batch], config.time_patch_size, length)
+            frames = torch.tensor([len(window.features) for window in batch], device=model.device)
+            outputs = compute({name: value.to(model.device) for name, value in inputs.items()}, frames)
             for window, output in zip(batch, outputs):
                 window.output = output
         return events
@@ -125,13 +157,20 @@ def cut_windows(extractor: SSASTFeatureExtractor, source, max_length: int, batch
 
 
 def pad_features(
-    extractor: SSASTFeatureExtractor, features: list[np.ndarray], multiple: int
+    extractor: SSASTFeatureExtractor, features: list[np.ndarray], multiple: int, length: int | None = None
 ) -> dict[str, torch.Tensor]:
     """
-    Features (frames, mel bins) of several windows as a batch, as the extractor's `padding="longest"` makes it:
-    `input_values` (batch, frames, mel bins) and `attention_mask` (batch, frames).
+    Features (frames, mel bins) of several windows as a batch.
+
+    Args:
+        multiple (`int`): Frames of a patch.
+        length (`int`, *optional*): Frames to pad to, without a mask, as the extractor's `padding="max_length"` does.
+
+    Returns:
+        `input_values` (batch, frames, mel bins) and, without `length`, `attention_mask` (batch, frames), as the
+        extractor's `padding="longest"` makes them.
     """
-    frames = math.ceil(max(map(len, features)) / multiple) * multiple
+    frames = math.ceil(max(map(len, features)) / multiple) * multiple if length is None else length
     fill = torch.tensor(extractor.padding_value)
     if extractor.do_normalize:
         fill = (fill - extractor.mean) / (2 * extractor.std)
@@ -140,7 +179,7 @@ def pad_features(
     for row, feature in enumerate(features):
         values[row, : len(feature)] = torch.from_numpy(feature)
         mask[row, : len(feature)] = 1
-    return {"input_values": values, "attention_mask": mask}
+    return {"input_values": values, "attention_mask": mask} if length is None else {"input_values": values}
 
 
 @dataclass

@@ -109,14 +109,17 @@ def run_classifier(
     hop: float | None = None,
     num_workers: int = 0,
 ) -> Iterator[Window | End]:
-    """[`classify`]'s windows, with their scores (labels,) as `output`, and ends of files, as they come."""
+    """
+    [`classify`]'s windows, with their scores (labels,), float64, as `output`, and the end of each source, in order.
+    Takes sources as [`~batches.run_model`] does.
+    """
     activation = {
         "multi_label_classification": torch.sigmoid,
         "regression": lambda logits: logits,
     }.get(model.config.problem_type, lambda logits: logits.softmax(dim=-1))
 
-    def scores(inputs) -> list[np.ndarray]:
-        return list(activation(model(**inputs).logits.float()).cpu().numpy())
+    def scores(inputs: dict[str, torch.Tensor], frames: torch.Tensor) -> list[np.ndarray]:
+        return list(activation(model(**inputs).logits.cpu().double()).numpy())
 
     windows = windows_of(extractor, model.config.max_length, window, hop)
     return run_model(model, extractor, sources, batch_size, scores, windows, num_workers)

@@ -4,6 +4,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from .batches import End, run_model, source_name, windows_of
 from .windows import ScoreJoiner
 
 LEVELS = ("clip", "frame", "patch")
+POOLINGS = ("rows",)
 
 Outputs = tuple[str, dict[str, np.ndarray] | Exception]
 
@@ -27,6 +29,7 @@ def embed(
     batch_size: int = 16,
     layers: Iterable[int] | None = None,
     num_workers: int = 0,
+    pooling: str | None = None,
 ) -> Iterator[Outputs]:
     """
     Embeds sound files. What is longer than the model's `max_length` is embedded in windows of that length.
@@ -40,15 +43,19 @@ def embed(
         layers (`list[int]`, *optional*): Take the mean of the outputs of these layers, counted from 1; 0 is what goes
             into the first. Default: the last layer's, after the final LayerNorm (`last_hidden_state`).
         num_workers (`int`, defaults to 0): Processes that decode and compute features; 0 is none but this one.
+        pooling (`str`, *optional*): For clips: `"rows"` takes the mean over time of each row of patches and
+            concatenates the rows, the lowest frequencies first, as BYOL-A, M2D and EAT do. Default: the model's
+            (`config.pooling`).
 
     Yields:
         For each file, in order, its path and a dict of arrays, or the exception where it cannot be read:
-        `embeddings` (hidden,), (T, hidden) or (T * F, hidden), float32; for frames and patches `time`, the start in
-        seconds of each row; for patches `mel_bin`, the lowest bin of each row.
+        `embeddings` (hidden,) or, by rows, (F * hidden,); (T, hidden) of frames or (T * F, hidden) of patches;
+        float32. For frames and patches `time`, the start in seconds of each row; for patches `mel_bin`, the lowest
+        bin of each row.
     """
     files = list(files)
     parts: list[dict[str, np.ndarray]] = []
-    for index, part in embed_parts(model, extractor, files, level, batch_size, layers, num_workers):
+    for index, part in embed_parts(model, extractor, files, level, batch_size, layers, num_workers, pooling):
         if isinstance(part, dict):
             parts.append(part)
             continue
@@ -67,27 +74,15 @@ def embed_parts(
     batch_size: int = 16,
     layers: Iterable[int] | None = None,
     num_workers: int = 0,
+    pooling: str | None = None,
 ) -> Iterator[tuple[int, dict[str, np.ndarray] | End]]:
     """[`embed`]'s arrays window by window, rows first, with the index of the file, and the ends of files."""
     if level not in LEVELS:
         raise ValueError(f"`level` is {level!r}, expected one of {', '.join(map(repr, LEVELS))}.")
+    check_pooling(pooling, level)
     layers = check_layers(layers, model.config.num_hidden_layers)
     rows = model.config.num_frequency_patches
-
-    def embeddings(inputs) -> list:
-        outputs = model(**inputs, output_hidden_states=layers is not None)
-        hidden, pooled = outputs.last_hidden_state, outputs.pooler_output
-        lengths = model.num_real_time_patches(inputs["attention_mask"])
-        if layers is not None:
-            hidden = torch.stack([outputs.hidden_states[layer] for layer in layers]).mean(dim=0)
-            pooled = model.pool(hidden, model.real_patches(inputs["input_values"], lengths))
-        if level == "clip":
-            return list(zip(pooled.float().cpu().numpy(), lengths.tolist()))
-        by_time = hidden[:, NUM_SPECIAL_TOKENS:].unflatten(1, (rows, -1)).transpose(1, 2)  # (B, T, F, hidden)
-        if level == "frame":
-            by_time = by_time.mean(dim=2, keepdim=True)
-        return [clip[:n].numpy() for clip, n in zip(by_time.float().cpu(), lengths.tolist())]
-
+    embeddings = partial(_embeddings, model, level, layers, pooling)
     step = SHIFT_SECONDS * model.config.time_stride
     windows = windows_of(extractor, model.config.max_length)
     joiner = ScoreJoiner()
@@ -105,6 +100,45 @@ def embed_parts(
             if level == "patch":
                 arrays["mel_bin"] = np.tile(model.config.frequency_stride * np.arange(rows), len(time))
             yield event.index, arrays
+
+
+def _embeddings(
+    model: SSASTModel, level: str, layers: list[int] | None, pooling: str | None, inputs: dict, frames: torch.Tensor
+) -> list:
+    """
+    What windows of so many real `frames` give: for clips (vector, time steps) each, else (T, F, hidden), or (T, 1,
+    hidden) for time steps, real ones alone.
+    """
+    outputs = model(**inputs, output_hidden_states=layers is not None)
+    hidden, pooled = outputs.last_hidden_state, outputs.pooler_output
+    steps = model.config.num_time_patches(frames).clamp(min=1)
+    heard = steps if "attention_mask" in inputs else None  # None: all of them, padding too
+    if layers is not None:
+        hidden = torch.stack([outputs.hidden_states[layer] for layer in layers]).mean(dim=0)
+        pooled = model.pool(hidden, model.real_patches(inputs["input_values"], heard))
+    by_time = hidden[:, NUM_SPECIAL_TOKENS:].unflatten(1, (model.config.num_frequency_patches, -1)).transpose(1, 2)
+    if pooling == "rows":
+        pooled = pool_rows(by_time, heard)
+    if level == "clip":
+        return list(zip(pooled.float().cpu().numpy(), steps.tolist()))
+    if level == "frame":
+        by_time = by_time.mean(dim=2, keepdim=True)
+    return [clip[:n].numpy() for clip, n in zip(by_time.float().cpu(), steps.tolist())]
+
+
+def pool_rows(by_time: torch.Tensor, steps: torch.Tensor | None) -> torch.Tensor:
+    """Patches (B, T, F, hidden), of which `steps` (B,) in time are real (None: all) -> (B, F * hidden)."""
+    if steps is None:
+        return by_time.mean(dim=1).flatten(1)
+    real = torch.arange(by_time.shape[1], device=steps.device) < steps[:, None]
+    weights = (real / steps[:, None]).to(by_time.device, by_time.dtype)
+    return torch.einsum("btfd,bt->bfd", by_time, weights).flatten(1)
+
+
+def check_pooling(pooling: str | None, level: str) -> None:
+    """Raises ValueError for a pooling that there is not, or at a level that is not pooled."""
+    if pooling is not None and (pooling not in POOLINGS or level != "clip"):
+        raise ValueError(f"`pooling` is {pooling!r} for level={level!r}, expected 'rows' for level='clip', or None.")
 
 
 def check_layers(layers: Iterable[int] | None, num_hidden_layers: int) -> list[int] | None:

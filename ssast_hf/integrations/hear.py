@@ -12,23 +12,33 @@ from torch.nn import functional as F
 from transformers import BatchFeature
 
 from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
+from ..inference.batches import frame_samples, step_windows, uses_attention_mask
 from ..modeling_ssast import NUM_SPECIAL_TOKENS, SSASTModel
 
 DEFAULT_MODEL = "ssast-base-patch"
 WINDOWS_PER_PASS = 16
 
 
-def window_inputs(model: SSASTModel, extractor: SSASTFeatureExtractor, waveforms) -> BatchFeature:
-    """The model's inputs of waveforms of at most `max_length` frames, padded to whole patches, on its device."""
-    return extractor(
+def window_inputs(model: SSASTModel, extractor: SSASTFeatureExtractor, waveforms) -> tuple[BatchFeature, torch.Tensor]:
+    """
+    The model's inputs of waveforms of at most `max_length` frames, on its device, and their real time steps (batch,).
+    Padded to whole patches with an `attention_mask`, or to `max_length` without; see
+    [`~ssast_hf.inference.batches.uses_attention_mask`].
+    """
+    masked = uses_attention_mask(model, extractor)
+    inputs = extractor(
         waveforms,
         sampling_rate=extractor.sampling_rate,
-        padding="longest",
+        padding="longest" if masked else "max_length",
         max_length=model.config.max_length,
-        pad_to_multiple_of=model.config.time_patch_size,
+        pad_to_multiple_of=model.config.time_patch_size if masked else None,
         return_attention_mask=True,
         return_tensors="pt",
     ).to(model.device)
+    steps = model.num_real_time_patches(inputs["attention_mask"])
+    if not masked:
+        del inputs["attention_mask"]
+    return inputs, steps
 
 
 class HearModel(torch.nn.Module):
@@ -59,33 +69,24 @@ class HearModel(torch.nn.Module):
             raise ValueError(
                 f"`audio` is {audio.dtype} of shape {tuple(audio.shape)}, expected floats (sounds, samples)."
             )
-        length, shift = (int(self.sample_rate * seconds) for seconds in (FRAME_SECONDS, SHIFT_SECONDS))
-        audio = F.pad(audio.to(device, torch.float32), (0, max(0, length - audio.shape[1])))
-        frames = (audio.shape[1] - length) // shift + 1
-        steps = max(1, config.num_time_patches(frames))
-        steps_per_window = config.num_time_patches()
-        hop = steps_per_window * config.time_stride * shift
-        frames_at_most = (config.max_length - 1) * shift + length
-        embeddings, pooled, counts = [], [], []
-        for first in range(0, steps, steps_per_window):
-            start = first // steps_per_window * hop
-            window = audio[:, start : start + frames_at_most]
-            parts = [self._window(part) for part in window.split(WINDOWS_PER_PASS)]
-            by_time = torch.cat([part[0] for part in parts])[:, : steps - first]
-            embeddings.append(by_time)
+        windows = step_windows(self.extractor, config)
+        audio = F.pad(audio.to(device, torch.float32), (0, max(0, frame_samples(self.extractor)[0] - audio.shape[1])))
+        embeddings, pooled = [], []
+        for start, end in windows.spans(audio.shape[1]):
+            parts = [self._window(part) for part in audio[:, start:end].split(WINDOWS_PER_PASS)]
+            embeddings.append(torch.cat([part[0] for part in parts]))
             pooled.append(torch.cat([part[1] for part in parts]))
-            counts.append(by_time.shape[1])
-        weights = torch.tensor(counts, device=device, dtype=torch.float32) / steps
-        return torch.cat(embeddings, dim=1), torch.einsum("wbd,w->bd", torch.stack(pooled), weights)
+        steps = torch.tensor([part.shape[1] for part in embeddings], device=device, dtype=torch.float32)
+        scenes = torch.einsum("wbd,w->bd", torch.stack(pooled), steps / steps.sum())
+        return torch.cat(embeddings, dim=1), scenes
 
     def _window(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(sounds, samples) of at most `max_length` frames -> (sounds, T, D) and (sounds, D), float32."""
         config = self.model.config
-        inputs = window_inputs(self.model, self.extractor, audio)
+        inputs, steps = window_inputs(self.model, self.extractor, audio)
         outputs = self.model(**inputs)
-        real = int(self.model.num_real_time_patches(inputs["attention_mask"])[0])
         patches = outputs.last_hidden_state[:, NUM_SPECIAL_TOKENS:].unflatten(1, (config.num_frequency_patches, -1))
-        return patches[:, :, :real].mean(dim=1).float(), outputs.pooler_output.float()
+        return patches[:, :, : int(steps[0])].mean(dim=1).float(), outputs.pooler_output.float()
 
 
 def load_model(model_file_path: str | os.PathLike = "", **kwargs) -> HearModel:

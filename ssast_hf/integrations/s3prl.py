@@ -6,7 +6,8 @@ import torch
 from torch.nn import functional as F
 
 from ..checkpoints.locate import DEFAULT_PRETRAINED
-from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
+from ..feature_extraction_ssast import SHIFT_SECONDS, SSASTFeatureExtractor
+from ..inference.batches import frame_samples, step_windows
 from ..modeling_ssast import NUM_SPECIAL_TOKENS, SSASTModel
 from .hear import window_inputs
 
@@ -55,30 +56,27 @@ class UpstreamExpert(torch.nn.Module):
         Raises:
             ValueError: A waveform is empty, has another shape or is not finite.
         """
-        config, rate = self.model.config, self.extractor.sampling_rate
-        length, shift = (round(rate * seconds) for seconds in (FRAME_SECONDS, SHIFT_SECONDS))
-        window, hop = (config.max_length - 1) * shift + length, config.num_time_patches() * self.get_downsample_rates()
-        windows = []
-        for start in range(0, max(map(len, wavs)), hop):
-            parts = [wav[start : start + window] for wav in wavs]
-            present = [index for index, part in enumerate(parts) if start == 0 or len(part) >= length]
-            if present:
-                parts = [F.pad(parts[index], (0, max(0, length - len(parts[index])))) for index in present]
-                windows.append(self._window(parts, present, len(wavs)))
-        return {"hidden_states": [torch.cat(states, dim=1) for states in zip(*windows)]}
+        windows, shortest = step_windows(self.extractor, self.model.config), frame_samples(self.extractor)[0]
+        wavs = [F.pad(wav, (0, max(0, shortest - len(wav)))) if len(wav) else wav for wav in wavs]
+        spans = [windows.spans(len(wav)) for wav in wavs]
+        found = []
+        for index in range(max(map(len, spans))):
+            present = [number for number, of_wav in enumerate(spans) if index < len(of_wav)]
+            parts = [wavs[number][slice(*spans[number][index])] for number in present]
+            found.append(self._window(parts, present, len(wavs)))
+        return {"hidden_states": [torch.cat(states, dim=1) for states in zip(*found)]}
 
     def _window(self, parts: list[torch.Tensor], present: list[int], batch: int) -> list[torch.Tensor]:
-        """The hidden states of some waveforms of the batch, zeros for the others."""
-        config = self.model.config
-        inputs = window_inputs(self.model, self.extractor, parts)
+        """The hidden states of some waveforms of the batch, as many steps as the longest has; zeros for the others."""
+        inputs, steps = window_inputs(self.model, self.extractor, parts)
         outputs = self.model(**inputs, output_hidden_states=True)
-        real = self.model.num_real_time_patches(inputs["attention_mask"])
+        count = int(steps.max())
+        real = (torch.arange(count, device=steps.device) < steps[:, None])[..., None]
         spread = []
         for states in outputs.hidden_states:
-            patches = states[:, NUM_SPECIAL_TOKENS:].unflatten(1, (config.num_frequency_patches, -1))
-            by_time = patches.transpose(1, 2).flatten(2).float()
-            by_time = by_time * (torch.arange(by_time.shape[1], device=real.device) < real[:, None])[..., None]
+            patches = states[:, NUM_SPECIAL_TOKENS:].unflatten(1, (self.model.config.num_frequency_patches, -1))
+            by_time = patches[:, :, :count].transpose(1, 2).flatten(2).float() * real
             spread.append(
-                by_time.new_zeros(batch, *by_time.shape[1:]).index_copy(0, real.new_tensor(present), by_time)
+                by_time.new_zeros(batch, *by_time.shape[1:]).index_copy(0, steps.new_tensor(present), by_time)
             )
         return spread

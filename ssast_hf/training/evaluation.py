@@ -4,72 +4,77 @@
 
 import csv
 import json
+import logging
 import os
 import sys
 from pathlib import Path
 
 import evaluate
 import numpy as np
-import torch
 from tqdm import tqdm
 
-from ..data.labelled import AudioClips, Clip, Collator
-from ..data.labels import Labels, check_known, labels_of, name_official_labels
-from ..data.sources import read_labelled
-from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
+from ..data.labels import Labels, check_known, name_official_labels
+from ..data.sources import Clip, read_labelled
+from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..inference.batches import Window
+from ..inference.classify import run_classifier
+from ..inference.windows import ScoreJoiner
 from ..modeling_ssast import SSASTForAudioClassification
 from .metrics import AUDIO_CLASSIFICATION
 
+logger = logging.getLogger(__name__)
+
 ALL_SECONDS = 1e6  # of a clip: no crop
-BATCHES_PER_ROUND = 8  # whose windows are sorted by length
+SMALLEST = 1e-15  # probability
 NAMED = {"accuracy": "accuracy", "f1_macro": "macro F1", "mAP": "mAP", "mAUC": "mAUC", "d_prime": "d-prime"}
 MOST_NAMED, MOST_COUNTED = 60, 25  # labels of a picture with names, with numbers
 
 
-@torch.inference_mode()
-def predict(
-    model: SSASTForAudioClassification, extractor: SSASTFeatureExtractor, clips: AudioClips, batch_size: int
+def scores_of(
+    model: SSASTForAudioClassification,
+    extractor: SSASTFeatureExtractor,
+    clips: list[Clip],
+    batch_size: int = 16,
+    num_workers: int = 0,
+    warned: set[str] | None = None,
 ) -> tuple[np.ndarray, list[int]]:
     """
-    Scores of clips. What is longer than the model's `max_length` is cut into windows of that length, whose scores are
-    averaged, as `ssast classify` does.
+    Scores of whole clips, as `ssast classify` joins them from windows. Clips are read in pieces: memory does not grow
+    with their length.
 
     Args:
         model ([`SSASTForAudioClassification`]), extractor ([`SSASTFeatureExtractor`]): A fine-tuned checkpoint.
-        clips ([`AudioClips`]): Without labels and not cropped.
+        clips (`list[Clip]`): What to score. Unreadable ones are skipped, with a warning.
         batch_size (`int`): Windows per forward pass.
+        num_workers (`int`): Processes that decode and compute features beside this one.
+        warned (`set[str]`, *optional*): Names of clips that need no further warning; grows.
 
     Returns:
-        Probabilities (clips that can be read, labels), float32, and the indices of these clips.
+        Probabilities (readable clips, labels), float64, and the indices of these clips.
     """
     model.eval()
-    collate = Collator(extractor, model.config.time_patch_size)
-    rate, max_length = extractor.sampling_rate, model.config.max_length
-    hop = max_length * int(rate * SHIFT_SECONDS)
-    shortest = int(rate * FRAME_SECONDS)
-    length = hop - int(rate * SHIFT_SECONDS) + shortest
-    sigmoid = model.config.problem_type == "multi_label_classification"
-    sums: dict[int, list] = {}  # index of a clip -> sum of its windows' scores, their number
-    for first in tqdm(range(0, len(clips), BATCHES_PER_ROUND * batch_size), disable=not sys.stderr.isatty()):
-        windows = []  # (index of the clip, samples)
-        for index in range(first, min(len(clips), first + BATCHES_PER_ROUND * batch_size)):
-            item = clips[index]
-            if item is not None:
-                starts = range(0, max(1, len(item["waveform"]) - shortest + 1), hop)
-                windows += [(index, item["waveform"][start : start + length]) for start in starts]
-        windows.sort(key=lambda window: len(window[1]))
-        for begin in range(0, len(windows), batch_size):
-            batch = windows[begin : begin + batch_size]
-            inputs = collate([{"waveform": waveform} for _, waveform in batch])
-            logits = model(**{name: value.to(model.device) for name, value in inputs.items()}).logits.float()
-            scores = (logits.sigmoid() if sigmoid else logits.softmax(dim=-1)).cpu().numpy()
-            for (index, _), row in zip(batch, scores):
-                total = sums.setdefault(index, [0.0, 0])
-                total[0], total[1] = total[0] + row, total[1] + 1
-    readable = sorted(sums)
-    if not readable:
-        raise ValueError(f"None of the {len(clips)} sound files can be read: see the warnings above.")
-    return np.stack([sums[index][0] / sums[index][1] for index in readable]).astype(np.float32), readable
+    warned = set() if warned is None else warned
+    joiner, scores, readable = ScoreJoiner(), [], []
+    with tqdm(total=len(clips), unit="clip", disable=not sys.stderr.isatty(), leave=False) as bar:
+        for event in run_classifier(model, extractor, clips, batch_size, num_workers=num_workers):
+            if isinstance(event, Window):
+                joiner.add(event.output, event.weight)
+                continue
+            bar.update()
+            joined = joiner.take()
+            if event.error is None:
+                scores.append(joined)
+                readable.append(event.index)
+            elif (name := clips[event.index].name) not in warned:
+                warned.add(name)
+                logger.warning("Skipped %s: %s", name, event.error)
+    return np.stack(scores) if scores else np.zeros((0, model.config.num_labels)), readable
+
+
+def logits_of(scores: np.ndarray, problem_type: str | None) -> np.ndarray:
+    """Logits (clips, labels) whose sigmoid (multi-label) or softmax are these probabilities."""
+    scores = scores.clip(SMALLEST, 1 - SMALLEST)
+    return np.log(scores) - (np.log1p(-scores) if problem_type == "multi_label_classification" else 0)
 
 
 def compute_metrics(scores: np.ndarray, targets: np.ndarray, several: bool) -> dict:
@@ -95,8 +100,9 @@ def evaluate_clips(
     Returns:
         The metrics, named `{prefix}_{metric}`, and how many clips could not be read.
     """
-    sound = AudioClips(clips, extractor.sampling_rate, ALL_SECONDS)
-    scores, readable = predict(model, extractor, sound, batch_size)
+    scores, readable = scores_of(model, extractor, clips, batch_size)
+    if not readable:
+        raise ValueError(f"None of the {len(clips)} sound files can be read: see the warnings above.")
     clips, failed = [clips[index] for index in readable], len(clips) - len(readable)
     targets = labels.targets(clips)
     metrics = compute_metrics(scores, targets, labels.several)
@@ -136,9 +142,12 @@ def _write_csv(path: Path, header: list[str], rows: list[list]) -> None:
 
 def describe(results: dict[str, float], prefix: str) -> str:
     """The results in one line."""
-    shown = [f"{title} {results[f'{prefix}_{name}']:.3f}" for name, title in NAMED.items()
-             if f"{prefix}_{name}" in results]  # fmt: skip
-    return f"{', '.join(shown)} on {results[f'{prefix}_samples']} clips"
+    found = {title: results.get(f"{prefix}_{name}") for name, title in NAMED.items()}
+    shown = ", ".join(f"{title} {value:.3f}" for title, value in found.items() if value is not None)
+    readable, failed = results[f"{prefix}_samples"], results.get(f"{prefix}_unreadable_samples", 0)
+    if not failed:
+        return f"{shown} on {readable} clips"
+    return f"{shown} on {readable} of {readable + failed} clips, {failed} unreadable"
 
 
 def confusion_matrix(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -182,9 +191,7 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
     if file and not (file.lower().endswith(".csv") and arguments.data.lower().endswith(".json")):
         raise ValueError(f"--label-file is a .csv for the original's .json, found {file} and --data {arguments.data}")
     clips = name_official_labels(read_labelled(arguments.data), arguments.data, file)
-    several = model.config.problem_type == "multi_label_classification"
-    several = any(len(labels_of(clip, several)) > 1 for clip in clips)
-    labels = Labels(names, several)
+    labels = Labels(names, model.config.problem_type == "multi_label_classification")
     check_known(clips, labels, arguments.data, "the model has not")
     output = Path(arguments.output_dir)
     if output.is_dir() and any(output.glob(f"{arguments.name}_*")) and not arguments.overwrite:

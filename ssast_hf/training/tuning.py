@@ -5,13 +5,18 @@
 import warnings
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from operator import itemgetter
 
+import numpy as np
 import torch
+from accelerate.utils import gather_object
 from torch.utils.data import Sampler
-from transformers import EarlyStoppingCallback
+from transformers import EarlyStoppingCallback, EvalPrediction
+from transformers.trainer_utils import EvalLoopOutput
 
 from ..modeling_ssast import SSASTForAudioClassification
 from .arguments import SharedArguments
+from .evaluation import logits_of, scores_of
 from .optimization import (
     AverageWeights,
     BalancedSampler,
@@ -207,6 +212,7 @@ class FineTuner(ResumableTrainer):
             super().__init__(*args, **kwargs)
         self.loss = loss
         self.plain_loss = ClassificationLoss(loss.kind)
+        self.warned: set[str] = set()  # unreadable clips for validation
         self.sampler: BalancedSampler | LengthSampler | None = None
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         if sampling_weights is not None:
@@ -249,12 +255,35 @@ class FineTuner(ResumableTrainer):
         loss = (self.loss if model.training else self.plain_loss)(outputs.logits, inputs["labels"])
         return (loss, outputs) if return_outputs else loss
 
-    def evaluation_loop(self, *args, metric_key_prefix: str = "eval", **kwargs):
-        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        if output.predictions is not None:  # the Trainer's mean counts clips that fill the last of several processes
-            predictions, labels = (torch.from_numpy(part) for part in (output.predictions, output.label_ids))
-            output.metrics[f"{metric_key_prefix}_loss"] = self.plain_loss(predictions.float(), labels).item()
-        return output
+    def evaluation_loop(self, dataloader, *args, metric_key_prefix: str = "eval", **kwargs) -> EvalLoopOutput:
+        """
+        Judges whole clips by the scores of their windows, as `ssast evaluate` does. Each process scores a share of the
+        clips; with FSDP, whose processes run the model together, each scores all of them.
+        """
+        dataset, prefix = dataloader.dataset, metric_key_prefix
+        clips = dataset.clips.clips
+        processes = 1 if self.is_fsdp_enabled else self.args.world_size
+        own = range(self.args.process_index if processes > 1 else 0, len(clips), processes)
+        model = self.accelerator.unwrap_model(self.model)
+        scores, readable = scores_of(
+            model, self.processing_class, [clips[index] for index in own], self.args.eval_batch_size,
+            self.args.dataloader_num_workers, self.warned,
+        )  # fmt: skip
+        found = [(own[index], row) for index, row in zip(readable, scores)]
+        if processes > 1:
+            found = gather_object(found)
+        if not found:
+            raise ValueError(f"None of the {len(clips)} clips for validation can be read: see the warnings above.")
+        indices, scores = zip(*sorted(found, key=itemgetter(0)))
+        logits, targets = logits_of(np.stack(scores), model.config.problem_type), dataset.targets[list(indices)]
+        loss = self.plain_loss(torch.from_numpy(logits), torch.from_numpy(targets)).item()
+        metrics = {f"{prefix}_loss": loss, f"{prefix}_samples": len(indices)}
+        if len(indices) < len(clips):
+            metrics[f"{prefix}_unreadable_samples"] = len(clips) - len(indices)
+        if self.compute_metrics is not None:
+            computed = self.compute_metrics(EvalPrediction(predictions=logits, label_ids=targets))
+            metrics |= {f"{prefix}_{name}": value for name, value in computed.items() if value is not None}
+        return EvalLoopOutput(logits, targets, metrics, len(indices))
 
     def _determine_best_metric(self, metrics: dict[str, float], trial) -> bool:
         """Of equals the later: by few clips for validation many are, the first of them after hardly any training."""
@@ -272,9 +301,7 @@ class FineTuner(ResumableTrainer):
         return super()._get_train_sampler(train_dataset) if self.sampler is None else self.sampler
 
     def _get_eval_sampler(self, eval_dataset) -> Sampler | None:
-        if self.args.train_sampling_strategy == "group_by_length":
-            return LengthSampler(eval_dataset.seconds(), self.args.eval_batch_size, self.args.seed)
-        return super()._get_eval_sampler(eval_dataset)
+        return None  # `evaluation_loop` reads the clips itself
 
     def create_optimizer(self, model=None):
         made = self.optimizer is None

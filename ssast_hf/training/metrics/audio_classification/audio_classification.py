@@ -19,10 +19,16 @@ predictions: list of scores per clip, (clips, labels): probabilities.
 references: list of 0 and 1 per clip, (clips, labels).
 several: whether clips may have several labels. If not, the best score is what is predicted, else all of 0.5 and more.
 
-Returns: `accuracy` (unless `several`), `f1_macro` (over the labels that occur or are predicted), `mAP`, `mAUC`,
-`d_prime` (whichever are defined), and `per_class`: for each label `clips`, `precision`, `recall`, `f1`, `AP`, `AUC`
+Returns: `accuracy` (unless `several`), `f1_macro` (over the labels that occur or are predicted), `mAP`, `mAUC` and
+`d_prime` (these three where they are defined; `d_prime` is None where it is infinite, for an mAUC of 0 or 1), and
+`per_class`: for each label `clips`, `precision`, `recall`, `f1`, `AP`, `AUC`
 (None where undefined).
 """
+
+
+def _average_precision(targets: np.ndarray, scores: np.ndarray) -> float:
+    """At most 1, which scikit-learn's sum may exceed by rounding."""
+    return min(1.0, float(average_precision_score(targets, scores)))
 
 
 class AudioClassification(evaluate.Metric):
@@ -47,7 +53,7 @@ class AudioClassification(evaluate.Metric):
         occurs = support > 0
         mixed = occurs & (support < len(targets))
         each = range(scores.shape[1])
-        ap = [average_precision_score(targets[:, i], scores[:, i]) if occurs[i] else None for i in each]
+        ap = [_average_precision(targets[:, i], scores[:, i]) if occurs[i] else None for i in each]
         auc = [roc_auc_score(targets[:, i], scores[:, i]) if mixed[i] else None for i in each]
 
         results = {}
@@ -59,8 +65,9 @@ class AudioClassification(evaluate.Metric):
             values = [value for value in values if value is not None]
             if values:
                 results[name] = float(np.mean(values))
-        if 0 < results.get("mAUC", 0) < 1:
-            results["d_prime"] = float(np.sqrt(2) * norm.ppf(results["mAUC"]))
+        if "mAUC" in results:
+            finite = 0 < results["mAUC"] < 1
+            results["d_prime"] = float(np.sqrt(2) * norm.ppf(results["mAUC"])) if finite else None
         results["per_class"] = [
             {
                 "clips": int(support[i]),
