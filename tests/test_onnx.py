@@ -7,15 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTModel
 from ssast_hf.cli import main
 from ssast_hf.export import to_onnx as export_module
+from ssast_hf.export.runtime import OnnxModel
 from ssast_hf.inference import classify, load_classifier
 
 from .conftest import SMALL
@@ -118,3 +120,28 @@ def test_the_other_flags_serve_exported_models_too(exported, tmp_path, capsys):
     assert main(command) == 2 and "--overwrite" in capsys.readouterr().err
     assert main([*command, "--overwrite", "--threshold", "0.999"]) == 0
     assert len(output.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("level", "mask"), [(None, None), (None, False), ("clip", False), ("frame", False)])
+def test_without_a_mask_the_graph_pads_as_the_original_does(tmp_path, level, mask):
+    """What the extractor says about the mask is in the graph and in the metadata; clips alone and in a batch."""
+    torch.manual_seed(0)
+    config = SSASTConfig(**SMALL, max_length=70, num_labels=3, initializer_range=0.2)
+    model = (SSASTModel if level else SSASTForAudioClassification)(config).eval()
+    extractor = SSASTFeatureExtractor(max_length=70, return_attention_mask=mask)
+    export_module.export_onnx(model, extractor, tmp_path / "x.onnx", level)
+    exported = OnnxModel(tmp_path / "x.onnx")
+    assert exported.metadata["attention_mask"] is False
+    rng = np.random.default_rng(0)
+    clips = [(0.1 * rng.standard_normal(n)).astype(np.float32) for n in (400, 5000, 69 * 160 + 400)]
+    inputs = extractor(clips, sampling_rate=16000, return_tensors="pt")
+    assert "attention_mask" not in inputs
+    with torch.no_grad():
+        outputs = model(**inputs)
+    expected = outputs.logits if level is None else outputs.pooler_output
+    if level == "frame":
+        patches = outputs.last_hidden_state[:, 2:].unflatten(1, (8, -1)).mean(dim=1)
+        expected = [clip[:steps] for clip, steps in zip(patches, (1, 1, 4))]
+    for found in (exported(clips), [exported([clip])[0] for clip in clips]):
+        for one, other in zip(found, expected):
+            np.testing.assert_allclose(one, other.numpy(), atol=1e-4)

@@ -5,12 +5,12 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from ..data.sources import Clip
+from ..inference.windows import ScoreJoiner, Windows
 
 METADATA = "ssast"  # key of the model's metadata, JSON
 LOGITS = "logits"
@@ -28,6 +28,9 @@ class OnnxModel:
         level (`str`): What it computes: `"logits"`, or embeddings of a `"clip"`, a `"frame"` or a `"patch"`.
         sampling_rate (`int`): Hz of the waveforms.
         max_length (`int`): Frames of 10 ms that it was made for; more are computed, though not what it was trained on.
+        attention_mask (`bool`): Whether padding is masked. If not, the graph pads clips to `max_length` frames, which
+            the model hears, as the original does.
+        windows ([`Windows`]): How it takes sounds that are longer.
         id2label (`dict[int, str]`), problem_type (`str` or `None`): Of a classifier.
         metadata (`dict`): All that the file says about itself.
 
@@ -65,6 +68,8 @@ class OnnxModel:
         self.id2label = {int(index): label for index, label in self.metadata["id2label"].items()}
         # Samples of a frame, and from one frame to the next.
         self.frame, self.shift = self.metadata["frame_samples"], self.metadata["shift_samples"]
+        self.attention_mask: bool = self.metadata.get("attention_mask", True)  # files of version 0.1 say nothing
+        self.windows = Windows.of_frames(self.sampling_rate, self.frame, self.shift, self.max_length)
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> np.ndarray | list[np.ndarray]:
         """
@@ -109,34 +114,43 @@ class OnnxModel:
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         return exponentials / exponentials.sum(axis=1, keepdims=True)
 
-    def windows(self, waveform: np.ndarray) -> list[np.ndarray]:
-        """Cuts a clip into windows of `max_length` frames, whose frames follow on directly."""
-        starts = range(0, max(1, len(waveform) - self.frame + 1), self.max_length * self.shift)
-        return [waveform[start : start + (self.max_length - 1) * self.shift + self.frame] for start in starts]
-
 
 def classify(
     model: OnnxModel, files: Iterable[str | os.PathLike | Clip], batch_size: int = 16
 ) -> Iterator[tuple[str, dict[str, float] | Exception, float]]:
     """
-    As [`ssast_hf.classify`], with an exported classifier: each file's path and its scores by label, the best first,
-    averaged over windows, or the exception, where it cannot be read; and how many seconds of sound were read.
+    As [`ssast_hf.classify`], with an exported classifier. Sounds are read in pieces.
+
+    Yields:
+        Each file's path, its scores by label, the best first, or the exception where it cannot be read, and how many
+        seconds of sound were read.
     """
     for clip in (file if isinstance(file, Clip) else Clip(os.fsdecode(file)) for file in files):
-        path = clip.name
+        joiner, end = ScoreJoiner(), 0
         try:
-            waveform = clip.load(model.sampling_rate)
-            if len(waveform) < model.frame:
-                raise ValueError(
-                    f"{path} has {len(waveform)} samples at {model.sampling_rate} Hz; expected {model.frame} or more"
-                )
+            for batch in _batched(model.windows.cut(clip.stream(model.sampling_rate)), batch_size):
+                if len(batch[-1][1]) < model.frame:
+                    raise ValueError(
+                        f"{clip.name} has {len(batch[-1][1])} samples at {model.sampling_rate} Hz; expected "
+                        f"{model.frame} or more"
+                    )
+                for (start, waveform), scores in zip(batch, model.scores([waveform for _, waveform in batch])):
+                    joiner.add(scores, len(waveform))
+                    end = max(end, start + len(waveform))
         except (OSError, ValueError) as error:
-            yield path, error, 0.0
+            yield clip.name, error, 0.0
             continue
-        windows = iter(model.windows(waveform))
-        scores = []
-        while batch := list(islice(windows, batch_size)):
-            scores.extend(model.scores(batch))
-        mean = np.mean(scores, axis=0)
-        best = {model.id2label[int(i)]: float(mean[i]) for i in np.argsort(-mean, kind="stable")}
-        yield path, best, len(waveform) / model.sampling_rate
+        joined = joiner.take()
+        best = {model.id2label[int(i)]: float(joined[i]) for i in np.argsort(-joined, kind="stable")}
+        yield clip.name, best, end / model.sampling_rate
+
+
+def _batched(iterable: Iterable, size: int) -> Iterator[list]:
+    batch = []
+    for item in iterable:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models as ONNX graphs from waveforms to logits or embeddings, each checked against torch before it is written."""
 
+import contextlib
 import json
 import logging
 import math
 import os
 import tempfile
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +18,13 @@ import torch
 from torch.nn import functional as F
 
 from ..feature_extraction_ssast import (
-    FRAME_SECONDS,
     PREEMPHASIS,
-    SHIFT_SECONDS,
     SSASTFeatureExtractor,
     mel_filters,
+    num_frames,
 )
+from ..inference.batches import frame_samples, uses_attention_mask
+from ..inference.windows import ScoreJoiner
 from ..modeling_ssast import NUM_SPECIAL_TOKENS, SSASTForAudioClassification, SSASTModel, resize_positions
 from .runtime import LOGITS, METADATA, OnnxModel
 
@@ -58,6 +61,8 @@ class WaveformModel(torch.nn.Module):
     Extractor and model as one graph without branches on shapes or values: waveforms (B, samples) in [-1, 1], padded at
     the end with anything, and their lengths (B,) in samples -> logits (B, labels), or embeddings: (B, D) of clips,
     (B, T, D) of frames or (B, F * T, D) of patches, for the latter two with the real time patches (B,) and T (1,).
+
+    Padding is masked, or else reaches to `max_length` frames and is heard, as [`uses_attention_mask`] says.
     """
 
     def __init__(
@@ -67,8 +72,9 @@ class WaveformModel(torch.nn.Module):
         self.encoder = model if level else model.ssast
         self.classifier = None if level else model.classifier
         self.config, self.extractor, self.level = model.config, extractor, level
+        self.masked = uses_attention_mask(model, extractor)
         rate = extractor.sampling_rate
-        self.length, self.shift = int(rate * FRAME_SECONDS), int(rate * SHIFT_SECONDS)
+        self.length, self.shift = frame_samples(extractor)
         fft_length = 2 ** math.ceil(math.log2(self.length))
         sample, bin_ = torch.arange(self.length)[:, None], torch.arange(fft_length // 2 + 1)[None]
         angle = 2 * math.pi * (sample * bin_ % fft_length).double() / fft_length
@@ -81,13 +87,17 @@ class WaveformModel(torch.nn.Module):
             self.register_buffer(name, value.float())
 
     def features(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normalised spectrograms (B, frames, mel bins), rounded up to whole patches, and the real frames (B,)."""
+        """
+        Normalised spectrograms (B, frames, mel bins), padded to whole patches or, unmasked, to `max_length`; and the
+        real frames (B,).
+        """
         batch_samples = torch.arange(waveforms.shape[1])[None]
         real = batch_samples < lengths[:, None]
         waveforms = torch.where(real, waveforms, 0.0)
         mean = waveforms.sum(dim=1, keepdim=True) / lengths[:, None]
         waveforms = torch.where(real, waveforms - mean, 0.0)
-        waveforms = F.pad(waveforms, (0, (self.config.time_patch_size - 1) * self.shift))
+        if self.masked:
+            waveforms = F.pad(waveforms, (0, (self.config.time_patch_size - 1) * self.shift))
         frames = (waveforms.shape[1] - self.length) // self.shift + 1
         index = torch.arange(frames)[:, None] * self.shift + torch.arange(self.length)
         chunk = waveforms[:, index]  # (B, frames, length)
@@ -100,6 +110,10 @@ class WaveformModel(torch.nn.Module):
         real_frames = (lengths - self.length).clamp(min=0) // self.shift + 1
         is_real = torch.arange(frames)[None] < real_frames[:, None]
         features = torch.where(is_real[..., None], features, self.extractor.padding_value)
+        if not self.masked:
+            target = (torch.arange(frames)[-1:] + 1).clamp(min=self.config.max_length)[0]
+            features = F.pad(features, (0, 0, 0, self.config.max_length), value=self.extractor.padding_value)
+            features = features[:, torch.arange(target)]
         if self.extractor.do_normalize:
             features = (features - self.extractor.mean) / (2 * self.extractor.std)
         return features, real_frames
@@ -121,10 +135,12 @@ class WaveformModel(torch.nn.Module):
         rows = self.config.num_frequency_patches
         num_time_patches = patches.shape[1] // rows
         real_lengths = self.config.num_time_patches(real_frames).clamp(min=1)
-        real = (torch.arange(num_time_patches)[None] < real_lengths[:, None]).repeat(1, rows)
+        steps = torch.arange(num_time_patches)[-1:] + 1
+        heard = real_lengths if self.masked else steps.expand(patches.shape[0])
+        real = (torch.arange(num_time_patches)[None] < heard[:, None]).repeat(1, rows)
         special = torch.cat([embeddings.cls_token, embeddings.distillation_token], dim=1)
         hidden_states = torch.cat([special.expand(patches.shape[0], -1, -1), patches], dim=1)
-        hidden_states = hidden_states + self.positions(num_time_patches, real_lengths)
+        hidden_states = hidden_states + self.positions(num_time_patches, heard)
         mask = torch.where(F.pad(real, (NUM_SPECIAL_TOKENS, 0), value=True), 0.0, torch.finfo(torch.float32).min)
         for layer in self.encoder.layers:
             hidden_states = layer(hidden_states, mask[:, None, None])
@@ -133,7 +149,6 @@ class WaveformModel(torch.nn.Module):
             pooled = self.encoder.pool(hidden_states, real)
             return pooled if self.level else self.classifier(pooled)
         patches = hidden_states[:, NUM_SPECIAL_TOKENS:]
-        steps = torch.arange(num_time_patches)[-1:] + 1
         if self.level == "frame":
             patches = patches.unflatten(1, (rows, num_time_patches)).mean(dim=1)
         return patches, real_lengths, steps
@@ -169,6 +184,34 @@ def export_onnx(
             from torch's by more than 1e-4 (of the largest value where that is above 1). No file is written then.
     """
     path = Path(path)
+    _check_arguments(model, extractor, path, level, overwrite)
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise ValueError(f"exporting needs more packages ({error}): pip install 'ssast_hf[onnx]'") from error
+
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        written = Path(folder, "model.onnx")
+        with _for_export(model):
+            _write(WaveformModel(model, extractor, level).eval(), written)
+            proto = onnx.load(written)
+            onnx.helper.set_model_props(proto, {METADATA: json.dumps(_metadata(model, extractor, level, int8))})
+            onnx.save(proto, written)
+            report = Export(_check(OnnxModel(written), model, extractor, level), written.stat().st_size)
+        if int8:
+            quantized = Path(folder, "int8.onnx")
+            _quantize(proto, written, quantized)
+            clips = sounds or [clip for batch in _batches(extractor, model.config.max_length) for clip in batch]
+            report.change, report.agreement = _compare(OnnxModel(written), OnnxModel(quantized), clips)
+            report.clips, report.bytes = len(clips), quantized.stat().st_size
+            written = quantized
+        os.replace(written, path)
+    return report
+
+
+def _check_arguments(model, extractor: SSASTFeatureExtractor, path: Path, level: str | None, overwrite: bool) -> None:
+    """Raises ValueError for what [`export_onnx`] cannot do."""
     if level is not None and level not in LEVELS:
         raise ValueError(f"`level` is {level!r}, expected one of {', '.join(map(repr, LEVELS))} or None.")
     expected = SSASTForAudioClassification if level is None else SSASTModel
@@ -183,41 +226,24 @@ def export_onnx(
         raise ValueError(f"{path} exists: choose another name or overwrite it")
     if not path.parent.is_dir():
         raise ValueError(f"there is no directory {path.parent} to write into: make it first")
-    try:
-        import onnx
-        import onnxruntime  # noqa: F401
-    except ImportError as error:
-        raise ValueError(f"exporting needs more packages ({error}): pip install 'ssast_hf[onnx]'") from error
 
-    device, dtype, attention = model.device, model.dtype, model.config._attn_implementation
-    training = model.training
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        written = Path(folder, "model.onnx")
-        try:
-            model.to("cpu", torch.float32).eval().set_attn_implementation("eager")
-            _write(WaveformModel(model, extractor, level).eval(), written)
-            proto = onnx.load(written)
-            onnx.helper.set_model_props(proto, {METADATA: json.dumps(_metadata(model, extractor, level, int8))})
-            onnx.save(proto, written)
-            report = Export(_check(OnnxModel(written), model, extractor, level), written.stat().st_size)
-        finally:
-            model.to(device, dtype).train(training).set_attn_implementation(attention)
-        if int8:
-            quantized = Path(folder, "int8.onnx")
-            _quantize(proto, written, quantized)
-            clips = sounds or [clip for batch in _batches(extractor, model.config.max_length) for clip in batch]
-            report.change, report.agreement = _compare(OnnxModel(written), OnnxModel(quantized), clips)
-            report.clips, report.bytes = len(clips), quantized.stat().st_size
-            written = quantized
-        os.replace(written, path)
-    return report
+
+@contextlib.contextmanager
+def _for_export(model) -> Iterator[None]:
+    """The model on the CPU, in float32 and evaluation mode, with eager attention; afterwards as it was."""
+    device, dtype, attention, training = model.device, model.dtype, model.config._attn_implementation, model.training
+    try:
+        model.to("cpu", torch.float32).eval().set_attn_implementation("eager")
+        yield
+    finally:
+        model.to(device, dtype).train(training).set_attn_implementation(attention)
 
 
 def _metadata(model, extractor: SSASTFeatureExtractor, level: str | None, int8: bool) -> dict:
     from .. import __version__
 
     config = model.config
-    rate = extractor.sampling_rate
+    frame, shift = frame_samples(extractor)
     return {
         "ssast_hf": __version__,
         "model": config._name_or_path,
@@ -225,10 +251,11 @@ def _metadata(model, extractor: SSASTFeatureExtractor, level: str | None, int8: 
         "id2label": {} if level else {str(index): label for index, label in config.id2label.items()},
         "problem_type": None if level else config.problem_type,
         "int8": int8,
-        "sampling_rate": rate,
-        "frame_samples": int(rate * FRAME_SECONDS),
-        "shift_samples": int(rate * SHIFT_SECONDS),
+        "sampling_rate": extractor.sampling_rate,
+        "frame_samples": frame,
+        "shift_samples": shift,
         "max_length": config.max_length,
+        "attention_mask": uses_attention_mask(model, extractor),
         "num_mel_bins": extractor.num_mel_bins,
         "do_normalize": extractor.do_normalize,
         "mean": extractor.mean,
@@ -273,7 +300,7 @@ def _batches(extractor: SSASTFeatureExtractor, max_length: int) -> list[list[np.
     """Clips to compare by: one of one frame, several of different lengths, one longer than `max_length`."""
     generator = np.random.default_rng(0)
     rate = extractor.sampling_rate
-    frame, shift = int(rate * FRAME_SECONDS), int(rate * SHIFT_SECONDS)
+    frame, shift = frame_samples(extractor)
 
     def clip(frames: float, loudness: float) -> np.ndarray:
         time = np.arange(int((frames - 1) * shift) + frame) / rate
@@ -292,17 +319,20 @@ def _batches(extractor: SSASTFeatureExtractor, max_length: int) -> list[list[np.
 def _check(exported: OnnxModel, model, extractor: SSASTFeatureExtractor, level: str | None) -> float:
     """Largest difference between the exported model and extractor and model; ValueError above `TOLERANCE`."""
     error = 0.0
-    for batch in _batches(extractor, model.config.max_length):
+    masked, max_length = uses_attention_mask(model, extractor), model.config.max_length
+    for batch in _batches(extractor, max_length):
+        longest = max(num_frames(len(clip), extractor.sampling_rate) for clip in batch)
         inputs = extractor(
             [torch.from_numpy(clip) for clip in batch],
             sampling_rate=extractor.sampling_rate,
-            padding="longest",
+            padding="longest" if masked else "max_length",
+            max_length=max(longest, max_length),
             truncation=False,
-            pad_to_multiple_of=model.config.time_patch_size,
+            pad_to_multiple_of=model.config.time_patch_size if masked else None,
             return_attention_mask=True,
             return_tensors="pt",
         )
-        outputs = model(**inputs)
+        outputs = model(inputs["input_values"], inputs["attention_mask"] if masked else None)
         if level in (None, "clip"):
             expected = list((outputs.pooler_output if level else outputs.logits).numpy())
         else:
@@ -344,9 +374,9 @@ def _compare(exact: OnnxModel, changed: OnnxModel, clips: list[np.ndarray]) -> t
     """`change` and `agreement` of [`Export`], window by window."""
     change, same, count = 0.0, 0, 0
     for clip in clips:
-        windows = exact.windows(clip)
+        windows = [clip[start:end] for start, end in exact.windows.spans(len(clip))]
         if exact.level == LOGITS:
-            before, after = (np.mean([model.scores([w])[0] for w in windows], axis=0) for model in (exact, changed))
+            before, after = (_joined(model, windows) for model in (exact, changed))
             change = max(change, float(np.abs(before - after).max()))
             same, count = same + int(before.argmax() == after.argmax()), count + 1
         else:
@@ -355,3 +385,10 @@ def _compare(exact: OnnxModel, changed: OnnxModel, clips: list[np.ndarray]) -> t
                 norms = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
                 change = max(change, float(1 - ((before * after).sum(axis=1) / norms).min()))
     return change, same / count if count else None
+
+
+def _joined(model: OnnxModel, windows: list[np.ndarray]) -> np.ndarray:
+    joiner = ScoreJoiner()
+    for window in windows:
+        joiner.add(model.scores([window])[0], len(window))
+    return joiner.take()
