@@ -107,7 +107,7 @@ class SSASTConfig(PreTrainedConfig):
 
     model_type = "ssast"
     # What the Trainer shall not gather in evaluation, where a checkpoint's `output_hidden_states` is True.
-    keys_to_ignore_at_inference = ["hidden_states", "attentions"]  # noqa: RUF012
+    keys_to_ignore_at_inference = ["hidden_states", "attentions"]
 
     hidden_size: int = 768
     num_hidden_layers: int = 12
