@@ -320,7 +320,7 @@ class Sound:
         if error is None and self.picture is not None:
             _write_picture(labelling.pictures[index], self.picture, printable(labelling.names[index]), self.model)
         scores = None if joined is None else named_scores(self.model, joined)
-        labelling.end(index, length, error, self.windows, scores)
+        labelling.end(index, length, error, scores, self.windows)
         self.windows, self.seconds, self.picture = 0, 0.0, None
 
 
@@ -339,7 +339,7 @@ def _run_exported(labelling: Labelling) -> int:
             for index, (_, scores, length) in enumerate(found, start=first):
                 error = scores if isinstance(scores, Exception) else None
                 labelling.count(length)
-                labelling.end(index, length, error, scores=None if error else scores)
+                labelling.end(index, length, error, None if error else scores)
                 meter.show(labelling.state)
         complete = True
     finally:
