@@ -208,14 +208,9 @@ class Labelling:
         return getattr(self.sounds[index], "offset", 0.0)
 
     def end(
-        self,
-        index: int,
-        length: float,
-        error: Exception | None,
-        windows: int = 1,
-        scores: dict[str, float] | None = None,
-    ):
-        """A sound is worked off: `length` seconds of it could be read."""
+        self, index: int, length: float, error: Exception | None, scores: dict[str, float] | None, windows: int = 1
+    ) -> None:
+        """Writes the labels of a whole sound, of which `length` seconds could be read in `windows` windows."""
         name, state = self.names[index], self.state
         if error is not None:
             state.failed += 1
