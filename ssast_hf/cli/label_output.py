@@ -9,6 +9,7 @@ says which sounds are done.
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +56,7 @@ def _one_each(folder: Path, names: list[str], ending: str) -> list[Path]:
     taken: set[str] = set()
     targets = []
     for name in names:
-        stem = Path(name).stem if name != "-" else "stdin"
+        stem = Path(re.sub(r"#t=[\d.,e+-]+$", "", name)).stem if name != "-" else "stdin"  # without a part's times
         unique, count = stem, 1
         while unique in taken:
             count += 1

@@ -57,8 +57,12 @@ def guarded(command: Callable[..., int], *arguments) -> int:
 
 
 def say(message: str) -> None:
-    """A line on standard error, which Python leaves out where that is closed."""
+    """A line on standard error, above the progress bar if there is one."""
+    if Meter.bar is not None:
+        Meter.bar.clear()
     print(f"ssast: {printable(message)}", file=sys.stderr)
+    if Meter.bar is not None:
+        Meter.bar.refresh()
 
 
 def is_terminal(stream) -> bool:
@@ -88,8 +92,10 @@ class Meter:
         shown (`bool`, defaults to `True`): Whether to show a bar; False where results go to the same terminal.
     """
 
+    bar = None  # that of the one running command
+
     def __init__(self, shown: bool = True):
-        self.shown, self.bar, self.last = shown, None, time.monotonic()
+        self.shown, self.last = shown, time.monotonic()
         self.terminal = is_terminal(sys.stderr)
 
     def show(self, state: Progress) -> None:
@@ -103,22 +109,23 @@ class Meter:
                 left = f", about {state.time_left() / 60:.0f} min left" if state.length or not by_time else ""
                 say(f"{done}, {state.speed()}{left}")
             return
-        if self.bar is None:
+        if Meter.bar is None:
             from tqdm import tqdm
 
             total = state.length and round(state.length) if by_time else state.total
-            self.bar = tqdm(total=total, initial=0 if by_time else state.resumed, unit="s" if by_time else "file",
-                            leave=False, dynamic_ncols=True)  # fmt: skip
+            unit, initial = ("s", 0) if by_time else ("file", state.resumed)
+            Meter.bar = tqdm(total=total, initial=initial, unit=unit, leave=False, dynamic_ncols=True)
         if not by_time:
-            self.bar.set_postfix_str(state.speed(), refresh=False)
-        self.bar.update((round(state.sound) if by_time else state.done) - self.bar.n)
+            Meter.bar.set_postfix_str(state.speed(), refresh=False)
+        Meter.bar.update((round(state.sound) if by_time else state.done) - Meter.bar.n)
 
     def __enter__(self) -> "Meter":
         return self
 
     def __exit__(self, *_) -> None:
-        if self.bar is not None:
-            self.bar.close()
+        if Meter.bar is not None:
+            Meter.bar.close()
+            Meter.bar = None
 
 
 def _encode_anyway(error: UnicodeError) -> tuple[str | bytes, int]:
