@@ -37,10 +37,10 @@ def hide_load_reports() -> None:
 
 def new_parts(loading_info: dict) -> list[str]:
     """
-    The parts of a model, such as `classifier`, that have new random weights.
+    What has new random weights in a model: heads such as `classifier`, and single weights of the encoder.
 
     Args:
         loading_info (`dict`): What `from_pretrained(..., output_loading_info=True)` returns beside the model.
     """
     names = {*loading_info["missing_keys"], *(entry[0] for entry in loading_info["mismatched_keys"])}
-    return sorted({name.split(".")[0] for name in names})
+    return sorted({name if name.startswith("ssast.") else name.split(".")[0] for name in names})
