@@ -16,6 +16,7 @@ from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTModel
 from ..utils.files import replacing
 from ..utils.progress import Progress
+from ..utils.require import require
 from .batches import End
 from .devices import checksum
 from .embed import check_layers, embed_parts
@@ -157,10 +158,7 @@ def check_output(output: str | os.PathLike, format: str | None, overwrite: bool)
     if format != "npy" and output.exists() and not overwrite and not partial.exists():
         raise ValueError(f"{output} exists: choose another name or give --overwrite")
     if format == "parquet":
-        try:
-            import pyarrow.parquet  # noqa: F401
-        except ImportError as error:
-            raise ValueError(f"parquet needs pyarrow ({error}): pip install pyarrow") from error
+        require("pyarrow.parquet", "train", "a .parquet output")
     return output, format
 
 

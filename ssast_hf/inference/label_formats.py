@@ -104,7 +104,18 @@ class JsonWriter(Writer):
 
 
 class CsvWriter(Writer):
-    """A row for each label: of windows (`level` is window), and of each file as a whole (file)."""
+    """
+    A row for each label: of windows (`level` is window), and of each file as a whole (file).
+
+    Args:
+        spreadsheet (`bool`): Whether to put a `'` before names and labels that a spreadsheet would take for formulas.
+    """
+
+    FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # what they begin with
+
+    def __init__(self, out: TextIO, by_window: bool, aggregate: str, spreadsheet: bool = False):
+        self.spreadsheet = spreadsheet
+        super().__init__(out, by_window, aggregate)
 
     def begin(self):
         self.rows = csv.writer(self.out, lineterminator="\n")
@@ -121,8 +132,13 @@ class CsvWriter(Writer):
 
     def write(self, name, level, start, end, best):
         for label, score in best:
-            self.rows.writerow([name, level, f"{start:.6f}", f"{end:.6f}", label, f"{score:.6f}"])
+            self.rows.writerow(
+                [self.cell(name), level, f"{start:.6f}", f"{end:.6f}", self.cell(label), f"{score:.6f}"]
+            )
         self.out.flush()
+
+    def cell(self, text: str) -> str:
+        return f"'{text}" if self.spreadsheet and text.startswith(self.FORMULAS) else text
 
 
 class AudacityWriter(Writer):

@@ -91,7 +91,8 @@ def is_special(path: str | os.PathLike) -> bool:
 def lock(file: IO, busy: str) -> None:
     """
     Locks an open, writable file until it is closed or the process ends. The lock is this process's own: unlike that of
-    `flock`, worker processes do not inherit it. Does nothing where the system or the file system has no such locks.
+    `flock`, worker processes do not inherit it. It ends when this process closes the file, also if that was opened a
+    second time. Does nothing where the system or the file system has no such locks.
 
     Raises:
         ValueError: Another process has the lock; `busy` is the message.

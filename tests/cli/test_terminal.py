@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Standard streams that are closed or not UTF-8, labels with control characters, how OpenMP waits, long names."""
 
+import csv
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassifica
 from ..conftest import SMALL
 
 SOUND = Path(__file__).parents[1] / "data/sounds/misc_crow.flac"
-LABELS = ["caf\u00e9", "\x1b[31mred\r", "=1+1"]
+LABELS = ["caf\u00e9", "\x1b[31mred\t", "=1+1"]
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +41,21 @@ def test_labels_are_escaped_on_terminals_and_whole_in_json(model):
     done = shell(f"$SSAST classify {SOUND} --model {model}")
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode()
-    assert "\x1b" not in text and "\r" not in text and r"\x1b[31mred\r" in text and "café" in text
+    assert "\x1b" not in text and "\r" not in text and r"\x1b[31mred\t" in text and "café" in text
     done = shell(f"$SSAST classify {SOUND} --model {model} --json")
     assert {entry["label"] for entry in json.loads(done.stdout)["labels"]} == set(LABELS)
+
+
+def test_csv_for_spreadsheets_holds_no_formulas(model, tmp_path):
+    sound = tmp_path / "=cmd.flac"
+    sound.write_bytes(SOUND.read_bytes())
+    command = f"cd {tmp_path}; $SSAST classify =cmd.flac --model {model} --format csv"
+    rows = list(csv.DictReader(shell(command).stdout.decode().splitlines()))
+    assert {row["file"] for row in rows} == {"=cmd.flac"} and "=1+1" in {row["label"] for row in rows}
+    rows = list(csv.DictReader(shell(f"{command} --spreadsheet").stdout.decode().splitlines()))
+    assert {row["file"] for row in rows} == {"'=cmd.flac"} and "'=1+1" in {row["label"] for row in rows}
+    done = shell(f"$SSAST classify {SOUND} --model {model} --spreadsheet")
+    assert done.returncode == 2 and b"--spreadsheet is for --format csv" in done.stderr
 
 
 def test_terminals_that_are_not_utf_8_get_escapes(model, tmp_path):
