@@ -82,29 +82,30 @@ class Journal:
         try:
             lock(self.file, f"{path} is being written by another process")
             self.file.seek(0)
-            data = self.file.read()
-            lines = [] if overwrite else data[: data.rfind(b"\n") + 1].splitlines()
-            if lines:
-                self._check(lines[0], settings)
-                self.entries = [json.loads(line) for line in lines[1:]]
+            self._read(self.file.read(), settings, overwrite)
             self.keep(len(self.entries))
         except BaseException:
             self.file.close()
             raise
 
-    def _check(self, line: bytes, settings: dict) -> None:
-        try:
-            found = json.loads(line)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict) or not found.keys() >= {"model", "sounds"}:
+    def _read(self, data: bytes, settings: dict, overwrite: bool) -> None:
+        """Takes the entries of an earlier run; a last line that is unfinished, or anything damaged, ends them."""
+        first, *lines = data[: data.rfind(b"\n") + 1].splitlines() or [b""]
+        found = _object(first)
+        if data and not found.keys() >= {"model", "sounds"}:
             raise ValueError(f"{self.path} exists and is not of an unfinished run: choose another output")
+        if not data or overwrite:
+            return
         differ = sorted(name for name in {*found, *settings} if found.get(name) != settings.get(name))
         if differ:
             raise ValueError(
                 f"{self.path} is of an unfinished run with other {', '.join(differ)}: give the same to go on with it, "
                 "--overwrite to begin anew, or another output"
             )
+        for entry in map(_object, lines):
+            if not entry.keys() >= {"file", "bytes"}:
+                break
+            self.entries.append(entry)
 
     def keep(self, count: int) -> None:
         """Forgets all but the first `count` sounds."""
@@ -229,6 +230,15 @@ class TrackOutput(Output):
         if done := len(self.journal.entries):
             self.remains = f"{self.folder} holds the labels of {done} of {len(self.names)} sound(s)"
         self.journal.close(complete)
+
+
+def _object(line: bytes) -> dict:
+    """The JSON object on a line, empty if there is none."""
+    try:
+        value = json.loads(line)
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {}
 
 
 def progress_of(output: str | os.PathLike) -> Path:
