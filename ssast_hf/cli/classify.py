@@ -13,9 +13,8 @@ from .terminal import exit_status, report_skipped
 SUMMARY = "print the labels of sound files"
 DESCRIPTION = (
     "Prints the most probable labels of each file. Files longer than the model's max_length are cut into windows "
-    "whose scores are averaged. With --window or --hop, prints the labels of each window, too. Files are read bit "
-    "by bit, so they may be of any length. A run with --output that was cut off goes on where it was when the same "
-    "command is given again."
+    "whose scores are averaged. With --window or --hop, prints the labels of each window, too. Files are read in "
+    "pieces, so they may be of any length. The same command resumes a run with --output that was interrupted."
 )
 EPILOG = "Example: ssast classify recordings/ --model runs/birds --window 2 --format csv --output labels.csv"
 
@@ -81,7 +80,7 @@ def _add_output_arguments(group) -> None:
         help="picture to draw, spectrogram and labels over time; for several files, a directory",
     )
     group.add_argument(
-        "--overwrite", action="store_true", help="replace --output and --plot where they exist, and begin anew"
+        "--overwrite", action="store_true", help="replace --output and --plot where they exist, and start over"
     )
 
 

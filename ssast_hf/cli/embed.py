@@ -15,8 +15,7 @@ DESCRIPTION = (
     "Writes embeddings. To .npz: arrays `files` and `embeddings`; for frames and patches also `file_index` (which of "
     "`files` a row belongs to), `time` (its start in seconds) and, for patches, `mel_bin` (its lowest bin). To "
     ".parquet: a row for each, with columns `file` and `embedding`. To a directory: memory maps `embeddings.npy` and "
-    "so on, and `index.jsonl`, which says which rows are a file's. A run that was cut off goes on where it was when "
-    "the same command is given again."
+    "so on, and `index.jsonl`, which says which rows are a file's. The same command resumes a run that was interrupted."
 )
 EPILOG = "Example: ssast embed recordings/ --model ssast-base-patch --layers 6 9 12 --output embeddings.parquet"
 
@@ -53,7 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="only every N-th file, from the I-th of 1 to N; of processes that `accelerate launch` or `torchrun` "
         "started, each takes its own, on its own GPU, and writes X-I-of-N",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists, and begin anew")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists, and start over")
 
 
 def run(arguments: Namespace) -> int:

@@ -99,8 +99,8 @@ class Journal:
         differ = sorted(name for name in {*found, *settings} if found.get(name) != settings.get(name))
         if differ:
             raise ValueError(
-                f"{self.path} is of an unfinished run with other {', '.join(differ)}: give the same to go on with it, "
-                "--overwrite to begin anew, or another output"
+                f"{self.path} is of an unfinished run with other {', '.join(differ)}: give the same to resume it, "
+                "--overwrite to start over, or another output"
             )
         for entry in map(_object, lines):
             if not entry.keys() >= {"file", "bytes"}:

@@ -120,7 +120,7 @@ class Labelling:
 
     def say_interrupted(self) -> None:
         if self.output is not None and self.output.remains:
-            again = "; the same command goes on from there" if self.state.done else ""
+            again = "; the same command resumes the run" if self.state.done else ""
             say(f"interrupted after {self.state.done} of {self.state.total} sound(s): {self.output.remains}{again}")
 
     def say_done(self) -> None:
