@@ -346,20 +346,27 @@ def test_a_full_disk_under_standard_output_is_one_line(checkpoints, collection):
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "No space left" in done.stderr
 
 
-def test_ctrl_c_keeps_the_lines_so_far(checkpoints, collection, tmp_path):  # noqa: F811
-    output = tmp_path / "labels.jsonl"
-    files = [str(collection / "10.wav")] * 4000
-    command = ["classify", *files, "--batch-size", "1", "--json", "--model", checkpoints / "classifier"]
-    process = subprocess.Popen([sys.executable, "-m", "ssast_hf.cli", *command, "--output", output])
+def test_ctrl_c_leaves_lines_that_say_they_are_partial_and_the_same_command_goes_on(checkpoints, collection, tmp_path):  # noqa: F811
+    output, partial = tmp_path / "labels.jsonl", tmp_path / "labels.jsonl.partial"
+    files = [str(collection / "10.wav")] * 100
+    command = ["classify", *files, "--batch-size", "1", "--json", "--model", str(checkpoints / "classifier")]
+    command += ["--output", str(output)]
+    process = subprocess.Popen([sys.executable, "-m", "ssast_hf.cli", *command], stderr=subprocess.PIPE, text=True)
     for _ in range(600):
-        if any(path.stat().st_size for path in tmp_path.glob(".labels.jsonl.*")):
+        if partial.exists() and partial.stat().st_size:
             break
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
-    lines = output.read_text().splitlines()
-    assert 0 < len(lines) < 4000 and all(json.loads(line)["labels"] for line in lines)
-    assert list(tmp_path.glob(".labels*")) == []
+    said = process.stderr.read()
+    lines = partial.read_text().splitlines()
+    assert f"interrupted after {len(lines)} of 100 sound(s): {partial} holds" in said and said.count("\n") == 1
+    assert 0 < len(lines) < 100 and all(json.loads(line)["labels"] for line in lines)
+    assert not output.exists() and list(tmp_path.glob(".labels*")) == []
+    assert main(command) == 0
+    resumed = output.read_text().splitlines()
+    assert len(resumed) == 100 and resumed[: len(lines)] == lines
+    assert [path.name for path in tmp_path.glob("labels*")] == ["labels.jsonl"]
 
 
 def test_hostile_file_names_are_one_line_and_come_back(checkpoints, tmp_path, capsysbinary):  # noqa: F811

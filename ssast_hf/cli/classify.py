@@ -2,149 +2,148 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ssast classify`: the labels of sounds as text, JSON lines, CSV or Audacity label tracks, and as pictures."""
 
-import argparse
-import contextlib
-import os
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TextIO
+from argparse import ArgumentParser, Namespace
 
-from ..data.sources import Clip, find_sounds
-from ..inference.label_formats import PICTURE_LABELS, WRITERS, LabelChoice, shown
-from ..utils.files import replacing
+from ..checkpoints.locate import DEFAULT_CLASSIFIER
+from .flags import FILES_HELP, add_batches, add_device, add_model, number, positive, seconds
+from .labelling import Labelling, run_exported, run_model
+from .terminal import exit_status, report_skipped
+
+SUMMARY = "print the labels of sound files"
+DESCRIPTION = (
+    "Prints the most probable labels of each file. Files longer than the model's max_length are cut into windows "
+    "whose scores are averaged. With --window or --hop, prints the labels of each window, too. Files are read in "
+    "pieces, so they may be of any length. The same command resumes a run with --output that was interrupted."
+)
+EPILOG = "Example: ssast classify recordings/ --model runs/birds --window 2 --format csv --output labels.csv"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Runs `ssast classify`; returns the exit status."""
-    if arguments.json and arguments.format not in (None, "json"):
-        raise ValueError(f"--json and --format {arguments.format} exclude each other")
-    format = "json" if arguments.json else arguments.format or "text"
-    if arguments.model.endswith(".onnx"):
-        return run_exported(arguments, format)
-    from ..inference.batches import Window
-    from ..inference.classify import load_classifier, named_scores, run_classifier
-    from ..inference.windows import ScoreJoiner
-    from .main import _finish, _load, _progress_bar, _report
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("files", nargs="*", metavar="FILE", help=f"{FILES_HELP}; or -, a sound on standard input")
+    add_model(parser, DEFAULT_CLASSIFIER)
+    add_device(parser)
+    add_batches(parser)
+    _add_label_arguments(parser.add_argument_group("labels"))
+    _add_output_arguments(parser.add_argument_group("output"))
+    _add_live_arguments(parser.add_argument_group("microphone and raw samples"))
 
-    unreadable = []
-    sounds = _sounds(arguments, lambda error: (unreadable.append(error), _report(error.filename, error)))
-    names = [sound if isinstance(sound, str) else sound.name for sound in sounds]
-    by_window = bool(arguments.window or arguments.hop or arguments.microphone or format == "audacity")
-    output = _targets(arguments.output, names, ".txt", format == "audacity", arguments.overwrite, "--output")
-    pictures = _targets(arguments.plot, names, ".png", True, arguments.overwrite, "--plot")
-    if arguments.plot:
-        _need_matplotlib()
-    if format == "audacity" and output is None and len(names) > 1:
-        raise ValueError("a label track has the labels of one sound: give --output DIR for several")
-    chosen = LabelChoice(format, arguments.top_k, arguments.threshold)
-    joiner = ScoreJoiner(arguments.aggregate)
 
-    extractor, model = _load(arguments, load_classifier)
-    chosen.check(model.config.problem_type)
-    offsets = [sound.offset if isinstance(sound, Clip) else 0.0 for sound in sounds]
-    sources = _sources(arguments, sounds, extractor.sampling_rate)
-    events = run_classifier(
-        model, extractor, sources, arguments.batch_size, arguments.window, arguments.hop, arguments.num_workers
+def _add_label_arguments(group) -> None:
+    group.add_argument(
+        "--top-k",
+        type=positive,
+        metavar="K",
+        help="labels to print, the best first (default: 3, in label tracks 1; with --threshold, all that reach it)",
+    )
+    group.add_argument(
+        "--threshold", type=number, metavar="X", help="only labels that score at least X, a probability from 0 to 1"
+    )
+    group.add_argument(
+        "--window", type=seconds, metavar="S", help="length of a window in seconds (default: the model's max_length)"
+    )
+    group.add_argument(
+        "--hop",
+        type=seconds,
+        metavar="S",
+        help="seconds from the start of a window to that of the next (default: S of --window)",
+    )
+    group.add_argument(
+        "--aggregate",
+        choices=("mean", "max"),
+        default="mean",
+        help="how windows' scores become those of the whole file (default: mean)",
     )
 
-    def best(scores):
-        return chosen.of(named_scores(model, scores))
 
-    failed, windows, picture, end = 0, 0, None, 0.0
-    with contextlib.ExitStack() as stack:
-        if isinstance(output, list):
-            out, writer = None, None
-        else:
-            out = stack.enter_context(whole_file(output)) if output else _standard_output()
-            writer = WRITERS[format](out, by_window, arguments.aggregate)
-        bar = stack.enter_context(_progress_bar(len(names)))
-
-        def finish(index: int, seconds: float, error: Exception | None) -> None:
-            nonlocal failed, windows, picture, writer
-            name, scores = names[index], joiner.take()
-            if error is not None:
-                failed += 1
-                _report(name, error)
-                if writer is not None:
-                    writer.error(name, error)
-            else:
-                if writer is not None:
-                    writer.file(name, offsets[index], offsets[index] + seconds, windows, best(scores))
-                if picture is not None:
-                    _write_picture(pictures[index], picture, shown(name), model)
-            if isinstance(output, list):
-                track.close()
-                writer = None
-            windows, picture = 0, None
-            bar.update()
-
-        track = stack.enter_context(contextlib.ExitStack())
-        try:
-            for event in events:
-                name = names[event.index]
-                if isinstance(event, Window):
-                    if isinstance(output, list) and writer is None:
-                        out = track.enter_context(whole_file(output[event.index]))
-                        writer = WRITERS[format](out, by_window, arguments.aggregate)
-                    joiner.add(event.output, event.weight)
-                    windows, end = windows + 1, event.end
-                    if by_window:
-                        offset = offsets[event.index]
-                        writer.window(name, offset + event.start, offset + event.end, best(event.output))
-                    if pictures:
-                        from ..inference.plots import Picture
-
-                        picture = picture or Picture(extractor)
-                        picture.add(event)
-                else:
-                    finish(event.index, event.seconds, event.error)
-        except KeyboardInterrupt:
-            if not arguments.microphone:
-                raise
-            if windows:  # that is how a recording ends
-                finish(0, end, None)
-    return _finish(failed + len(unreadable), len(names) + len(unreadable))
+def _add_output_arguments(group) -> None:
+    group.add_argument(
+        "--format",
+        choices=("text", "json", "csv", "audacity"),
+        help="lines to read (text), a JSON object per line, CSV with a row per label, or a label track for Audacity "
+        "(default: text)",
+    )
+    group.add_argument("--json", action="store_true", help="the same as --format json")
+    group.add_argument(
+        "--spreadsheet",
+        action="store_true",
+        help="with --format csv: put a ' before names and labels that a spreadsheet would take for formulas",
+    )
+    group.add_argument(
+        "--output",
+        metavar="FILE",
+        help="file to write instead of printing; for label tracks of several files, a directory",
+    )
+    group.add_argument(
+        "--plot",
+        metavar="PNG",
+        help="picture to draw, spectrogram and labels over time; for several files, a directory",
+    )
+    group.add_argument(
+        "--overwrite", action="store_true", help="replace --output and --plot where they exist, and start over"
+    )
 
 
-def run_exported(arguments: argparse.Namespace, format: str) -> int:
-    """Runs `ssast classify` with a model that `ssast export` wrote, which needs no torch: whole files only."""
-    from ..export.runtime import OnnxModel, classify
-    from .main import _finish, _report
+def _add_live_arguments(group) -> None:
+    group.add_argument("--microphone", action="store_true", help="listen until Ctrl-C (needs sounddevice)")
+    group.add_argument("--seconds", type=seconds, metavar="S", help="stop listening after S seconds")
+    group.add_argument("--raw-rate", type=positive, metavar="HZ", help="- is samples without a header, at this rate")
+    group.add_argument(
+        "--raw-format",
+        choices=("u8", "s16", "s32", "f32", "f64"),
+        help="type of those samples: (un)signed integers or floats and their bits, little-endian (default: s16)",
+    )
+    group.add_argument("--raw-channels", type=positive, metavar="N", help="their channels, interleaved (default: 1)")
 
+
+def run(arguments: Namespace) -> int:
+    if arguments.json and arguments.format not in (None, "json"):
+        raise ValueError(f"--json and --format {arguments.format} exclude each other")
+    arguments.format = "json" if arguments.json else arguments.format or "text"
+    if arguments.spreadsheet and arguments.format != "csv":
+        raise ValueError("--spreadsheet is for --format csv")
+    exported = arguments.model.lower().endswith(".onnx")
+    if exported:
+        _check_exported(arguments)
+    unreadable: list[str] = []
+
+    def skip(error: OSError) -> None:
+        unreadable.append(error.filename)
+        report_skipped(error.filename, error)
+
+    sounds = _sounds(arguments, skip)
+    labelling = Labelling(arguments, sounds)
+    try:
+        failed = (run_exported if exported else run_model)(labelling)
+    except KeyboardInterrupt:
+        labelling.say_interrupted()
+        raise
+    labelling.say_done()
+    return exit_status(failed + len(unreadable), len(sounds) + len(unreadable))
+
+
+def _check_exported(arguments: Namespace) -> None:
+    """Raises ValueError for what an exported model cannot do."""
     given = [flag for flag, value in (
         ("--window", arguments.window), ("--hop", arguments.hop), ("--aggregate max", arguments.aggregate == "max"),
         ("--plot", arguments.plot), ("--num-workers", arguments.num_workers), ("--microphone", arguments.microphone),
         ("--seconds", arguments.seconds), ("--raw-rate", arguments.raw_rate), ("--raw-format", arguments.raw_format),
-        ("--raw-channels", arguments.raw_channels), ("--format audacity", format == "audacity"),
+        ("--raw-channels", arguments.raw_channels), ("--format audacity", arguments.format == "audacity"),
         ("-", "-" in arguments.files),
     ) if value]  # fmt: skip
     if given:
-        raise ValueError(f"{', '.join(given)}: not with an exported model, which labels whole files")
+        raise ValueError(
+            f"{', '.join(given)}: not with an exported model (.onnx), which labels whole files; name the checkpoint "
+            "that it was made from"
+        )
     if not arguments.files:
         raise ValueError("nothing to classify: give files or folders")
-    files = find_sounds(arguments.files)
-    names = [file.name for file in files]
-    output = _targets(arguments.output, names, ".txt", False, arguments.overwrite, "--output")
-    model, failed = OnnxModel(arguments.model, arguments.device or "cpu"), 0
-    chosen = LabelChoice(format, arguments.top_k, arguments.threshold)
-    chosen.check(model.problem_type)
-    with contextlib.ExitStack() as stack:
-        out = stack.enter_context(whole_file(output)) if output else _standard_output()
-        writer = WRITERS[format](out, False, "mean")
-        labelled = classify(model, files, arguments.batch_size)
-        for offset, (name, scores, seconds) in zip([file.offset for file in files], labelled):
-            if isinstance(scores, Exception):
-                failed += 1
-                _report(name, scores)
-                writer.error(name, scores)
-                continue
-            writer.file(name, offset, offset + seconds, 1, chosen.of(scores))
-    return _finish(failed, len(files))
 
 
-def _sounds(arguments: argparse.Namespace, onerror) -> list[Clip] | list[str]:
-    """What to classify, or `-` or `microphone`. Raises ValueError for combinations of flags that make no sense."""
+def _sounds(arguments: Namespace, onerror) -> list:
+    """The clips to classify, or `["-"]` or `["microphone"]`. Raises ValueError where flags exclude each other."""
+    from ..data.sources import find_sounds
+
     if arguments.microphone:
         if arguments.files:
             raise ValueError("give either files or --microphone")
@@ -161,87 +160,6 @@ def _sounds(arguments: argparse.Namespace, onerror) -> list[Clip] | list[str]:
         return find_sounds(arguments.files, onerror)
     if len(arguments.files) > 1:
         raise ValueError("- (standard input) cannot be mixed with files")
+    if sys.stdin is None:
+        raise ValueError("- is standard input, which is closed")
     return ["-"]
-
-
-def _sources(arguments: argparse.Namespace, sounds: list[Clip] | list[str], rate: int) -> list:
-    from ..audio.decoding import stream_audio, stream_microphone, stream_raw
-
-    if arguments.num_workers and (arguments.microphone or sounds == ["-"]):
-        raise ValueError("--num-workers is for files")
-    if arguments.microphone:
-        return [stream_microphone(rate, arguments.seconds)]
-    if sounds != ["-"]:
-        return sounds
-    if arguments.raw_rate:
-        raw = (arguments.raw_rate, arguments.raw_format or "s16", arguments.raw_channels or 1)
-        return [stream_raw(sys.stdin.buffer, *raw, rate)]
-    return [stream_audio(sys.stdin.buffer, rate)]
-
-
-def _targets(path: str | None, names: list[str], ending: str, by_file: bool, overwrite: bool, flag: str):
-    """
-    What to write: `path`; or a list of a path for each of several sounds, in the directory `path`. Raises ValueError
-    where something is there already.
-    """
-    if path is None:
-        return None
-    path = Path(path)
-    if by_file and (len(names) > 1 or path.is_dir()):
-        if path.exists() and not path.is_dir():
-            raise ValueError(f"{flag} is {path}, a file, expected a directory for {len(names)} sounds")
-        taken: set[str] = set()
-        targets = []
-        for name in names:
-            stem = Path(name).stem if name != "-" else "stdin"
-            unique, count = stem, 1
-            while unique in taken:
-                count += 1
-                unique = f"{stem}-{count}"
-            taken.add(unique)
-            targets.append(path / f"{unique}{ending}")
-    else:
-        if path.is_dir():
-            raise ValueError(f"{flag} is {path}, a directory, expected a file")
-        targets = [path]
-    if not path.parent.is_dir():
-        raise ValueError(f"there is no directory {path.parent} to write into: make it first")
-    for target in targets:
-        if os.path.lexists(target) and not overwrite:
-            raise ValueError(f"{target} exists: choose another name or give --overwrite")
-    return targets if by_file else targets[0]
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
-    """A text file that gets its name when it is whole, or with its lines so far on Ctrl-C; never after an error."""
-    path.parent.mkdir(exist_ok=True)
-    interrupted = None
-    text = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
-    with replacing(path) as unfinished, open(unfinished, "w", **text) as file:
-        try:
-            yield file
-        except KeyboardInterrupt as interrupt:
-            interrupted = interrupt
-    if interrupted is not None:
-        raise interrupted
-
-
-def _standard_output() -> TextIO:
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="surrogateescape")  # names of files that are not UTF-8
-    return sys.stdout
-
-
-def _need_matplotlib() -> None:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ValueError(f"--plot needs matplotlib ({error}): pip install matplotlib") from error
-
-
-def _write_picture(path: Path, picture, title: str, model) -> None:
-    title = os.fsencode(title).decode("utf-8", "replace")
-    path.parent.mkdir(exist_ok=True)
-    with replacing(path) as unfinished, open(unfinished, "wb") as file:
-        picture.draw(file, title, model.config.id2label, PICTURE_LABELS)

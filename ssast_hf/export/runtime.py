@@ -11,6 +11,7 @@ import numpy as np
 
 from ..data.sources import Clip
 from ..inference.windows import ScoreJoiner, Windows
+from ..utils.require import require
 
 METADATA = "ssast"  # key of the model's metadata, JSON
 LOGITS = "logits"
@@ -39,10 +40,7 @@ class OnnxModel:
     """
 
     def __init__(self, path: str | os.PathLike, device: str = "cpu"):
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise ValueError(f"{path} needs onnxruntime ({error}): pip install onnxruntime") from error
+        onnxruntime = require("onnxruntime", "onnx", os.fspath(path))
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path} is not a file, expected one that `ssast export` wrote")
         provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(device)

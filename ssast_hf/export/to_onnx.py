@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +25,8 @@ from ..feature_extraction_ssast import (
 from ..inference.batches import frame_samples, uses_attention_mask
 from ..inference.windows import ScoreJoiner
 from ..modeling_ssast import NUM_SPECIAL_TOKENS, SSASTForAudioClassification, SSASTModel, resize_positions
+from ..utils.files import scratch_directory
+from ..utils.require import require
 from .runtime import LOGITS, METADATA, OnnxModel
 
 LEVELS = ("clip", "frame", "patch")
@@ -185,13 +186,10 @@ def export_onnx(
     """
     path = Path(path)
     _check_arguments(model, extractor, path, level, overwrite)
-    try:
-        import onnx
-        import onnxruntime  # noqa: F401
-    except ImportError as error:
-        raise ValueError(f"exporting needs more packages ({error}): pip install 'ssast_hf[onnx]'") from error
+    onnx = require("onnx", "onnx", "`ssast export`")
+    require("onnxruntime", "onnx", "`ssast export`")
 
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+    with scratch_directory(path) as folder:
         written = Path(folder, "model.onnx")
         with _for_export(model):
             _write(WaveformModel(model, extractor, level).eval(), written)
@@ -206,7 +204,7 @@ def export_onnx(
             report.change, report.agreement = _compare(OnnxModel(written), OnnxModel(quantized), clips)
             report.clips, report.bytes = len(clips), quantized.stat().st_size
             written = quantized
-        os.replace(written, path)
+        os.replace(written, os.path.realpath(path))  # of a symlink, its target
     return report
 
 

@@ -18,6 +18,7 @@ from ..configuration_ssast import SSASTConfig
 from ..data.sources import Clip
 from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForAudioClassification, SSASTPreTrainedModel
+from ..utils.processes import end_with_parent
 from .windows import Windows
 
 BATCHES_PER_ROUND = 8  # batches of windows that are held, sorted by length and computed together
@@ -245,7 +246,10 @@ def _in_workers(chunks: _Chunks, num_workers: int) -> Iterator[_Chunk]:
     loaders = []
     for worker in range(num_workers):
         part = _Chunks(chunks.extractor, sources[worker::num_workers], chunks.windows, chunks.max_length, chunks.size)
-        loader = DataLoader(part, batch_size=None, num_workers=1, prefetch_factor=CHUNKS_AHEAD, collate_fn=_same)
+        loader = DataLoader(
+            part, batch_size=None, num_workers=1, prefetch_factor=CHUNKS_AHEAD, collate_fn=_same,
+            worker_init_fn=end_with_parent,
+        )  # fmt: skip
         loaders.append(iter(loader))
     for index in range(len(sources)):
         while True:

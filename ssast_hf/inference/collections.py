@@ -7,7 +7,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,35 +15,15 @@ from ..data.sources import find_sounds
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTModel
 from ..utils.files import replacing
+from ..utils.progress import Progress
+from ..utils.require import require
 from .batches import End
+from .devices import checksum
 from .embed import check_layers, embed_parts
 from .store import INDEX, SETTINGS, Store, read_index
 
 FORMATS = ("npz", "npy", "parquet")
 ROWS_PER_GROUP = 2**14  # of parquet
-
-
-@dataclass
-class Progress:
-    """How far [`embed_collection`] is. `done` and `failed` count files from the beginning, the rest this run."""
-
-    total: int
-    done: int = 0
-    failed: int = 0
-    rows: int = 0
-    resumed: int = 0  # files that an earlier run had worked off
-    sound: float = 0.0  # seconds of sound embedded in this run
-    elapsed: float = 0.0  # seconds
-
-    def speed(self) -> str:
-        minutes = max(self.elapsed, 1e-9) / 60
-        return (
-            f"{(self.done - self.resumed) / minutes:.0f} files, {self.sound / 3600 / minutes:.2f} h of sound a minute"
-        )
-
-    def time_left(self) -> float:
-        """Seconds, if the files to come are like those so far."""
-        return self.elapsed / max(1, self.done - self.resumed) * (self.total - self.done)
 
 
 def embed_collection(
@@ -99,7 +78,7 @@ def embed_collection(
         raise ValueError(f"`shard` {number}/{shards} of {total} file(s) is empty.")
     layers = check_layers(layers, model.config.num_hidden_layers)
     settings = {
-        "model": _digest(model),
+        "model": checksum(model),
         "extractor": json.loads(extractor.to_json_string()),
         "level": level,
         "layers": layers,
@@ -179,10 +158,7 @@ def check_output(output: str | os.PathLike, format: str | None, overwrite: bool)
     if format != "npy" and output.exists() and not overwrite and not partial.exists():
         raise ValueError(f"{output} exists: choose another name or give --overwrite")
     if format == "parquet":
-        try:
-            import pyarrow.parquet  # noqa: F401
-        except ImportError as error:
-            raise ValueError(f"parquet needs pyarrow ({error}): pip install pyarrow") from error
+        require("pyarrow.parquet", "train", "a .parquet output")
     return output, format
 
 
@@ -193,14 +169,6 @@ def _columns(level: str, hidden_size: int) -> dict[str, tuple[np.dtype, tuple[in
     if level == "patch":
         columns["mel_bin"] = (np.dtype("<i8"), ())
     return columns
-
-
-def _digest(model: SSASTModel) -> str:
-    digest = hashlib.sha256(model.config.to_json_string().encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
-    return digest.hexdigest()
 
 
 def _write(store: Store, output: Path, format: str) -> None:

@@ -6,6 +6,8 @@ import csv
 import json
 from typing import TextIO
 
+from ..utils.text import printable
+
 FORMATS = ("text", "json", "csv", "audacity")
 PICTURE_LABELS = 8
 
@@ -60,16 +62,16 @@ class Writer:
     def window(self, name: str, start: float, end: float, best: list[tuple[str, float]]) -> None:
         """The labels of one window."""
         if self.at != name:
-            self.line(shown(name))
+            self.line(printable(name))
             self.at = name
-        labels = "  ".join(f"{score:.4f} {label}" for label, score in best)
+        labels = "  ".join(f"{score:.4f} {printable(label)}" for label, score in best)
         self.line(f"{start:10.2f} {end:10.2f}  {labels}".rstrip())
 
     def file(self, name: str, start: float, end: float, windows: int, best: list[tuple[str, float]]) -> None:
         """The labels of a whole sound."""
-        self.line(f"{self.aggregate} of {windows} window(s)" if self.by_window else shown(name))
+        self.line(f"{self.aggregate} of {windows} window(s)" if self.by_window else printable(name))
         for label, score in best:
-            self.line(f"{score:8.4f}  {label}")
+            self.line(f"{score:8.4f}  {printable(label)}")
         self.at = None
 
     def error(self, name: str, error: Exception) -> None:
@@ -102,7 +104,18 @@ class JsonWriter(Writer):
 
 
 class CsvWriter(Writer):
-    """A row for each label: of windows (`level` is window), and of each file as a whole (file)."""
+    """
+    A row for each label: of windows (`level` is window), and of each file as a whole (file).
+
+    Args:
+        spreadsheet (`bool`): Whether to put a `'` before names and labels that a spreadsheet would take for formulas.
+    """
+
+    FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # what they begin with
+
+    def __init__(self, out: TextIO, by_window: bool, aggregate: str, spreadsheet: bool = False):
+        self.spreadsheet = spreadsheet
+        super().__init__(out, by_window, aggregate)
 
     def begin(self):
         self.rows = csv.writer(self.out, lineterminator="\n")
@@ -119,8 +132,13 @@ class CsvWriter(Writer):
 
     def write(self, name, level, start, end, best):
         for label, score in best:
-            self.rows.writerow([name, level, f"{start:.6f}", f"{end:.6f}", label, f"{score:.6f}"])
+            self.rows.writerow(
+                [self.cell(name), level, f"{start:.6f}", f"{end:.6f}", self.cell(label), f"{score:.6f}"]
+            )
         self.out.flush()
+
+    def cell(self, text: str) -> str:
+        return f"'{text}" if self.spreadsheet and text.startswith(self.FORMULAS) else text
 
 
 class AudacityWriter(Writer):
@@ -131,7 +149,7 @@ class AudacityWriter(Writer):
 
     def window(self, name, start, end, best):
         for label, score in best:
-            self.line(f"{start:.6f}\t{end:.6f}\t{shown(label)} {score:.2f}")
+            self.line(f"{start:.6f}\t{end:.6f}\t{printable(label)} {score:.2f}")
 
     def file(self, name, start, end, windows, best):
         pass
@@ -141,11 +159,3 @@ class AudacityWriter(Writer):
 
 
 WRITERS = dict(zip(FORMATS, (Writer, JsonWriter, CsvWriter, AudacityWriter)))
-
-
-def shown(name: str) -> str:
-    """A name on one line, whatever is in it."""
-    return "".join(
-        char if char.isprintable() or 0xDC80 <= ord(char) <= 0xDCFF else char.encode("unicode_escape").decode()
-        for char in name
-    )

@@ -8,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..feature_extraction_ssast import LOWEST_FREQUENCY, SHIFT_SECONDS, SSASTFeatureExtractor
+from ..utils.require import require
 from .batches import Window
 
 COLUMNS = 4096  # of a picture's data, at most: what is longer is averaged
@@ -49,12 +50,8 @@ class Picture:
 
     def draw(self, file: BinaryIO, title: str, id2label: dict[int, str] | None = None, num_labels: int = 0) -> None:
         """Writes a PNG: the spectrogram and, of the `num_labels` labels whose best scores are highest, the scores."""
-        try:
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ValueError(f"--plot needs matplotlib ({error}): pip install matplotlib") from error
-
+        FigureCanvasAgg = require("matplotlib.backends.backend_agg", "plot", "--plot").FigureCanvasAgg
+        Figure = require("matplotlib.figure", "plot", "--plot").Figure
         labels: np.ndarray = np.zeros(0, int)
         if num_labels:
             peaks = np.max([scores for _, _, scores in self.scores], axis=0)

@@ -1,8 +1,7 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""`ssast demo`: a page that shows what models make of a sound: its spectrogram, labels and masked reconstruction."""
+"""The page of `ssast demo`: a sound's spectrogram, its labels by a classifier, and its masked reconstruction."""
 
-import argparse
 import functools
 import html
 import inspect
@@ -21,23 +20,19 @@ import torch
 from PIL import Image
 
 from ..audio.decoding import load_audio
-from ..checkpoints.locate import BUNDLED, DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED, table
-from ..cli.main import _first_sentence, _load
-from ..data.sources import find_sounds
+from ..checkpoints.locate import DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference.batches import Window, cut_windows, windows_of
 from ..inference.classify import load_classifier, named_scores, run_classifier
-from ..inference.label_formats import PICTURE_LABELS, shown
+from ..inference.devices import load_on_device
+from ..inference.label_formats import PICTURE_LABELS
 from ..inference.plots import Picture
 from ..inference.windows import ScoreJoiner
 from ..masking import sample_masks
 from ..modeling_ssast import SSASTForAudioClassification, SSASTForPreTraining
 from ..training.picture import draw_reconstructions, reconstruct
+from ..utils.text import first_sentence, printable
 
-EXAMPLES = (
-    "sounds/loop/loop_amen.flac", "sounds/guitar/guit_harmonics.flac", "sounds/ambience/ambi_choir.flac",
-    "sounds/effect/misc_crow.flac",
-)  # fmt: skip
 LARGEST_CLUSTER = 16  # patches on a side: more is nearly the whole clip
 LONGEST = 24 * 3600  # seconds from which the slider can start, until it knows the sound
 BATCH_SIZE = 4  # windows per forward pass: few, so that listening to a long sound can be cut off soon
@@ -81,9 +76,10 @@ class Demo:
         Reads a sound of any length.
 
         Yields:
-            None, now and then; at last scores by label, the best first (empty without a classifier), the spectrogram,
-            over a timeline of labels where the classifier's windows are several, the latest start in seconds of a
-            section that [`Demo.reconstruct`] takes, and how many patches the first section has.
+            None, so that the caller can stop, every few windows. At last a tuple: scores by label, the best first
+            (empty without a classifier); the spectrogram, above a timeline of labels if the classifier had several
+            windows; the latest start in seconds of a section for [`Demo.reconstruct`]; the number of patches of the
+            first section.
 
         Raises:
             ValueError or OSError: It cannot be read, is shorter than a frame or silent.
@@ -103,7 +99,7 @@ class Demo:
         scores = {} if self.classifier is None else named_scores(self.classifier, joiner.take())
         id2label = {} if self.classifier is None else self.classifier.config.id2label
         file = io.BytesIO()
-        picture.draw(file, shown(Path(path).name), id2label, PICTURE_LABELS if scores and windows > 1 else 0)
+        picture.draw(file, printable(Path(path).name), id2label, PICTURE_LABELS if scores and windows > 1 else 0)
         latest = max(0.0, math.floor(10 * (picture.end - self._section_seconds())) / 10)
         yield scores, Image.open(file), latest, int(self._section(path, 0.0)[1].prod())
 
@@ -111,18 +107,19 @@ class Demo:
         self, path: str, start: float, cluster: int, num_masked: int, seed: int
     ) -> tuple[Image.Image, dict[str, float]]:
         """
-        Masks a section of a sound and has the model fill it in.
+        Masks patches of a section of a sound and reconstructs them.
 
         Args:
             path: Sound file.
-            start: Second at which the section begins, which has `config.max_length` frames or, at the end, less.
+            start: Second at which the section begins. It has `config.max_length` frames, or fewer at the sound's end.
             cluster: C, the side in patches of the clusters that are masked.
-            num_masked: Patches to mask.
-            seed: Of the mask.
+            num_masked: Number of patches to mask.
+            seed: Seed of the mask.
 
         Returns:
-            The picture, original, masked and reconstructed; and `patches`, `masked`, and of the normalised features of
-            the masked patches the mean squared `error` and their `variance`, the error of a constant.
+            A picture of the section, original, masked and reconstructed; and the numbers of `patches` and of those
+            `masked`, the mean squared `error` of the normalised features in these, and their `variance`, which is the
+            error of a constant.
 
         Raises:
             ValueError or OSError: The section cannot be read or is silent, or has fewer patches than are to be masked.
@@ -199,7 +196,7 @@ def load_page(
     The page of a pretrained model and perhaps a classifier, by names as `from_pretrained` takes them, with sound files
     to choose from.
     """
-    extractor, pretrained = _load(argparse.Namespace(model=model, device=device), load_pretrained)
+    extractor, pretrained = load_on_device(model, load_pretrained, device)
     config = pretrained.config
     about = (
         f"Reconstruction by `{model}`: patches of {config.frequency_patch_size} mel bins x {config.time_patch_size} "
@@ -209,109 +206,125 @@ def load_page(
         about += " It was trained without the generative objective, so that what it fills in means nothing."
     if classifier is None:
         return build_page(Demo(pretrained, extractor), about, examples)
-    labelling, labels = _load(argparse.Namespace(model=classifier, device=device), load_classifier)
+    labelling, labels = load_on_device(classifier, load_classifier, device)
     about += f" Labels by `{classifier}`."
     return build_page(Demo(pretrained, extractor, labels, labelling), about, examples)
 
 
 def build_page(demo: Demo, about: str = "", examples: Iterable[str | os.PathLike] = ()) -> gradio.Blocks:
     """The page of models that are loaded, with a line about them in Markdown."""
-    config = demo.model.config
-    values = demo.classifier is not None and demo.classifier.config.problem_type == "regression"
-    largest = min(LARGEST_CLUSTER, max(config.patch_grid()))
-    cluster_value = min(largest, round((config.mask_cluster_min + config.mask_cluster_max) / 2))
-    size = f"{config.frequency_patch_size} mel bins x {config.time_patch_size} frames"
-    clusters = "clusters of C x C patches" if config.num_frequency_patches > 1 else "runs of C patches"
-    image = {"format": "png", "interactive": False, "show_label": False, "buttons": ["download", "fullscreen"]}
-    with gradio.Blocks(title="SSAST", analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
-        gradio.Markdown(f"# SSAST\n{about}")
-        with gradio.Row():
-            with gradio.Column(scale=1):
-                audio = gradio.Audio(
-                    label="Sound", sources=["upload", "microphone"], type="filepath", buttons=["download"]
-                )
-                labels = None
-                if values:
-                    labels = gradio.Dataframe(label="Outputs", headers=["output", "value"], interactive=False)
-                elif demo.classifier is not None:
-                    labels = gradio.Label(label="Labels", num_top_classes=PICTURE_LABELS)
-                if examples := [[os.fspath(path)] for path in examples]:
-                    gradio.Examples(examples, audio, api_name=False)
-            with gradio.Column(scale=2):
-                spectrogram = gradio.Image(label="Spectrogram", **image)
-        with gradio.Row():
-            start = gradio.Slider(
-                0, LONGEST, 0, step=0.1, label="Start", info="of the section, in seconds", visible=False
+    return _Page(demo, about, [[os.fspath(path)] for path in examples]).blocks
+
+
+class _Page:
+    """
+    The components of the page and what happens between them: a new sound is analysed, the sliders are fitted to it,
+    and a section of it is reconstructed; moving a slider reconstructs again.
+    """
+
+    IMAGE = {"format": "png", "interactive": False, "show_label": False, "buttons": ["download", "fullscreen"]}
+    ONE_AT_A_TIME = {"concurrency_id": "model", "concurrency_limit": 1}
+
+    def __init__(self, demo: Demo, about: str, examples: list[list[str]]):
+        self.demo, self.config = demo, demo.model.config
+        self.regression = demo.classifier is not None and demo.classifier.config.problem_type == "regression"
+        with gradio.Blocks(title="SSAST", analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as self.blocks:
+            gradio.Markdown(f"# SSAST\n{about}")
+            with gradio.Row():
+                self._add_sound(examples)
+            with gradio.Row():
+                self._add_controls()
+            self.picture = gradio.Image(label="Masked reconstruction", **self.IMAGE)
+            self.note = gradio.Markdown()
+            self._connect()
+
+    def _add_sound(self, examples: list[list[str]]) -> None:
+        self.labels = None
+        with gradio.Column(scale=1):
+            self.audio = gradio.Audio(
+                label="Sound", sources=["upload", "microphone"], type="filepath", buttons=["download"]
             )
-            num_masked = gradio.Slider(
-                1, config.num_patches, config.num_mask_patches, step=1, label="Masked patches", info=f"of {size}"
-            )
-            cluster = gradio.Slider(1, largest, cluster_value, step=1, label="C", info=clusters)
-            seed = gradio.Number(0, precision=0, minimum=0, maximum=2**31 - 1, label="Seed", info="of the mask")
-        picture = gradio.Image(label="Masked reconstruction", **image)
-        note = gradio.Markdown()
+            if self.regression:
+                self.labels = gradio.Dataframe(label="Outputs", headers=["output", "value"], interactive=False)
+            elif self.demo.classifier is not None:
+                self.labels = gradio.Label(label="Labels", num_top_classes=PICTURE_LABELS)
+            if examples:
+                gradio.Examples(examples, self.audio, api_name=False)
+        with gradio.Column(scale=2):
+            self.spectrogram = gradio.Image(label="Spectrogram", **self.IMAGE)
+        self.results = [self.spectrogram] if self.labels is None else [self.labels, self.spectrogram]
 
-        heard = [component for component in (labels, spectrogram) if component is not None]
-
-        def listen(path, wanted):
-            skip = [gradio.skip()] * (len(heard) + 1)
-            if path is None or (wanted and wanted[0] != path):  # the page has gone on; a client by HTTP wants nothing
-                yield skip
-                return
-            for result in demo.listen(path):
-                if result is None:
-                    yield skip
-                    continue
-                scores, image, *found = result
-                scores = [[label, round(score, 4)] for label, score in scores.items()] if values else scores
-                yield [*([] if labels is None else [scores]), image, found]
-
-        def fit(found):
-            latest, patches = found or (0, config.num_patches)
-            return (
-                gradio.Slider(maximum=max(latest, 0.1), value=0, visible=latest > 0),
-                gradio.Slider(maximum=patches, value=config.num_masked(patches)),
-            )
-
-        def fill(path, start, cluster, num_masked, seed):
-            if path is None:
-                return None, ""
-            image, found = demo.reconstruct(path, start, int(cluster), int(num_masked), int(seed or 0))
-            return image, (
-                f"{found['masked']} of {found['patches']} patches masked. Mean squared error of the normalised "
-                f"features there: {found['error']:.3f}; their variance, the error of a constant: "
-                f"{found['variance']:.3f}."
-            )
-
-        at_once = {"concurrency_id": "model", "concurrency_limit": 1}
-        inputs = [audio, start, cluster, num_masked, seed]
-
-        def forget(path):
-            # The time tells a sound from the same sound before.
-            return [
-                gradio.skip() if path is None else (path, time.monotonic_ns()),
-                None,
-                *[None] * len(heard),
-                None,
-                "",
-            ]
-
-        wanted, measured = gradio.State(), gradio.State()
-        listening = wanted.change(
-            _reporting(listen), [audio, wanted], [*heard, measured], api_name="listen", **at_once
+    def _add_controls(self) -> None:
+        config = self.config
+        largest = min(LARGEST_CLUSTER, max(config.patch_grid()))
+        cluster = min(largest, round((config.mask_cluster_min + config.mask_cluster_max) / 2))
+        size = f"{config.frequency_patch_size} mel bins x {config.time_patch_size} frames"
+        clusters = "clusters of C x C patches" if config.num_frequency_patches > 1 else "runs of C patches"
+        self.start = gradio.Slider(
+            0, LONGEST, 0, step=0.1, label="Start", info="of the section, in seconds", visible=False
         )
-        fitting = listening.success(fit, measured, [start, num_masked], api_name=False)
-        output = {"outputs": [picture, note], "show_progress": "minimal", **at_once}
-        filling = fitting.success(_reporting(fill), inputs, api_name="reconstruct", **output)
-        controls = gradio.on(
-            [control.input for control in inputs[1:]], _reporting(fill), inputs, trigger_mode="always_last",
-            api_name=False, **output,
+        self.num_masked = gradio.Slider(
+            1, config.num_patches, config.num_mask_patches, step=1, label="Masked patches", info=f"of {size}"
+        )
+        self.cluster = gradio.Slider(1, largest, cluster, step=1, label="C", info=clusters)
+        self.seed = gradio.Number(0, precision=0, minimum=0, maximum=2**31 - 1, label="Seed", info="of the mask")
+
+    def _connect(self) -> None:
+        wanted, measured = gradio.State(), gradio.State()  # the sound to analyse; what its analysis says of its length
+        inputs = [self.audio, self.start, self.cluster, self.num_masked, self.seed]
+        listening = wanted.change(
+            _reporting(self.listen), [self.audio, wanted], [*self.results, measured], api_name="listen",
+            **self.ONE_AT_A_TIME,
         )  # fmt: skip
-        audio.change(
-            forget, audio, [wanted, measured, *heard, picture, note], api_name=False,
+        fitting = listening.success(self.fit, measured, [self.start, self.num_masked], api_name=False)
+        output = {"outputs": [self.picture, self.note], "show_progress": "minimal", **self.ONE_AT_A_TIME}
+        filling = fitting.success(_reporting(self.reconstruct), inputs, api_name="reconstruct", **output)
+        controls = gradio.on(
+            [control.input for control in inputs[1:]], _reporting(self.reconstruct), inputs,
+            trigger_mode="always_last", api_name=False, **output,
+        )  # fmt: skip
+        self.audio.change(
+            self.clear, self.audio, [wanted, measured, *self.results, self.picture, self.note], api_name=False,
             cancels=[listening, fitting, filling, controls],
         )  # fmt: skip
-    return page
+
+    def clear(self, path):
+        """A new sound: asks for its analysis and empties what belongs to the one before."""
+        # The time tells a sound from the same sound before.
+        sound = gradio.skip() if path is None else (path, time.monotonic_ns())
+        return [sound, None, *[None] * len(self.results), None, ""]
+
+    def listen(self, path, wanted):
+        skip = [gradio.skip()] * (len(self.results) + 1)
+        if path is None or (wanted and wanted[0] != path):  # another sound by now; a client by HTTP gives no `wanted`
+            yield skip
+            return
+        for result in self.demo.listen(path):
+            if result is None:
+                yield skip
+                continue
+            scores, image, *found = result
+            if self.regression:
+                scores = [[label, round(score, 4)] for label, score in scores.items()]
+            yield [*([] if self.labels is None else [scores]), image, found]
+
+    def fit(self, found):
+        """The ranges of the sliders for the sound."""
+        latest, patches = found or (0, self.config.num_patches)
+        return (
+            gradio.Slider(maximum=max(latest, 0.1), value=0, visible=latest > 0),
+            gradio.Slider(maximum=patches, value=self.config.num_masked(patches)),
+        )
+
+    def reconstruct(self, path, start, cluster, num_masked, seed):
+        if path is None:
+            return None, ""
+        image, found = self.demo.reconstruct(path, start, int(cluster), int(num_masked), int(seed or 0))
+        return image, (
+            f"{found['masked']} of {found['patches']} patches masked. Mean squared error of the normalised "
+            f"features there: {found['error']:.3f}; their variance, the error of a constant: "
+            f"{found['variance']:.3f}."
+        )
 
 
 def serve(page: gradio.Blocks, host: str | None = None, port: int | None = None) -> str:
@@ -335,33 +348,19 @@ def serve(page: gradio.Blocks, host: str | None = None, port: int | None = None)
 
 
 def launch(page: gradio.Blocks, host: str | None = None, port: int | None = None) -> None:
-    """As [`serve`], until it is interrupted."""
+    """As [`serve`], until Ctrl-C."""
     print(f"{serve(page, host, port)} (Ctrl-C ends it)", flush=True)
     page.block_thread()
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Runs `ssast demo`; returns the exit status."""
-    examples = [clip.path for clip in find_sounds(arguments.examples or [BUNDLED / name for name in EXAMPLES])]
-    for path in examples:
-        if not os.path.isfile(path):
-            raise ValueError(f"--examples has {path}, expected a sound file")
-    classifier = arguments.classifier
-    if classifier is None and arguments.model is None and DEFAULT_CLASSIFIER in table():
-        classifier = DEFAULT_CLASSIFIER
-    page = load_page(arguments.model or DEFAULT_PRETRAINED, classifier, examples, arguments.device)
-    launch(page, arguments.host, arguments.port)
-    return 0
 
 
 def _reporting(function: Callable) -> Callable:
     """A listener of the page whose errors are shown there in a sentence."""
 
     def explained(error: Exception, path: str | None) -> gradio.Error:
-        message = _first_sentence(error)
+        message = first_sentence(error)
         if path is not None:  # the page's own copy of the file
             message = message.replace(path, Path(path).name)
-        return gradio.Error(html.escape(shown(message), quote=False), print_exception=False)
+        return gradio.Error(html.escape(printable(message), quote=False), print_exception=False)
 
     if inspect.isgeneratorfunction(function):
 

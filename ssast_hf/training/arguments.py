@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 import os
+import sys
 from argparse import SUPPRESS, HelpFormatter
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +19,8 @@ from transformers.integrations import get_available_reporting_integrations
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.utils import logging
 
-from ..cli.main import Parser
+from ..utils.logs import hide_load_reports
+from ..utils.parser import BOTH_SPELLINGS, Parser
 from .resume import flags_of
 
 
@@ -61,7 +63,7 @@ class FlagFormatter(HelpFormatter):
         return text
 
 
-class GroupedParser(HfArgumentParser):
+class GroupedParser(HfArgumentParser, Parser):
     """Shows the flags of each dataclass under its first line; those the Trainer defines itself come last."""
 
     def __init__(self, classes: tuple, **kwargs):
@@ -99,18 +101,19 @@ def parse(classes: tuple, argv: list[str], prog: str, description: str, epilog: 
         [`resume.Run`].
     """
     usage = f"ssast {prog} [RECIPE.yaml] --data SOURCE --output_dir DIR [--FLAG VALUE ...]"
-    parser = GroupedParser(classes, prog=f"ssast {prog}", usage=usage, description=description, epilog=epilog)
-    parser.error = partial(Parser.error, parser)
+    parser = GroupedParser(classes, prog=f"ssast {prog}", usage=usage, description=description,
+                           epilog=" ".join(filter(None, (epilog, BOTH_SPELLINGS))))  # fmt: skip
     recipe = []
     if argv and argv[0].endswith((".yaml", ".yml")):
         recipe, argv = _flags_of(argv[0]), argv[1:]
     _check_lists(parser, argv)
     argv = [*recipe, *argv]
-    *parsed, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
-    if unknown:
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    parsed = parser.parse_args_into_dataclasses(argv)
     logging.disable_progress_bar()  # of loading and saving weights; the Trainer's own stays
-    training = parsed[-1]
+    hide_load_reports()
+    training, flags = parsed[-1], flags_of(argv)
+    if "disable_tqdm" not in flags and not sys.stderr.isatty():
+        training.disable_tqdm = True  # a log holds lines, no bars
     if training.hub_token:  # else the Trainer would leave it in training_args.bin, and push that
         os.environ["HF_TOKEN"], training.hub_token = training.hub_token, None
     output = Path(training.output_dir)
@@ -125,7 +128,7 @@ def parse(classes: tuple, argv: list[str], prog: str, description: str, epilog: 
     training.run_name = training.run_name or training.output_dir  # with trackio, a run that goes on then is one
     if str(training.resume_from_checkpoint).lower() in ("true", "false"):
         training.resume_from_checkpoint = str(training.resume_from_checkpoint).lower() == "true"
-    return (*parsed, flags_of(argv))
+    return (*parsed, flags)
 
 
 def _check_lists(parser: GroupedParser, argv: list[str]) -> None:

@@ -27,6 +27,7 @@ from ..data.sources import LABELLED_HELP, read_column, read_labelled
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference.classify import load_classifier
 from ..modeling_ssast import SSASTForAudioClassification
+from ..utils.logs import new_parts
 from .arguments import parse
 from .augment import Augmentation, LabelledClips, LabelledCollator
 from .card import finish
@@ -208,8 +209,9 @@ def _load(
 ) -> tuple[SSASTForAudioClassification, SSASTFeatureExtractor]:
     fields, statistics = _overrides(data)
     problem = "single_label_classification" if training.loss == "ce" else "multi_label_classification"
-    model = SSASTForAudioClassification.from_pretrained(
+    model, info = SSASTForAudioClassification.from_pretrained(
         data.model,
+        output_loading_info=True,
         num_labels=len(labels.names),
         id2label=dict(enumerate(labels.names)),
         label2id={name: index for index, name in enumerate(labels.names)},
@@ -219,6 +221,8 @@ def _load(
     )
     if data.from_scratch:
         model = SSASTForAudioClassification(model.config)
+    elif training.process_index == 0 and (new := new_parts(info)):
+        print(f"{', '.join(new)}: new, {len(labels.names)} labels", file=sys.stderr)
     extractor = SSASTFeatureExtractor.from_pretrained(
         data.model,
         max_length=model.config.max_length,

@@ -19,6 +19,7 @@ from ..data.labelled import clip_seconds, split
 from ..data.sources import SOURCE_HELP, Source, read_sources
 from ..feature_extraction_ssast import SHIFT_SECONDS, SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPreTraining
+from ..utils.logs import new_parts
 from . import picture
 from .arguments import SharedArguments, parse
 from .card import finish
@@ -389,7 +390,9 @@ def _build(data: DataArguments) -> tuple[SSASTConfig, SSASTFeatureExtractor, SSA
     statistics["return_attention_mask"] = True  # padding is masked in training: pipelines shall mask it, too
     if data.model is not None:
         path = data.model
-        model = SSASTForPreTraining.from_pretrained(path, **fields)
+        model, info = SSASTForPreTraining.from_pretrained(path, output_loading_info=True, **fields)
+        if new := new_parts(info):
+            print(f"{', '.join(new)}: new; {path} has none", file=sys.stderr)
         extractor = SSASTFeatureExtractor.from_pretrained(path, max_length=model.config.max_length, **statistics)
     else:
         model = SSASTForPreTraining(getattr(SSASTConfig, data.size)(patches=data.patches, **fields))

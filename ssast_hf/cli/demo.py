@@ -1,0 +1,62 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`ssast demo`."""
+
+import os
+from argparse import ArgumentParser, Namespace
+
+from ..checkpoints.locate import BUNDLED, DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED, table
+from ..utils.logs import quieten
+from ..utils.require import require
+from .flags import FILES_HELP, MODEL_HELP, add_device, port
+
+SUMMARY = "show a page in the browser: labels and masked reconstruction of a sound"
+DESCRIPTION = (
+    "Serves a page on which a sound can be dropped or recorded. It shows the spectrogram, the labels that a "
+    "classifier gives, and how a pretrained model fills in masked patches, with sliders for the number masked and "
+    "the cluster size. Needs gradio and matplotlib: pip install 'ssast_hf[demo]'."
+)
+EPILOG = "Example: ssast demo --model runs/pretrained --classifier runs/birds"
+EXAMPLES = (
+    "sounds/loop/loop_amen.flac", "sounds/guitar/guit_harmonics.flac", "sounds/ambience/ambi_choir.flac",
+    "sounds/effect/misc_crow.flac",
+)  # fmt: skip
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_device(parser)
+    parser.add_argument(
+        "--model", metavar="MODEL", help=f"pretrained checkpoint: {MODEL_HELP} (default: {DEFAULT_PRETRAINED})"
+    )
+    parser.add_argument(
+        "--classifier",
+        metavar="MODEL",
+        help=f"fine-tuned checkpoint, for labels (default: {DEFAULT_CLASSIFIER}; none where --model is given)",
+    )
+    parser.add_argument(
+        "--examples",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help=f"sounds to choose from (default: some of the package's): {FILES_HELP}",
+    )
+    parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="address to serve on; 0.0.0.0 is every "
+                        "one of this machine, for others to see (default: 127.0.0.1)")  # fmt: skip
+    parser.add_argument("--port", type=port, metavar="N", help="default: the first that is free from 7860")
+
+
+def run(arguments: Namespace) -> int:
+    from ..data.sources import find_sounds
+
+    page = require("ssast_hf.integrations.page", "demo", "`ssast demo`")
+    examples = [clip.path for clip in find_sounds(arguments.examples or [BUNDLED / name for name in EXAMPLES])]
+    for path in examples:
+        if not os.path.isfile(path):
+            raise ValueError(f"--examples has {path}, expected a sound file")
+    classifier = arguments.classifier
+    if classifier is None and arguments.model is None and DEFAULT_CLASSIFIER in table():
+        classifier = DEFAULT_CLASSIFIER
+    quieten()
+    model = arguments.model or DEFAULT_PRETRAINED
+    page.launch(page.load_page(model, classifier, examples, arguments.device), arguments.host, arguments.port)
+    return 0

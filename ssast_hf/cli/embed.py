@@ -1,0 +1,117 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`ssast embed`."""
+
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from ..utils.logs import quieten
+from .flags import FILES_HELP, add_batches, add_device, add_model, natural, shard
+from .terminal import Meter, exit_status, report_skipped, say
+
+SUMMARY = "write embeddings of sound files and whole collections"
+DESCRIPTION = (
+    "Writes embeddings. To .npz: arrays `files` and `embeddings`; for frames and patches also `file_index` (which of "
+    "`files` a row belongs to), `time` (its start in seconds) and, for patches, `mel_bin` (its lowest bin). To "
+    ".parquet: a row for each, with columns `file` and `embedding`. To a directory: memory maps `embeddings.npy` and "
+    "so on, and `index.jsonl`, which says which rows are a file's. The same command resumes a run that was interrupted."
+)
+EPILOG = "Example: ssast embed recordings/ --model ssast-base-patch --layers 6 9 12 --output embeddings.parquet"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help=FILES_HELP)
+    add_model(parser)
+    add_device(parser)
+    add_batches(parser)
+    parser.add_argument("--output", required=True, metavar="X", help="file .npz or .parquet, or directory, to write")
+    parser.add_argument(
+        "--format",
+        choices=("npz", "npy", "parquet"),
+        help="format of the output; npy is a directory of memory maps (default: by its ending)",
+    )
+    parser.add_argument(
+        "--level",
+        choices=("clip", "frame", "patch"),
+        default="clip",
+        help="one vector per file, per time step or per patch (default: clip)",
+    )
+    parser.add_argument(
+        "--layers",
+        type=natural,
+        nargs="+",
+        metavar="N",
+        help="mean of the outputs of these layers, from 1; 0 is the input of the first (default: the last's, "
+        "normalised)",
+    )
+    parser.add_argument(
+        "--shard",
+        type=shard,
+        metavar="I/N",
+        help="only every N-th file, from the I-th of 1 to N; of processes that `accelerate launch` or `torchrun` "
+        "started, each takes its own, on its own GPU, and writes X-I-of-N",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists, and start over")
+
+
+def run(arguments: Namespace) -> int:
+    from ..inference.collections import check_output, embed_collection
+    from ..inference.devices import load_on_device
+    from ..modeling_ssast import SSASTModel
+
+    together = _share(arguments)
+    check_output(arguments.output, arguments.format, arguments.overwrite)
+    quieten()
+    extractor, model = load_on_device(arguments.model, SSASTModel.from_pretrained, arguments.device)
+    folders: list[str] = []  # that cannot be read
+
+    def report(path: str, error: Exception) -> None:
+        folders.extend([path] if os.path.isdir(path) else [])
+        report_skipped(path, error)
+
+    with Meter() as meter:
+        try:
+            state = embed_collection(
+                model.eval(),
+                extractor,
+                arguments.files,
+                arguments.output,
+                arguments.level,
+                arguments.layers,
+                arguments.format,
+                arguments.batch_size,
+                arguments.num_workers,
+                arguments.shard,
+                arguments.overwrite,
+                report,
+                meter.show,
+            )
+        except KeyboardInterrupt:
+            say("interrupted: the same command goes on from here")
+            raise
+    resumed = f", {state.resumed} of them in earlier runs" if state.resumed else ""
+    print(
+        f"{arguments.output}: {state.rows} embeddings of size {model.config.hidden_size}, "
+        f"{state.done - state.failed} file(s){resumed}; {state.speed()}"
+    )
+    status = exit_status(state.failed + len(folders), state.total + len(folders))
+    return 0 if together else status  # another status than 0, and the launcher would stop the other processes
+
+
+def _share(arguments: Namespace) -> bool:
+    """Whether several processes were launched together; sets `--shard`, and for these `--output` and `--device`."""
+    processes, rank, local = (int(os.environ.get(name, "0")) for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"))
+    if processes < 2:
+        arguments.shard = arguments.shard or (1, 1)
+        return False
+    if arguments.shard is not None:
+        raise ValueError(f"--shard is given, and so are {processes} processes, which divide the work: choose one")
+    arguments.shard = (rank + 1, processes)
+    path = Path(arguments.output)
+    arguments.output = str(path.with_name(f"{path.stem}-{rank + 1}-of-{processes}{path.suffix}"))
+    import torch
+
+    if arguments.device in (None, "cuda") and torch.cuda.is_available():
+        arguments.device = f"cuda:{local}"
+    return True

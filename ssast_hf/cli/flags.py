@@ -1,0 +1,88 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Flags that several commands have, and the kinds of their values."""
+
+import math
+from argparse import ArgumentParser, ArgumentTypeError
+
+MODEL_HELP = "directory, short name (see `ssast checkpoints`) or Hub repository of a checkpoint"
+FILES_HELP = (
+    "sound file; folder to search for them; manifest (.csv, .tsv or .jsonl) with a column `file` and perhaps `offset` "
+    "and `duration` in seconds; .tar or .parquet shard; Hub dataset, hf:ORG/NAME,split=test"
+)
+
+
+def add_model(parser: ArgumentParser, default: str | None = None) -> None:
+    """`--model`, required without a default."""
+    note = "" if default is None else f" (default: {default}, which the package carries)"
+    parser.add_argument(
+        "--model", required=default is None, default=default, metavar="MODEL", help=f"{MODEL_HELP}{note}"
+    )
+
+
+def add_device(parser: ArgumentParser) -> None:
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: cuda if there is one)")
+
+
+def add_batches(parser: ArgumentParser) -> None:
+    """`--batch-size` and `--num-workers` of the commands that go through files."""
+    parser.add_argument("--batch-size", type=positive, default=16, metavar="N", help="windows per batch (default: 16)")
+    parser.add_argument(
+        "--num-workers",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="processes that decode and compute features (default: 0, this one does)",
+    )
+
+
+def positive(text: str) -> int:
+    """1, 2, ..."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
+def natural(text: str) -> int:
+    """0, 1, 2, ..."""
+    return 0 if text == "0" else positive(text)
+
+
+def number(text: str) -> float:
+    """A finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ArgumentTypeError(f"{text!r} is not a finite number")
+    return value
+
+
+def seconds(text: str) -> float:
+    """A finite number of seconds above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
+
+
+def shard(text: str) -> tuple[int, int]:
+    """`I/N`, with I from 1 to N."""
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise ArgumentTypeError(f"{text!r} is not I/N with I from 1 to N, such as 1/4")
+    return int(part), int(parts)
+
+
+def port(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 65535):
+        raise ArgumentTypeError(f"{text!r} is not a port, 1 to 65535")
+    return int(text)

@@ -1,0 +1,255 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""A run of `ssast classify`: sounds in, labels and pictures out."""
+
+import functools
+import hashlib
+import os
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+
+from ..inference.label_formats import PICTURE_LABELS, WRITERS, LabelChoice
+from ..utils.files import is_special, replacing
+from ..utils.logs import quieten
+from ..utils.progress import Progress
+from ..utils.require import require
+from ..utils.text import printable
+from .label_output import TEXT, FileOutput, Output, TrackOutput, plan_targets, progress_of
+from .terminal import Meter, is_terminal, report_skipped, say
+
+
+class Labelling:
+    """
+    One run: what to label, what to write, and how far it is.
+
+    Raises:
+        ValueError: Flags exclude each other, or something to be written is there already.
+    """
+
+    def __init__(self, arguments: Namespace, sounds: list):
+        self.arguments, self.sounds = arguments, sounds
+        self.names = [sound if isinstance(sound, str) else sound.name for sound in sounds]
+        tracks = arguments.format == "audacity"
+        self.by_window = bool(arguments.window or arguments.hop or arguments.microphone or tracks)
+        path, replace = arguments.output, arguments.overwrite
+        self.resuming = path is not None and not replace and progress_of(path).is_file()
+        self.targets = plan_targets(
+            path, self.names, ".txt", tracks, replace or (self.resuming and os.path.isdir(path)), "--output"
+        )
+        self.in_folder = self.targets is not None and self.targets != [Path(path)]
+        self.pictures = plan_targets(arguments.plot, self.names, ".png", True, replace or self.resuming, "--plot")
+        if arguments.plot:
+            require("matplotlib", "plot", "--plot")
+        if tracks and path is None and len(self.names) > 1:
+            raise ValueError("a label track has the labels of one sound: give --output DIR for several")
+        self.chosen = LabelChoice(arguments.format, arguments.top_k, arguments.threshold)
+        self.state = Progress(len(self.names))
+        self.output = None
+
+    def open(self, model: str) -> "Labelling":
+        """
+        Opens the output, on which the labels of earlier runs of the same settings stay.
+
+        Args:
+            model (`str`): A checksum of the model.
+        """
+        arguments = self.arguments
+        make = functools.partial(WRITERS[arguments.format], by_window=self.by_window, aggregate=arguments.aggregate)
+        if arguments.spreadsheet:
+            make = functools.partial(make, spreadsheet=True)
+        if self.targets is None:
+            self.output = Output(sys.stdout, make)
+        elif self.in_folder:
+            self.output = TrackOutput(self.targets, self.names, self._settings(model), arguments.overwrite, make)
+        elif is_special(self.targets[0]):
+            self.output = Output(open(self.targets[0], "w", **TEXT), make)  # noqa: SIM115 closed by `Output`
+        else:
+            self.output = FileOutput(self.targets[0], self.names, self._settings(model), arguments.overwrite, make)
+        state = self.state
+        state.done = state.resumed = self.output.done
+        state.failed = self.output.failed
+        left = self.sounds[state.done :]
+        if state.total == 1 and left and not isinstance(left[0], str):
+            state.length = left[0].seconds()
+        self.begun = time.monotonic()
+        return self
+
+    def _settings(self, model: str) -> dict:
+        """Whatever the labels depend on: a run goes on only where these are the same."""
+        given = vars(self.arguments)
+        names = ("format", "top_k", "threshold", "window", "hop", "aggregate", "spreadsheet", "raw_rate", "raw_format",
+                 "raw_channels", "seconds")  # fmt: skip
+        digest = hashlib.sha256(b"\0".join(map(os.fsencode, self.names))).hexdigest()
+        return {
+            "model": model,
+            "sounds": digest,
+            "plot": self.pictures is not None,
+            **{name: given[name] for name in names},
+        }
+
+    def meter(self) -> Meter:
+        """Not shown where the labels themselves go to the terminal."""
+        return Meter(shown=self.arguments.output is not None or not is_terminal(sys.stdout))
+
+    def offset(self, index: int) -> float:
+        """Second of the recording at which a sound begins: above 0 for a part of a file."""
+        return getattr(self.sounds[index], "offset", 0.0)
+
+    def end(
+        self, index: int, length: float, error: Exception | None, scores: dict[str, float] | None, windows: int = 1
+    ) -> None:
+        """Writes the labels of a whole sound, of which `length` seconds could be read in `windows` windows."""
+        name, state = self.names[index], self.state
+        if error is not None:
+            state.failed += 1
+            report_skipped(name, error)
+            if not self.in_folder:
+                self.output.writer(index).error(name, error)
+        else:
+            start = self.offset(index)
+            self.output.writer(index).file(name, start, start + length, windows, self.chosen.of(scores))
+        self.output.end(index, error)
+        state.done = index + 1
+
+    def count(self, length: float) -> None:
+        """Takes note of `length` more seconds of sound."""
+        self.state.sound += length
+        self.state.elapsed = time.monotonic() - self.begun
+
+    def say_interrupted(self) -> None:
+        if self.output is not None and self.output.remains:
+            again = "; the same command resumes the run" if self.state.done else ""
+            say(f"interrupted after {self.state.done} of {self.state.total} sound(s): {self.output.remains}{again}")
+
+    def say_done(self) -> None:
+        state = self.state
+        if self.targets is None or is_special(self.targets[0]):
+            return
+        resumed = f", {state.resumed} of them in earlier runs" if state.resumed else ""
+        print(f"{self.arguments.output}: labels of {state.done - state.failed} sound(s){resumed}; {state.speed()}")
+
+
+def run_model(labelling: Labelling) -> int:
+    """Labels sounds by a checkpoint; returns how many could not be read."""
+    from ..inference.batches import Window
+    from ..inference.classify import load_classifier, run_classifier
+    from ..inference.devices import checksum, load_on_device
+
+    arguments = labelling.arguments
+    quieten()
+    extractor, model = load_on_device(arguments.model, load_classifier, arguments.device)
+    labelling.chosen.check(model.config.problem_type)
+    sources = _sources(arguments, labelling.sounds, extractor.sampling_rate)
+    labelling.open(checksum(model))
+    first = labelling.output.done
+    events = run_classifier(
+        model, extractor, sources[first:], arguments.batch_size, arguments.window, arguments.hop, arguments.num_workers
+    )
+    complete = False
+    try:
+        with labelling.meter() as meter:
+            sound = Sound(labelling, extractor, model)
+            try:
+                for event in events:
+                    event.index += first
+                    if isinstance(event, Window):
+                        sound.window(event)
+                    else:
+                        sound.end(event.index, event.seconds, event.error)
+                    meter.show(labelling.state)
+            except KeyboardInterrupt:
+                if not arguments.microphone:
+                    raise
+                if sound.windows:  # that is how a recording ends
+                    sound.end(0, sound.seconds, None)
+        complete = True
+    finally:
+        labelling.output.close(complete)
+    return labelling.state.failed
+
+
+class Sound:
+    """Collects the windows of one sound after another."""
+
+    def __init__(self, labelling: Labelling, extractor, model):
+        from ..inference.windows import ScoreJoiner
+
+        self.labelling, self.extractor, self.model = labelling, extractor, model
+        self.joiner = ScoreJoiner(labelling.arguments.aggregate)
+        self.windows, self.seconds, self.picture = 0, 0.0, None
+
+    def window(self, window) -> None:
+        from ..inference.classify import named_scores
+
+        labelling, index = self.labelling, window.index
+        self.joiner.add(window.output, window.weight)
+        self.windows += 1
+        labelling.count(max(0.0, window.end - self.seconds))
+        self.seconds = max(self.seconds, window.end)
+        if labelling.by_window:
+            start, end = (labelling.offset(index) + time for time in (window.start, window.end))
+            best = labelling.chosen.of(named_scores(self.model, window.output))
+            labelling.output.writer(index).window(labelling.names[index], start, end, best)
+        if labelling.pictures:
+            from ..inference.plots import Picture
+
+            self.picture = self.picture or Picture(self.extractor)
+            self.picture.add(window)
+
+    def end(self, index: int, length: float, error: Exception | None) -> None:
+        from ..inference.classify import named_scores
+
+        labelling, joined = self.labelling, self.joiner.take()
+        if error is None and self.picture is not None:
+            _write_picture(labelling.pictures[index], self.picture, printable(labelling.names[index]), self.model)
+        scores = None if joined is None else named_scores(self.model, joined)
+        labelling.end(index, length, error, scores, self.windows)
+        self.windows, self.seconds, self.picture = 0, 0.0, None
+
+
+def run_exported(labelling: Labelling) -> int:
+    """As `run_model`, by a model that `ssast export` wrote, which needs no torch: whole files only."""
+    from ..export.runtime import OnnxModel, classify
+
+    arguments = labelling.arguments
+    model = OnnxModel(arguments.model, arguments.device or "cpu")
+    labelling.chosen.check(model.problem_type)
+    labelling.open(hashlib.sha256(Path(arguments.model).read_bytes()).hexdigest())
+    complete, first = False, labelling.output.done
+    try:
+        with labelling.meter() as meter:
+            found = classify(model, labelling.sounds[first:], arguments.batch_size)
+            for index, (_, scores, length) in enumerate(found, start=first):
+                error = scores if isinstance(scores, Exception) else None
+                labelling.count(length)
+                labelling.end(index, length, error, None if error else scores)
+                meter.show(labelling.state)
+        complete = True
+    finally:
+        labelling.output.close(complete)
+    return labelling.state.failed
+
+
+def _sources(arguments: Namespace, sounds: list, rate: int) -> list:
+    """What is read: clips, or a stream of samples at `rate` Hz."""
+    from ..audio.decoding import stream_audio, stream_microphone, stream_raw
+
+    if arguments.num_workers and (arguments.microphone or sounds == ["-"]):
+        raise ValueError("--num-workers is for files")
+    if arguments.microphone:
+        return [stream_microphone(rate, arguments.seconds)]
+    if sounds != ["-"]:
+        return sounds
+    if arguments.raw_rate:
+        raw = (arguments.raw_rate, arguments.raw_format or "s16", arguments.raw_channels or 1)
+        return [stream_raw(sys.stdin.buffer, *raw, rate)]
+    return [stream_audio(sys.stdin.buffer, rate)]
+
+
+def _write_picture(path: Path, picture, title: str, model) -> None:
+    title = os.fsencode(title).decode("utf-8", "replace")
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as unfinished, open(unfinished, "wb") as file:
+        picture.draw(file, title, model.config.id2label, PICTURE_LABELS)

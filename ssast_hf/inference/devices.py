@@ -1,0 +1,60 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Models and their feature extractors on a device, and checksums of models."""
+
+import hashlib
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..utils.text import first_sentence
+
+Model = TypeVar("Model", bound=torch.nn.Module)
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """
+    The device of a name such as `"cpu"` or `"cuda:1"`; by default a GPU, if there is one.
+
+    Raises:
+        ValueError: There is no such device, or it cannot be used.
+    """
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device is {name}, which cannot be used here: {first_sentence(error)}") from None
+
+
+def load_on_device(
+    path: str, load_model: Callable[[str], Model], device: str | None = None
+) -> tuple[SSASTFeatureExtractor, Model]:
+    """
+    Loads a checkpoint's feature extractor and, on a device, its model.
+
+    Args:
+        path (`str`): What `from_pretrained` takes.
+        load_model: Loads the model, such as `SSASTModel.from_pretrained` or [`load_classifier`].
+        device (`str`, *optional*): As for [`choose_device`].
+
+    Raises:
+        ValueError or OSError: There is no such checkpoint or device, or it is an exported model.
+    """
+    if path.lower().endswith(".onnx"):
+        raise ValueError(
+            f"{path} is an exported model, which only `ssast classify` and ssast_hf.onnx run: name the checkpoint "
+            "that it was made from"
+        )
+    chosen = choose_device(device)
+    return SSASTFeatureExtractor.from_pretrained(path), load_model(path).to(chosen)
+
+
+def checksum(model: torch.nn.Module) -> str:
+    """SHA-256 of a model's configuration and weights, in hexadecimal."""
+    digest = hashlib.sha256(model.config.to_json_string().encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
+    return digest.hexdigest()

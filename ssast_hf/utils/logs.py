@@ -1,0 +1,46 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""What transformers and other libraries say while a command runs."""
+
+import logging
+import os
+
+# Read by huggingface_hub and datasets when they are imported.
+PROGRESS_SWITCHES = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")
+
+
+def without_bars() -> None:
+    """Switches off the progress bars of libraries that are not yet imported, for output that is no terminal."""
+    for name in PROGRESS_SWITCHES:
+        os.environ.setdefault(name, "1")
+
+
+def quieten() -> None:
+    """Silences transformers' warnings and progress bars, for commands that report on a checkpoint themselves."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+class _NoLoadReport(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "LOAD REPORT" not in str(record.msg)
+
+
+def hide_load_reports() -> None:
+    """Hides transformers' table of weights that a checkpoint lacks; [`new_parts`] says in a sentence what is new."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    if not any(isinstance(entry, _NoLoadReport) for entry in logger.filters):
+        logger.addFilter(_NoLoadReport())
+
+
+def new_parts(loading_info: dict) -> list[str]:
+    """
+    What has new random weights in a model: heads such as `classifier`, and single weights of the encoder.
+
+    Args:
+        loading_info (`dict`): What `from_pretrained(..., output_loading_info=True)` returns beside the model.
+    """
+    names = {*loading_info["missing_keys"], *(entry[0] for entry in loading_info["mismatched_keys"])}
+    return sorted({name if name.startswith("ssast.") else name.split(".")[0] for name in names})

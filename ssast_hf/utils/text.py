@@ -1,0 +1,32 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Text for terminals and messages."""
+
+import re
+
+# Access tokens of the Hub, GitHub, GitLab, Slack, AWS and OpenAI, and values of arguments that are named like secrets.
+TOKENS = re.compile(
+    r"\b(?:hf_|api_org_|gh[oprsu]_|github_pat_|glpat-|xox[a-z]-|AKIA|sk-)[A-Za-z0-9_-]{8,}"
+    r"|(?<=[?&]token=)[^&\s]+|(?<=Bearer )\S+"
+)
+
+
+def printable(text: str) -> str:
+    """
+    A text on one line, without control characters: they become escapes such as `\\n` and `\\x1b`. Bytes of a file name
+    that is not UTF-8, which Python keeps as lone surrogates, stay as they are.
+    """
+    return "".join(
+        char if char.isprintable() or 0xDC80 <= ord(char) <= 0xDCFF else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def first_sentence(error: BaseException) -> str:
+    """The first paragraph of an exception's message on one line, without access tokens."""
+    return redacted(" ".join(str(error).strip().split("\n\n")[0].split())) or type(error).__name__
+
+
+def redacted(text: str) -> str:
+    """The text with `***` in place of whatever looks like an access token."""
+    return TOKENS.sub("***", text)
