@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """Mean and standard deviation over runs, such as the folds of a cross-validation, of the metrics in their results.
