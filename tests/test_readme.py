@@ -1,8 +1,8 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """
-README.md, CONTRIBUTING.md and docs/: commands and Python run as they stand and print what the page shows, tables agree with
-the code, and links and paths lead somewhere.
+README.md, CONTRIBUTING.md and docs/: commands and Python run as they stand and print what the page shows, tables agree
+with the code, and links and paths lead somewhere.
 """
 
 import importlib.util
