@@ -61,4 +61,5 @@ class PlainDocstrings(griffe.Extension):
 
     def on_object(self, *, obj: griffe.Object, **kwargs) -> None:
         if obj.docstring is not None:
-            obj.docstring.value = plain(obj.docstring.value, keep_defaults=not obj.is_function)
+            has_signature = obj.is_function or (obj.is_class and "__init__" in obj.members)
+            obj.docstring.value = plain(obj.docstring.value, keep_defaults=not has_signature)
