@@ -129,6 +129,17 @@ def test_links_lead_somewhere(page):
             assert heading in map(slug, titles), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_modules_that_run_exist(page):
+    """`python -m recipes.esc50.prepare` and `python recipes/debian_audio/prepare.py` name files of the repository."""
+    text = page.read_text(encoding="utf-8")
+    modules = re.findall(r"python -m ((?:recipes|conversion|benchmarks)[.\w]*)", text)
+    scripts = re.findall(r"python ((?:recipes|conversion|tests|docs)/[/.\w]+\.py)", text)
+    files = [f"{module.replace('.', '/')}.py" for module in modules if "NAME" not in module and "." in module]
+    for path in [*files, *scripts]:
+        assert (ROOT / path).is_file(), path
+
+
 def test_every_public_name_is_in_the_api_reference():
     pages = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs/api").glob("*.md")))
     names = re.findall(r"^::: (\S+)$", pages, flags=re.M)

@@ -22,6 +22,15 @@ BESIDE_PAGES = (".md", ".py", ".yaml", ".png", ".css", ".txt", "LICENSE")
 REFERENCE = re.compile(r"^::: (\S+)$", flags=re.M)
 
 
+def on_config(config):
+    """Adds every recipe to the navigation; its title is its page's heading."""
+    recipes = next(section["Recipes"] for section in config.nav if "Recipes" in section)
+    listed = {path for entry in recipes for path in entry.values()}
+    pages = (path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "recipes").glob("*/README.md")))
+    recipes += [page for page in pages if page not in listed]
+    return config
+
+
 def on_files(files: Files, config) -> Files:
     """The theme's files and the repository's, by their paths from the root."""
     kept = [file for file in files if file.src_dir != config.docs_dir]
