@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prints the mean and the standard deviation of metrics over runs, such as the folds of a cross-validation.
 
-`--together` also evaluates the clips of all runs as one set, for folds that are small or lack labels. It needs the scores
-of each clip: `ssast finetune ... --save_predictions True`.
+`--together` also evaluates the clips of all runs as one set, for folds that are small or lack labels. It needs the
+scores of each clip: `ssast finetune ... --save_predictions True`.
 """
 
 import argparse
