@@ -1,9 +1,9 @@
-# `make demo` and `make test` are all the set-up a fresh machine with Python 3.11 needs.
+# `make demo` and `make test` need only Python 3.11; each builds .venv when it is missing.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test style bench constraints clean
+.PHONY: help demo quick test style docs bench matrix constraints clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -17,11 +17,14 @@ help:  ## list the commands
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	touch $@
 
-# Threads that wait yield early: with other processes on the machine they would take each other's time.
-demo test: export GOMP_SPINCOUNT ?= 3000
+# OpenMP threads that wait yield early; on a machine that runs other processes, spinning would take their time.
+demo quick test: export GOMP_SPINCOUNT ?= 3000
 
 demo: .venv/ready  ## label sounds, pretrain, fine-tune, reload: the bundled model on the bundled sounds (a minute on 2 cores)
 	$(BIN)/python recipes/demo/demo.py
+
+quick: .venv/ready  ## run the tests that need no training (under 2 minutes on 2 cores)
+	$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile -m "not training"
 
 test: .venv/ready  ## run every test
 	$(BIN)/python tests/transformers_common/fetch.py
@@ -31,8 +34,18 @@ style: .venv/ready  ## check formatting and lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# The variable silences a notice of the theme's authors; the Hub is not asked for anything.
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: export HF_HUB_OFFLINE := 1
+docs: .venv/ready  ## build the documentation into runs/site; a warning or a broken link is an error
+	$(BIN)/python -m mkdocs build --strict
+	@echo "runs/site/index.html"
+
 bench: .venv/ready  ## time against peers and write benchmarks/README.md's tables
 	$(BIN)/python -m benchmarks
+
+matrix: .venv/ready  ## run the tests on the lowest and the newest allowed versions, and on other Python versions
+	$(BIN)/python tests/matrix.py
 
 constraints: .venv/ready  ## write the installed versions to constraints.txt
 	(head -1 constraints.txt; $(BIN)/python -m pip freeze --all --exclude ssast_hf --exclude pip | grep -v '^#' | sed 's/+cpu//') > .venv/constraints.txt

@@ -3,8 +3,8 @@
 """
 Converts a folder of official .pth files, each to its short name (or to DIR/NAME), verifies each, and prints a table.
 
-    python conversion/convert_folder.py downloads/
-    python conversion/convert_folder.py downloads/ --output converted/
+    python -m conversion.convert_folder downloads/
+    python -m conversion.convert_folder downloads/ --output converted/
 """
 
 import argparse
@@ -13,9 +13,7 @@ from pathlib import Path
 
 from transformers.utils import logging
 
-sys.path.insert(0, str(Path(__file__).parent))
-from verify import TOLERANCE, largest_differences
-
+from conversion.verify import TOLERANCE, largest_differences
 from ssast_hf.checkpoints.convert import convert_checkpoint, convert_named
 from ssast_hf.checkpoints.locate import FAMILY
 

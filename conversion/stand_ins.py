@@ -4,16 +4,14 @@
 Writes stand-ins for the official files, with their names, sizes, shapes and layout but random weights, for trying a
 conversion where the real ones cannot be had.
 
-    python conversion/stand_ins.py downloads/ --only SSAST-Tiny-Patch-400.pth SSAST-Base-Frame-400.pth
+    python -m conversion.stand_ins downloads/ --only SSAST-Tiny-Patch-400.pth SSAST-Base-Frame-400.pth
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from ssast_hf.checkpoints.locate import FAMILY
 from tests.golden.seeded import pretraining_checkpoint
 

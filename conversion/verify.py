@@ -4,7 +4,7 @@
 Verifies a conversion: computes with the tensors of an official .pth file, by the official names and in plain torch,
 what the converted checkpoint computes, and compares.
 
-    python conversion/verify.py SSAST-Base-Patch-400.pth ssast-base-patch
+    python -m conversion.verify SSAST-Base-Patch-400.pth ssast-base-patch
 """
 
 import argparse

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """
@@ -14,13 +13,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import soundfile
 
 from recipes import debian
 from recipes.debian import UNAVAILABLE, Unavailable
-from ssast_hf.audio.decoding import load_audio
+from ssast_hf import load_audio
 
 PACKAGE = "sonic-pi-samples"
 RATE = 16000

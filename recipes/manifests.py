@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from ssast_hf.audio.decoding import find_audio_files
+from ssast_hf import find_audio_files
 
 MOST_NAMED = 3  # missing files in a message
 

@@ -1,10 +1,9 @@
-#!/usr/bin/env python
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Mean and standard deviation over runs, such as the folds of a cross-validation, of the metrics in their results.
+"""Prints the mean and the standard deviation of metrics over runs, such as the folds of a cross-validation.
 
-With `--together` also the metrics of all clips as if one model had judged them, for folds that are small or lack
-labels; that needs the scores of each clip: `ssast finetune ... --save_predictions True`.
+`--together` also evaluates the clips of all runs as one set, for folds that are small or lack labels. It needs the
+scores of each clip: `ssast finetune ... --save_predictions True`.
 """
 
 import argparse
@@ -17,10 +16,10 @@ from pathlib import Path
 
 def judge_together(paths: list[Path]) -> tuple[int, dict[str, float]]:
     """
-    Judges files of predictions as one.
+    Evaluates several files of predictions as one set.
 
     Returns:
-        How many clips there are, and their metrics.
+        Number of clips, and their metrics by name.
 
     Raises:
         ValueError: A file is missing, or the files do not have the same labels.
@@ -59,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", help="output directories of ssast finetune")
     parser.add_argument("--name", default="test", help="which results: test or eval (default: test)")
-    parser.add_argument("--together", action="store_true", help="judge the clips of all runs as one, too")
+    parser.add_argument("--together", action="store_true", help="also evaluate the clips of all runs as one set")
     arguments = parser.parse_args(argv)
     values: dict[str, list[float]] = {}
     for run in arguments.runs:
@@ -83,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
             return 2
         print(f"\n| metric | {clips} clips together |\n|---|--:|")
         for name, value in metrics.items():
-            print(f"| {name} | {value:.4f} |")
+            print(f"| {name} | {'undefined' if value is None else format(value, '.4f')} |")
     return 0
 
 

@@ -16,6 +16,22 @@ from ssast_hf import SSASTConfig
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# `make quick` leaves out these: modules, by the names of their files, and single tests that train or take long.
+TRAINING_MODULES = {
+    "test_distributed", "test_finetuning", "test_notebooks", "test_resume", "test_training",
+}  # fmt: skip
+TRAINING_TESTS = {
+    "test_a_recipe_runs_from_the_archive_to_the_results", "test_blocks_run_as_they_stand",
+    "test_the_picture_is_drawn_by_its_script",
+}  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem in TRAINING_MODULES or getattr(item, "originalname", None) in TRAINING_TESTS:
+            item.add_marker(pytest.mark.training)
+
+
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 37}
 
 

@@ -403,13 +403,14 @@ def test_verification_of_a_conversion_passes_and_can_fail(size, patches, tmp_pat
 
 def test_a_folder_of_official_files_is_converted(tmp_path):
     folder = tmp_path / "downloads"
-    script = [sys.executable, "-W", "ignore"]
-    root = str(checkpoints.BUNDLED.parents[1])
-    make = [*script, f"{root}/conversion/stand_ins.py", str(folder), "--only", "SSAST-Tiny-Frame-400.pth"]
-    assert subprocess.run(make, capture_output=True).returncode == 0
-    assert subprocess.run(make, capture_output=True).returncode == 2  # never replaces a file
+    python = [sys.executable, "-W", "ignore", "-m"]
+    root = checkpoints.BUNDLED.parents[1]
+    make = [*python, "conversion.stand_ins", str(folder), "--only", "SSAST-Tiny-Frame-400.pth"]
+    assert subprocess.run(make, capture_output=True, cwd=root).returncode == 0
+    assert subprocess.run(make, capture_output=True, cwd=root).returncode == 2  # never replaces a file
     (folder / "SSAST-Base-Patch-400.pth").write_bytes(b"not a checkpoint")
-    done = subprocess.run([*script, f"{root}/conversion/convert_folder.py", folder], capture_output=True, text=True)
+    convert = [*python, "conversion.convert_folder", str(folder)]
+    done = subprocess.run(convert, capture_output=True, text=True, cwd=root)
     assert done.returncode == 1
     assert "SSAST-Base-Patch-400.pth: " in done.stderr
     assert done.stdout.splitlines()[-1].startswith("| SSAST-Tiny-Frame-400.pth | ssast-tiny-frame | 5.7 M | 160 + 6 |")

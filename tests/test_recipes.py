@@ -1,10 +1,9 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The recipes' prepare.py on small copies of the official layouts, and their YAML files through `ssast finetune`."""
+"""The recipes' prepare modules on small copies of the official layouts, and their YAML files through the command."""
 
 import csv
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -15,8 +14,6 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from recipes import summarize
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPreTraining, load_audio
@@ -51,9 +48,9 @@ class Sounds:
 
 
 def prepare(recipe: str, *arguments) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(ROOT / f"recipes/{recipe}/prepare.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    """Runs `python -m recipes.RECIPE.prepare ARGUMENTS` in the root of the repository, as the recipe's README says."""
+    command = [sys.executable, "-m", f"recipes.{recipe}.prepare", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
 def made(recipe: str, *arguments) -> str:
@@ -297,7 +294,7 @@ def test_recipes_are_read_as_they_are_meant(recipe):
             expected = float(value) if isinstance(found, float) else value
             assert found == expected, name
     readme = (recipe.parent / "README.md").read_text()
-    assert recipe.name in readme and "prepare.py" in readme
+    assert recipe.name in readme and "prepare" in readme
     if recipe.parent.name == OURS:
         assert SSASTConfig.tiny(max_length=entries["max_length"]).patch_grid() == (8, entries["max_length"] // 16)
         assert recipe.stem in data.data.split("/") and training.output_dir == "/nowhere"
@@ -328,8 +325,8 @@ def test_a_recipe_runs_from_the_archive_to_the_results(esc50, tmp_path, monkeypa
     shutil.copytree(folder, tmp_path / "runs/esc50/patch/fold2")
     other = json.loads((folder / "test_results.json").read_text())["test_accuracy"]
     summary = subprocess.run(
-        [sys.executable, ROOT / "recipes/summarize.py", *sorted((tmp_path / "runs/esc50/patch").glob("fold*"))],
-        capture_output=True, text=True,
+        [sys.executable, "-m", "recipes.summarize", *sorted((tmp_path / "runs/esc50/patch").glob("fold*"))],
+        capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
     assert summary.returncode == 0, summary.stderr
     row = re.search(r"^\| test_accuracy \| ([\d.]+) \| ([\d.]+) \| 2 \|$", summary.stdout, flags=re.M)

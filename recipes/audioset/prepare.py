@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """Manifests of AudioSet-20K, the balanced training set, and the evaluation set, with 527 labels.
@@ -15,9 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import manifests
+from recipes import manifests
 
 LISTS = {"train.jsonl": "balanced_train_segments.csv", "eval.jsonl": "eval_segments.csv"}
 CLASSES = "class_labels_indices.csv"

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """Manifests of ESC-50 with its five official folds.
@@ -10,11 +9,8 @@ is the recording that a clip was cut from; no recording is in two folds.
 
 import csv
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import manifests
+from recipes import manifests
 
 COLUMNS = {"filename", "fold", "category", "src_file"}
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """Manifests of Google's Speech Commands with the official splits.
@@ -16,12 +15,10 @@ folder for each of the twelve labels, is the test set instead.
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import manifests
 import soundfile
 
-from ssast_hf.audio.decoding import load_audio
+from recipes import manifests
+from ssast_hf import load_audio
 
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 UNKNOWN, SILENCE, NOISE = "_unknown_", "_silence_", "_background_noise_"

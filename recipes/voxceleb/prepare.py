@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """Manifests of VoxCeleb1 for speaker identification, with the official split.
@@ -11,9 +10,7 @@ speakers' identifiers.
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import manifests
+from recipes import manifests
 
 SPLITS = {"1": "train.csv", "2": "validation.csv", "3": "test.csv"}
 
