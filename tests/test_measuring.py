@@ -113,6 +113,10 @@ def test_rows_are_the_means_over_time_that_embeddings_of_patches_have(small):
         soundfile.write(files[-1], np.resize(wave, int(16000 * seconds)), 16000)
     rows = frozen.row_means(model, extractor, files, [1, 2])
     assert rows.shape == (2, 3, 8, 24)
+    padded = frozen.row_means(model, extractor, files, [1, 2], padded=64)
+    assert np.abs(padded - rows)[:, [0, 2]].min(axis=(2, 3)).max() > 0  # silence is attended to
+    alone = frozen.row_means(model, extractor, files[1:2], [1, 2], padded=64)
+    np.testing.assert_allclose(padded[:, 1], alone[:, 0], atol=1e-5)
     for index, layer in enumerate((1, 2)):
         for number, (_, found) in enumerate(embed(model, extractor, files[:2], "patch", layers=[layer])):
             expected = found["embeddings"].reshape(-1, 8, 24).mean(axis=0)

@@ -21,8 +21,9 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from ssast_hf import SSASTFeatureExtractor, SSASTModel, load_audio
-from ssast_hf.feature_extraction_ssast import log_mel_filterbank
 from ssast_hf.inference import cut_windows
+
+from .baseline import statistics
 
 TASKS = ("drums", "vocal", "language", "digits", "speakers", "emotion")
 MANIFESTS = {"digits": "fsdd", "speakers": "fsdd", "emotion": "emodb"}  # of tasks that lie in the speech folder
@@ -144,7 +145,6 @@ def row_means(
     files: Sequence[str],
     layers: Sequence[int],
     padded: int = 0,
-    partial: bool = False,
 ) -> np.ndarray:
     """
     The mean over time of each row of patches, in the outputs of layers. A clip that is longer than the model's
@@ -170,8 +170,6 @@ def row_means(
         for first in range(0, len(windows), BATCH):
             batch = windows[first : first + BATCH]
             lengths = torch.tensor([max(len(features), config.time_patch_size) for _, features in batch])
-            if partial:
-                lengths = (lengths / config.time_stride).ceil().int() * config.time_stride
             attended = lengths.clamp(min=padded)
             values = torch.full((len(batch), int(attended.max()), config.num_mel_bins), fill)
             for row, (_, features) in zip(values, batch):
@@ -190,11 +188,7 @@ def row_means(
 
 def mel_statistics(files: Sequence[str]) -> np.ndarray:
     """Mean, deviation, least and largest over time of 64 log-mel bins: float32 array of shape (clips, 256)."""
-    found = []
-    for file in files:
-        bands = log_mel_filterbank(torch.from_numpy(load_audio(file))[None], num_mel_bins=64)[0].numpy()
-        found.append(np.concatenate([bands.mean(0), bands.std(0), bands.min(0), bands.max(0)]))
-    return np.stack(found)
+    return np.stack([statistics(load_audio(file)) for file in files])
 
 
 def cached(folder: Path, name: str, files: Sequence[str], compute: Callable[[], np.ndarray]) -> np.ndarray:

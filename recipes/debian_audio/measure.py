@@ -115,17 +115,18 @@ def run_frozen(rows: list[dict], inputs: np.ndarray, clips: str, fold: str, draw
 class Checkpoint:
     """A checkpoint, with random weights of its shape, and their features of clips, kept in `folder`."""
 
-    def __init__(self, name: str, layer: int | None, folder: Path):
-        self.name, self.folder = name, folder
+    def __init__(self, name: str, layer: int | None, padded: int, folder: Path):
+        self.name, self.padded, self.folder = name, padded, folder
         self.loaded = {kind: frozen.load(name, kind == "random") for kind in ("frozen", "random")}
         self.layer = layer if layer is not None else self.loaded["frozen"][0].config.num_hidden_layers // 2
 
     def key(self, way: str) -> dict:
         """What tells results of a way apart: `weights`, those of any checkpoint of this shape from scratch."""
         if way == "mel":
-            return {"weights": "", "layer": None}
+            return {"weights": "", "layer": None, "padded": 0}
         kind = "frozen" if way in ("fine-tuned", "frozen mean", "frozen rows") else "random"
-        return {"weights": self.loaded[kind][2], "layer": None if way in TUNED else self.layer}
+        layer, padded = (None, 0) if way in TUNED else (self.layer, self.padded)
+        return {"weights": self.loaded[kind][2], "layer": layer, "padded": padded}
 
     def features(self, way: str, files: list[str]) -> np.ndarray:
         """Of shape (clips, features)."""
@@ -134,8 +135,8 @@ class Checkpoint:
         kind, pooling = way.split()
         model, extractor, digest = self.loaded[kind]
         rows = frozen.cached(
-            self.folder, f"{digest}-{self.layer}", files,
-            lambda: frozen.row_means(model, extractor, files, [self.layer])[0],
+            self.folder, f"{digest}-{self.layer}-{self.padded}", files,
+            lambda: frozen.row_means(model, extractor, files, [self.layer], self.padded)[0],
         )  # fmt: skip
         return rows.mean(axis=1) if pooling == "mean" else rows.reshape(len(files), -1)
 
@@ -238,6 +239,9 @@ def main() -> int:
     parser.add_argument("--clips", nargs="+", choices=list(STEPS), default=list(STEPS), help="10 per class, or all")
     parser.add_argument("--draws", type=int, default=3, help="of each fold, at least (default: 3)")
     parser.add_argument("--layer", type=int, help="of frozen features (default: half of the layers)")
+    parser.add_argument(
+        "--padded", type=int, default=0, help="frames to which silence, not averaged, follows clips in frozen features"
+    )
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--frozen-only", action="store_true", help="no fine-tuning: minutes instead of hours")
     ways.add_argument("--way", nargs="+", choices=(*TUNED, *FROZEN), default=(*FROZEN, *TUNED))
@@ -245,7 +249,8 @@ def main() -> int:
     if arguments.speech is None:
         arguments.task = [task for task in arguments.task if task not in frozen.MANIFESTS]
     log = Measured(arguments.dest / "measured.jsonl")
-    checkpoints = [Checkpoint(name, arguments.layer, arguments.dest / "features") for name in arguments.model]
+    folder = arguments.dest / "features"
+    checkpoints = [Checkpoint(name, arguments.layer, arguments.padded, folder) for name in arguments.model]
     tasks = {task: frozen.read(arguments.dest, task, arguments.speech) for task in arguments.task}
     chosen: list[tuple[str, dict]] = []
     for way in FROZEN if arguments.frozen_only else arguments.way:
