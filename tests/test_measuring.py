@@ -8,14 +8,17 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import throughput
-from recipes.debian_audio import ablate, measure, variants
+from recipes.debian_audio import ablate, frozen, measure, pack_tasks, variants
 from recipes.report import Measured, write_between
-from ssast_hf import SSASTConfig
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPreTraining, load_audio
+from ssast_hf.inference import embed
 
 SOUNDS = Path(__file__).parent / "data" / "sounds"
 MARKS = "".join(f"{module.BEGIN}\nold\n{module.END}\n" for module in (measure, variants, ablate))
@@ -45,21 +48,127 @@ def dest(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_three_seeds_judge_by_every_clip_once_and_by_no_group_that_was_trained_on():
-    judged = Counter()
-    for seed in range(3):
-        train, test = measure.divide(rows(), "drums", "all", seed)
-        assert not {row["group"] for row in train} & {row["group"] for row in test}
-        assert len(train) + len(test) == len(rows())
-        judged.update(row["file"] for row in test)
-        few, same = measure.divide(rows(), "drums", "few", seed)
-        assert same == test
-        assert Counter(row["label"] for row in few) == {"a": measure.FEW, "b": measure.FEW}
-        assert all(row in train for row in few)
-    assert set(judged) == {row["file"] for row in rows()} and set(judged.values()) == {1}
+@pytest.fixture
+def speech(tmp_path) -> Path:
+    """Digits and emotions by six speakers, real sounds of half a second under those names."""
+    sounds = [load_audio(path)[:8000] for path in sorted(SOUNDS.glob("*.flac"))]
+    tables = {"fsdd": ["file,digit,speaker,take"], "emodb": ["file,emotion,speaker,sentence"]}
+    for number in range(120):
+        speaker, digit = "abcdef"[number % 6], number // 6 % 10
+        soundfile.write(tmp_path / f"{number}.wav", sounds[digit] * (1 - number / 500), 16000)
+        tables["fsdd"].append(f"{number}.wav,{digit},{speaker},{number // 60}")
+        tables["emodb"].append(f"{number}.wav,{('fear', 'joy')[digit % 2]},{speaker},a01")
+    for name, lines in tables.items():
+        (tmp_path / name).mkdir()
+        text = "\n".join(lines) + "\n"
+        (tmp_path / name / f"{name}.csv").write_text(re.sub(r"^(\d+\.wav)", r"../\1", text, flags=re.M))
+    return tmp_path
 
 
-@pytest.mark.parametrize("module, runs", [(measure, 2 * 2 * 3), (variants, 2 * 3)])
+def test_folds_judge_by_every_clip_once_and_by_no_group_that_was_trained_on(dest, speech):
+    for task, folds in (("drums", 3), ("vocal", 3), ("digits", 6), ("emotion", 3), ("speakers", 2)):
+        found, judged = frozen.read(dest, task, speech), Counter()
+        assert len(frozen.folds_of(found)) == folds
+        held = "digit" if task == "speakers" else "group"
+        for fold in frozen.folds_of(found):
+            train, test = frozen.divide(found, "all", fold, 0)
+            assert not {row[held] for row in train} & {row[held] for row in test}
+            assert len(train) + len(test) == len(found)
+            judged.update(row["file"] for row in test)
+            few, same = frozen.divide(found, "few", fold, 1)
+            assert same == test and few != frozen.divide(found, "few", fold, 2)[0]
+            assert set(Counter(row["label"] for row in few).values()) == {frozen.FEW}
+            assert all(row in train for row in few)
+        assert set(judged) == {row["file"] for row in found} and set(judged.values()) == {1}
+    with pytest.raises(ValueError, match="digits needs --speech"):
+        frozen.read(dest, "digits")
+
+
+def test_files_that_cannot_be_read_are_left_out_and_named(speech, capsys):
+    path = speech / "7.wav"
+    path.write_bytes(path.read_bytes()[:-9000])
+    assert len(frozen.read(speech, "emotion", speech)) == 119
+    assert "7.wav is truncated" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> str:
+    """A checkpoint of two layers."""
+    folder = tmp_path_factory.mktemp("small")
+    config = SSASTConfig(hidden_size=24, num_attention_heads=2, num_hidden_layers=2, intermediate_size=32,
+                         max_length=64, num_mask_patches=8, initializer_range=0.2)  # fmt: skip
+    SSASTForPreTraining(config).save_pretrained(folder)
+    SSASTFeatureExtractor(max_length=64, mean=-6.0, std=5.0).save_pretrained(folder)
+    return str(folder)
+
+
+def test_rows_are_the_means_over_time_that_embeddings_of_patches_have(small):
+    """Of a clip shorter than a window, one longer, and one shorter than a patch."""
+    model, extractor, digest = frozen.load(small)
+    wave = load_audio(min(SOUNDS.glob("*.flac")))
+    folder = Path(small)
+    files = []
+    for number, seconds in enumerate((0.5, 1.9, 0.1)):
+        files.append(str(folder / f"{number}.wav"))
+        soundfile.write(files[-1], np.resize(wave, int(16000 * seconds)), 16000)
+    rows = frozen.row_means(model, extractor, files, [1, 2])
+    assert rows.shape == (2, 3, 8, 24)
+    padded = frozen.row_means(model, extractor, files, [1, 2], padded=64)
+    assert np.abs(padded - rows)[:, [0, 2]].min(axis=(2, 3)).max() > 0  # silence is attended to
+    alone = frozen.row_means(model, extractor, files[1:2], [1, 2], padded=64)
+    np.testing.assert_allclose(padded[:, 1], alone[:, 0], atol=1e-5)
+    for index, layer in enumerate((1, 2)):
+        for number, (_, found) in enumerate(embed(model, extractor, files[:2], "patch", layers=[layer])):
+            expected = found["embeddings"].reshape(-1, 8, 24).mean(axis=0)
+            np.testing.assert_allclose(rows[index, number], expected, atol=1e-5)
+    assert digest == frozen.load(small)[2] != frozen.load(small, random_weights=True)[2]
+    assert frozen.load(small, random_weights=True)[2] == frozen.load(small, random_weights=True)[2]
+
+
+def test_the_frozen_half_of_the_table_is_measured_once(dest, speech, small, monkeypatch, capsys):
+    line = ["x", str(dest), "--speech", str(speech), "--model", small, "--task", "digits", "emotion", "--frozen-only"]
+    monkeypatch.setattr(sys, "argv", [*line, "--draws", "1", "--readme"])
+    assert measure.main() == 0
+    log = Measured(dest / "measured.jsonl").results
+    assert len(log) == 5 * (6 * 1 + 3 * 2 + 6 + 3)  # ways, of draws of 10 clips in each fold, and all
+    assert {result["layer"] for result in log} == {None, 1}
+    monkeypatch.setattr(frozen, "judge", None)
+    monkeypatch.setattr(frozen, "row_means", None)
+    before = capsys.readouterr().out.split("\n| 10")[1]
+    assert measure.main() == 0
+    assert capsys.readouterr().out.split("\n| 10")[1] == before
+    assert "frozen rows less mel" in (dest / "README.md").read_text()
+
+
+def test_differences_are_of_pairs():
+    """By hand: the mean of 0.1 and 0.3, and their deviation over the square root of 2; all clips have one draw."""
+    one, other = {("a", 0): 0.6, ("b", 0): 0.9, ("c", 0): 1.0}, {("a", 0): 0.5, ("b", 0): 0.6}
+    assert measure.difference(one, other) == pytest.approx((0.2, 0.1))
+    assert measure.difference({("a", 0): 0.6, ("a", 1): 0.8}, {("a", 0): 0.5}) == pytest.approx((0.2, 0.1))
+    assert measure.difference(one, {}) is None
+    assert measure.mean_of_tasks([(0.2, 0.3), (0.4, 0.4)]) == pytest.approx((0.3, 0.25))
+    assert measure.mean_of_tasks([(0.2, 0.3), None]) is None
+    single = measure.difference({("a", 0): 0.6}, {("a", 0): 0.5})
+    assert measure.with_error(single) == measure.with_error(measure.mean_of_tasks([single, (0.1, 0.2)])) == "+0.100"
+    assert measure.with_error((-0.2, 0.1)) == "-0.200 ± 0.100"
+
+
+def test_a_pack_gives_the_clips_back(dest, speech, monkeypatch, tmp_path):
+    monkeypatch.setattr(frozen, "TASKS", ("digits", "speakers", "emotion"))
+    line = ["x", str(dest), str(tmp_path / "pack"), "--speech", str(speech), "--raw", str(tmp_path / "raw.npy")]
+    monkeypatch.setattr(sys, "argv", line)
+    assert pack_tasks.main() == 0
+    correlations, (index, stream) = [], pack_tasks.read(tmp_path / "pack")
+    assert len(index) == 3 * 120 and len(stream) == len(np.load(tmp_path / "raw.npy"))
+    for row, clip in zip(index, frozen.read(dest, "digits", speech)):
+        assert row["task"] == "digits" and (row["label"], row["fold"]) == (clip["label"], clip["fold"])
+        wave, coded = load_audio(clip["file"]), stream[row["start"] : row["start"] + row["samples"]] / 32767
+        assert len(wave) == row["samples"]
+        correlations.append(np.corrcoef(wave, coded)[0, 1])
+    assert min(correlations) > 0.5 and np.median(correlations) > 0.9  # hiss is coded as such
+
+
+@pytest.mark.parametrize("module, runs", [(measure, 2 * 2 * 2 * 3), (variants, 2 * 3)])
 def test_what_was_measured_is_not_measured_again_and_stands_in_the_readme(dest, monkeypatch, module, runs):
     made = []
 
@@ -69,7 +178,7 @@ def test_what_was_measured_is_not_measured_again_and_stands_in_the_readme(dest, 
 
     monkeypatch.setattr(module, "train_and_judge", train_and_judge)
     ways = {
-        measure: ["--way", "scratch", "checkpoint", "--clips", "few"],
+        measure: ["--way", "scratch", "fine-tuned", "--clips", "few", "--draws", "1"],
         variants: ["--variant", "stride 10"],
     }
     monkeypatch.setattr(sys, "argv", ["x", str(dest), "--task", "drums", "vocal", *ways[module], "--readme"])
@@ -85,7 +194,7 @@ def test_what_was_measured_is_not_measured_again_and_stands_in_the_readme(dest, 
 def test_pretraining_choices_are_compared_by_the_same_masks(dest, monkeypatch):
     monkeypatch.setattr(ablate, "SMALL", {**ablate.SMALL, "hidden_size": 16, "num_hidden_layers": 1})
     monkeypatch.setattr(ablate, "VARIANTS", {name: ablate.VARIANTS[name] for name in [*ablate.VARIANTS][::7]})
-    monkeypatch.setattr(ablate, "downstream", lambda dest, model, way: [float(way == "checkpoint")] * 3)
+    monkeypatch.setattr(ablate, "downstream", lambda dest, model, way: [float(way == "fine-tuned")] * 3)
     for name, files in (("train", 8), ("validation", 10)):
         lines = [str(path) for path in sorted(SOUNDS.glob("*.flac"))[-files:]]
         (dest / f"{name}.csv").write_text("\n".join(["file", *lines]))

@@ -26,7 +26,7 @@ RECIPES = sorted(
     path for path in (ROOT / "recipes").glob("*/*.yaml")
     if path.parent.name not in ("demo", "pretrain") and path.stem != "pretrain"
 )  # fmt: skip
-OURS = "debian_audio"  # not of the paper's tasks: one recipe each, whatever the patches
+OURS = ("debian_audio", "fsdd", "emodb")  # not of the paper's tasks: one recipe each, whatever the patches
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 
 
@@ -221,6 +221,60 @@ def test_iemocap_has_four_emotions_and_five_sessions(tmp_path):
         assert not files_of(tmp_path / f"o/fold{fold}/test.csv") & files_of(tmp_path / f"o/fold{fold}/train.csv")
 
 
+def test_spoken_digits_have_folds_of_speakers_and_of_digits(tmp_path):
+    """From the archive: no speaker, or no digit, is on both sides; other files are passed over."""
+    root, sounds = tmp_path / "free-spoken-digit-dataset-master", Sounds()
+    for digit in range(10):
+        for speaker in ("george", "jackson", "theo"):
+            for take in (0, 12):
+                sounds.write(root / f"recordings/{digit}_{speaker}_{take}.wav")
+    sounds.write(root / "extra.wav")
+    archive = shutil.make_archive(str(root), "zip", tmp_path, root.name)
+    made("fsdd", archive, "--output", tmp_path / "o")
+    everything = rows_of(tmp_path / "o/fsdd.csv")
+    assert len(everything) == 60 and {row["take"] for row in everything} == {"0", "12"}
+    for task, folds, held in (
+        ("digits", ("george", "jackson", "theo"), "speaker"), ("speakers", ("0-4", "5-9"), "digit"),
+    ):  # fmt: skip
+        assert {path.name for path in (tmp_path / "o" / task).iterdir()} == {f"fold{fold}" for fold in folds}
+        tested = []
+        for fold in folds:
+            folder = tmp_path / f"o/{task}/fold{fold}"
+            train, test = rows_of(folder / "train.csv"), rows_of(folder / "test.csv")
+            assert not {row[held] for row in train} & {row[held] for row in test}
+            assert len(files_of(folder / "train.csv") | files_of(folder / "test.csv")) == 60
+            assert all(row["label"] == row[task[:-1]] for row in train + test)
+            tested += [row["file"] for row in test]
+        assert len(tested) == len(set(tested)) == 60
+    done = prepare("fsdd", tmp_path / "o/digits", "--output", tmp_path / "p")
+    assert done.returncode == 2 and "found no clips" in done.stderr
+
+
+def test_emodb_has_seven_emotions_and_folds_of_speakers(tmp_path):
+    sounds, letters = Sounds(), "WLEAFTN"
+    for speaker, sentences in (("03", ("a01", "b02")), ("08", ("a01",)), ("09", ("a01",)), ("10", ("a01",))):
+        for sentence in sentences:
+            for letter in letters:
+                sounds.write(tmp_path / f"download/wav/{speaker}{sentence}{letter}a.wav")
+    (tmp_path / "download/erkennung.txt").write_text("x")
+    made("emodb", tmp_path / "download", "--output", tmp_path / "o")
+    names = ("anger", "boredom", "disgust", "fear", "happiness", "sadness", "neutral")
+    tested = []
+    for fold in range(3):
+        train, test = (rows_of(tmp_path / f"o/fold{fold}/{name}.csv") for name in ("train", "test"))
+        assert not {row["speaker"] for row in train} & {row["speaker"] for row in test}
+        assert len(train) + len(test) == 35
+        for row in train + test:
+            assert row["label"] == row["emotion"] == dict(zip(letters, names))[Path(row["file"]).stem[5]]
+            assert Path(row["file"]).stem[:5] == row["speaker"] + row["sentence"]
+        tested.append(sorted({row["speaker"] for row in test}))
+    assert sorted(tested) == [["03"], ["08", "10"], ["09"]]
+    made("emodb", tmp_path / "download", "--output", tmp_path / "p", "--folds", "4")
+    assert len(list((tmp_path / "p").glob("fold*"))) == 4
+    done = prepare("emodb", tmp_path / "download", "--output", tmp_path / "q", "--folds", "5")
+    assert done.returncode == 2 and "--folds is 5, expected 2 to 4" in done.stderr
+
+
 def test_voxceleb_follows_the_official_split(tmp_path):
     """Sound in one folder or in the two of the official archives."""
     sounds, lines = Sounds(), []
@@ -295,7 +349,7 @@ def test_recipes_are_read_as_they_are_meant(recipe):
             assert found == expected, name
     readme = (recipe.parent / "README.md").read_text()
     assert recipe.name in readme and "prepare" in readme
-    if recipe.parent.name == OURS:
+    if recipe.parent.name in OURS:
         assert SSASTConfig.tiny(max_length=entries["max_length"]).patch_grid() == (8, entries["max_length"] // 16)
         assert recipe.stem in data.data.split("/") and training.output_dir == "/nowhere"
         return

@@ -22,7 +22,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from recipes.debian_audio import measure
+from recipes.debian_audio import frozen, measure
 from recipes.report import Measured, mean_and_deviation, write_between
 from ssast_hf import SSASTFeatureExtractor, SSASTForPreTraining, load_audio, sample_masks
 from ssast_hf.training import pretrain
@@ -104,8 +104,9 @@ def judge(model_dir: Path, crops: torch.Tensor) -> dict[str, float]:
 
 def downstream(dest: Path, model_dir: Path, way: str) -> list[float]:
     """Balanced accuracies of fine-tuning, one for each seed."""
-    rows = measure.read(dest, TASK)
-    return [measure.run(rows, TASK, CLIPS, seed, str(model_dir), way, [])["balanced"] for seed in SEEDS]
+    rows = frozen.read(dest, TASK)
+    runs = zip(frozen.folds_of(rows), SEEDS)
+    return [measure.run_tuned(rows, TASK, CLIPS, *run, str(model_dir), way, [])["balanced"] for run in runs]
 
 
 def measure_variant(name: str, folder: Path, arguments: argparse.Namespace) -> dict:
@@ -114,7 +115,7 @@ def measure_variant(name: str, folder: Path, arguments: argparse.Namespace) -> d
     output = folder / slug(name)
     if not (output / "eval_results.json").exists():
         train(arguments.dest, output, VARIANTS[name], arguments.steps, arguments.seed, arguments.flags)
-    return {**judge(output, held_out_crops(arguments.dest)), TASK: downstream(arguments.dest, output, "checkpoint")}
+    return {**judge(output, held_out_crops(arguments.dest)), TASK: downstream(arguments.dest, output, "fine-tuned")}
 
 
 def table(results: dict[str, dict]) -> str:

@@ -2,84 +2,70 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """
-What a pretrained checkpoint is worth on the labelled tasks: `ssast finetune` from its weights, from the same model
-untrained, and with either frozen (linear probe), with 10 clips per class and with all, for the same number of steps.
+What a pretrained checkpoint is worth on the labelled tasks, with 10 clips per class and with all:
 
-A run is one task, way, number of clips and seed. The seed draws the clips, the initial weights and the order. In drums
-and vocal it also says which third of the folds is judged by: groups never stand on both sides, and three seeds judge
-by every clip once. Language is Spanish, French and Italian, judged by whole sources that training has not.
+- fine-tuned, and the same from scratch: `ssast finetune`, for the same number of steps;
+- frozen: logistic regression on the output of one layer, of which either the mean of all patches is taken, or the mean
+  over time of each row of patches ("rows"); and the same of random weights of the checkpoint's shape;
+- mel: logistic regression on mean, deviation, least and largest over time of 64 log-mel bins.
 
-Results are kept in DEST/measured.jsonl: a run that is there is not run again.
+A run is one task, fold, draw and way. A fold is judged by what was trained on all others: thirds of the kit families
+(drums) and of the characters (vocal), whole sources (language: Spanish, French, Italian), a speaker (digits), the
+digits 0-4 or 5-9 (speakers), thirds of the speakers (emotion). A draw is a choice of 10 clips per class, and the seed
+of fine-tuning. Differences are of pairs, runs of the same fold and draw, with the standard error of their mean.
+
+The speech tasks are of public data sets in the folder --speech: fsdd.csv (columns file, digit, speaker), the Free
+Spoken Digit Dataset, and emodb.csv (file, emotion, speaker), the Berlin database of emotional speech; see recipes/fsdd
+and recipes/emodb.
+
+Results are kept in DEST/measured.jsonl, features in DEST/features, by the digest of a model's weights: a run that is
+there is not run again.
+
+    python -m recipes.debian_audio.measure DEST --speech FOLDER --frozen-only
 """
 
 import argparse
-import csv
-import itertools
-import random
+import statistics
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from contextlib import redirect_stdout
 from functools import partial
+from math import ceil, isnan, nan, sqrt
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import numpy as np
 
-from recipes.manifests import write_manifest
-from recipes.report import Measured, mean_and_deviation, write_between
-from recipes.summarize import judge_together
+from ssast_hf.checkpoints import DEFAULT_PRETRAINED
 from ssast_hf.training import finetune
+
+from ..manifests import write_manifest
+from ..report import Measured, mean_and_deviation, write_between
+from ..summarize import judge_together
+from . import frozen
+from .frozen import TASKS
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-TASKS = ("drums", "vocal", "language")
-LANGUAGES = ("es", "fr", "it")
-THIRDS = 3
-FEW = 10  # clips per class
-MOST = {"train": 500, "test": 200}  # clips per class of language, which has thousands
-SHORT, FRAMES = ("drums", "vocal"), 128  # clips of about 0.7 s
+SHORT, FRAMES = ("drums", "vocal", "digits", "speakers"), 128  # clips of less than a second
 STEPS = {"few": 150, "all": 400}
-# The same for random and pretrained weights.
-RATES = {"fine-tuned": "5e-4", "probe": "1e-2"}
+RATE = "5e-4"  # of fine-tuning, the same for random and pretrained weights
+TUNED = ("fine-tuned", "scratch")
+FROZEN = ("frozen mean", "frozen rows", "random mean", "random rows", "mel")
+TITLES = {"few": "10 clips per class", "all": "all clips"}
+DIFFERENCES = (
+    ("fine-tuned", "scratch"), ("fine-tuned", "mel"), ("frozen mean", "mel"), ("frozen rows", "mel"),
+    ("frozen mean", "random mean"), ("frozen rows", "random rows"), ("fine-tuned", "frozen rows"),
+)  # fmt: skip
+LEAST_RUNS = 12  # of a task with few folds, in units of 3 draws
 
 
-def read(dest: Path, task: str) -> list[dict]:
-    with open(dest / "tasks" / f"{task}.csv", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        row["file"] = str((dest / "tasks" / row["file"]).resolve())
-    return [row for row in rows if task != "language" or row["label"] in LANGUAGES]
-
-
-def thirds(rows: list[dict]) -> dict[str, int]:
-    """Folds -> one of three parts, of about as many clips: the largest fold first, to the smallest part."""
-    sizes, parts = [0] * THIRDS, {}
-    for fold, count in sorted(Counter(row["fold"] for row in rows).items(), key=lambda entry: (-entry[1], entry[0])):
-        parts[fold] = sizes.index(min(sizes))
-        sizes[parts[fold]] += count
-    return parts
-
-
-def at_most(rows: list[dict], count: int, draw: random.Random) -> list[dict]:
-    """`count` clips of each label, or as many as there are."""
-    by_label = defaultdict(list)
-    for row in rows:
-        by_label[row["label"]].append(row)
-    return [row for _, own in sorted(by_label.items()) for row in draw.sample(own, min(count, len(own)))]
-
-
-def divide(rows: list[dict], task: str, clips: str, seed: int) -> tuple[list[dict], list[dict]]:
-    """The clips to train on and to judge by."""
-    if task == "language":
-        train = [row for row in rows if row["fold"] != "test"]
-        test = at_most([row for row in rows if row["fold"] == "test"], MOST["test"], random.Random(0))
-        train = at_most(train, MOST["train"], random.Random(0))
-    else:
-        parts = thirds(rows)
-        train = [row for row in rows if parts[row["fold"]] != seed % THIRDS]
-        test = [row for row in rows if parts[row["fold"]] == seed % THIRDS]
-    return (at_most(train, FEW, random.Random(seed)) if clips == "few" else train), test
+def draws_of(count: int, folds: int, way: str, clips: str) -> range:
+    """The draws of each fold: `count`, more where there are few folds; what is not drawn is not repeated."""
+    if clips == "few":
+        return range(max(count, ceil(LEAST_RUNS * count / 3 / folds)))
+    return range(ceil(count / folds) if way in TUNED else 1)
 
 
 def train_and_judge(train: list[dict], test: list[dict], arguments: list[str]) -> dict:
@@ -104,48 +90,143 @@ def train_and_judge(train: list[dict], test: list[dict], arguments: list[str]) -
     }  # fmt: skip
 
 
-def run(rows: list[dict], task: str, clips: str, seed: int, model: str, way: str, flags: list[str]) -> dict:
-    """One run of the table."""
-    probe = "probe" in way
+def run_tuned(
+    rows: list[dict], task: str, clips: str, fold: str, draw: int, model: str, way: str, flags: list[str]
+) -> dict:
+    """One run of fine-tuning."""
     arguments = [
         "--model", model, "--max_steps", str(STEPS[clips]), "--warmup_steps", "0.1", "--balanced_sampling",
-        "--learning_rate", RATES["probe" if probe else "fine-tuned"], "--seed", str(seed), "--logging_steps", "100",
+        "--learning_rate", RATE, "--seed", str(draw), "--logging_steps", "100",
         *(["--max_length", str(FRAMES)] if task in SHORT else []),
-        *(["--linear_probe"] if probe else []), *(["--from_scratch"] if "scratch" in way else []), *flags,
+        *(["--from_scratch"] if way == "scratch" else []), *flags,
     ]  # fmt: skip
-    return train_and_judge(*divide(rows, task, clips, seed), arguments)
+    return train_and_judge(*frozen.divide(rows, clips, fold, draw), arguments)
 
 
-def table(results: list[dict], models: list[str]) -> str:
-    """Mean and deviation over seeds of the balanced accuracy; results of other models are left out."""
-    found = defaultdict(list)
-    for result in results:
-        if result["model"] in models and not result["flags"]:
-            found[result["task"], result["clips"], result["model"], result["way"]].append(result["balanced"])
-    columns = [(task, clips) for task in TASKS for clips in STEPS if any(key[:2] == (task, clips) for key in found)]
-    lines = [
-        "| weights | training | " + " | ".join(f"{task}, {'10 per class' if clips == 'few' else 'all'}"
-                                               for task, clips in columns) + " |",
-        "|---|---|" + "--:|" * len(columns),
-    ]  # fmt: skip
-    ways = sorted({(model, way) for _, _, model, way in found}, key=lambda each: ("probe" in each[1], *each))
-    for model, way in ways:
-        cells = []
-        for task, clips in columns:
-            cells.append(mean_and_deviation(found.get((task, clips, model, way), [])))
-        weights = "none (random)" if "scratch" in way else f"`{Path(model).name}`"
-        kind = "linear probe" if "probe" in way else "all weights"
-        shape = f" of `{Path(model).name}`'s shape" if "scratch" in way and len(models) > 1 else ""
-        lines.append(f"| {weights}{shape} | {kind} | {' | '.join(cells)} |")
+def run_frozen(rows: list[dict], inputs: np.ndarray, clips: str, fold: str, draw: int) -> dict:
+    """One run of logistic regression on features, a row for each clip."""
+    places = {row["file"]: place for place, row in enumerate(rows)}
+    parts = [[places[row["file"]] for row in part] for part in frozen.divide(rows, clips, fold, draw)]
+    start = time.monotonic()
+    scores = frozen.judge(inputs, np.array([row["label"] for row in rows]), *parts)
+    return {**scores, "train": len(parts[0]), "test": len(parts[1]), "seconds": round(time.monotonic() - start, 1)}
+
+
+class Checkpoint:
+    """A checkpoint, with random weights of its shape, and their features of clips, kept in `folder`."""
+
+    def __init__(self, name: str, layer: int | None, padded: int, folder: Path):
+        self.name, self.padded, self.folder = name, padded, folder
+        self.loaded = {kind: frozen.load(name, kind == "random") for kind in ("frozen", "random")}
+        self.layer = layer if layer is not None else self.loaded["frozen"][0].config.num_hidden_layers // 2
+
+    def key(self, way: str) -> dict:
+        """What tells results of a way apart: `weights`, those of any checkpoint of this shape from scratch."""
+        if way == "mel":
+            return {"weights": "", "layer": None, "padded": 0}
+        kind = "frozen" if way in ("fine-tuned", "frozen mean", "frozen rows") else "random"
+        layer, padded = (None, 0) if way in TUNED else (self.layer, self.padded)
+        return {"weights": self.loaded[kind][2], "layer": layer, "padded": padded}
+
+    def features(self, way: str, files: list[str]) -> np.ndarray:
+        """Of shape (clips, features)."""
+        if way == "mel":
+            return frozen.cached(self.folder, "mel", files, lambda: frozen.mel_statistics(files))
+        kind, pooling = way.split()
+        model, extractor, digest = self.loaded[kind]
+        rows = frozen.cached(
+            self.folder, f"{digest}-{self.layer}-{self.padded}", files,
+            lambda: frozen.row_means(model, extractor, files, [self.layer], self.padded)[0],
+        )  # fmt: skip
+        return rows.mean(axis=1) if pooling == "mean" else rows.reshape(len(files), -1)
+
+
+def measure(log: Measured, rows: list[dict], task: str, checkpoint: Checkpoint, way: str, arguments) -> list[dict]:
+    """All runs of one task and way."""
+    found, inputs, flags = [], None, arguments.flags if way in TUNED else []
+    folds = frozen.folds_of(rows)
+    for clips in arguments.clips:
+        for fold in folds:
+            for draw in draws_of(arguments.draws, len(folds), way, clips):
+                key = {"task": task, "clips": clips, "fold": fold, "draw": draw, "way": way, **checkpoint.key(way)}
+                if way in TUNED:
+                    run = partial(run_tuned, rows, task, clips, fold, draw, checkpoint.name, way, flags)
+                else:
+                    if inputs is None:
+                        inputs = checkpoint.features(way, [row["file"] for row in rows])
+                    run = partial(run_frozen, rows, inputs, clips, fold, draw)
+                found.append(log.get({**key, "flags": flags}, run))
+    for clips in arguments.clips:
+        text = mean_and_deviation([result["balanced"] for result in found if result["clips"] == clips])
+        print(f"{task}, {TITLES[clips]}, {way}, {Path(checkpoint.name).name}: {text}", flush=True)
+    return found
+
+
+Scores = dict[tuple[str, int], float]  # by fold and draw
+
+
+def difference(one: Scores, other: Scores) -> tuple[float, float] | None:
+    """
+    Mean difference of pairs, and its standard error, NaN of one pair; None without pairs. Pairs count as independent,
+    though draws of one fold are judged by the same clips.
+    """
+    drawn = any(draw for _, draw in other)  # all clips: without draws there is one, which stands for each
+    matches = {key: key if drawn else (key[0], 0) for key in one}
+    pairs = [value - other[matches[key]] for key, value in one.items() if matches[key] in other]
+    if not pairs:
+        return None
+    return statistics.mean(pairs), statistics.stdev(pairs) / sqrt(len(pairs)) if pairs[1:] else nan
+
+
+def mean_of_tasks(cells: list[tuple[float, float] | None]) -> tuple[float, float] | None:
+    """Mean of values, and the error that it has by theirs; None where a task is missing."""
+    if None in cells:
+        return None
+    return statistics.mean(cell[0] for cell in cells), sqrt(sum(cell[1] ** 2 for cell in cells)) / len(cells)
+
+
+def with_error(cell: tuple[float, float] | None) -> str:
+    return "" if cell is None else f"{cell[0]:+.3f}" if isnan(cell[1]) else f"{cell[0]:+.3f} ± {cell[1]:.3f}"
+
+
+def table(results: list[tuple[str, dict]], clips: str) -> str:
+    """
+    Balanced accuracy: mean and deviation over folds and draws; differences: mean and standard error.
+
+    Args:
+        results: Pairs of a checkpoint's name and a result.
+    """
+    found: dict[tuple, Scores] = defaultdict(dict)
+    for name, result in results:
+        if result["clips"] == clips:
+            found[name, result["way"], result["task"]][result["fold"], result["draw"]] = result["balanced"]
+    tasks = [task for task in TASKS if any(key[2] == task for key in found)]
+    names = list(dict.fromkeys(name for name, _ in results))
+    lines = [f"| {TITLES[clips]} | {' | '.join(tasks)} | mean |", "|---|" + "--:|" * (len(tasks) + 1)]
+    for way in (*TUNED, *FROZEN):
+        for name in names[:1] if way == "mel" else names:
+            values = [list(found.get((name, way, task), {}).values()) for task in tasks]
+            if any(values):
+                mean = f"{statistics.mean(map(statistics.mean, values)):.3f}" if all(values) else ""
+                lines.append(f"| {label(name, way)} | {' | '.join(map(mean_and_deviation, values))} | {mean} |")
+    for one, other in DIFFERENCES:
+        for name in names:
+            cells = [difference(found[name, one, task], found[name, other, task]) for task in tasks]
+            if any(cells):
+                texts = [with_error(cell) for cell in (*cells, mean_of_tasks(cells))]
+                lines.append(f"| {label(name, one)} less {other} | {' | '.join(texts)} |")
     return "\n".join(lines)
 
 
-def parser_of_tasks(description: str) -> argparse.ArgumentParser:
+def label(name: str, way: str) -> str:
+    return way if way == "mel" else f"`{Path(name).name}`, {way}"
+
+
+def parser_of_tasks(description: str, tasks: tuple[str, ...] = TASKS) -> argparse.ArgumentParser:
     """What scripts that fine-tune on the tasks are told alike."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dest", type=Path, help="where prepare.py wrote the tasks")
-    parser.add_argument("--task", nargs="+", choices=TASKS, default=TASKS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--task", nargs="+", choices=tasks, default=tasks)
     parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="further flags of ssast finetune")
     parser.add_argument("--readme", action="store_true", help="write the table into README.md")
     return parser
@@ -153,26 +234,34 @@ def parser_of_tasks(description: str) -> argparse.ArgumentParser:
 
 def main() -> int:
     parser = parser_of_tasks(__doc__)
-    parser.add_argument("--model", nargs="+", default=["ssast-tiny-patch-debian"], help="pretrained checkpoints")
+    parser.add_argument("--model", nargs="+", default=[DEFAULT_PRETRAINED], help="pretrained checkpoints")
+    parser.add_argument("--speech", type=Path, help="folder of fsdd.csv and emodb.csv; without it their tasks go")
     parser.add_argument("--clips", nargs="+", choices=list(STEPS), default=list(STEPS), help="10 per class, or all")
-    ways = ("scratch", "checkpoint", "scratch probe", "checkpoint probe")
-    parser.add_argument("--way", nargs="+", choices=ways, default=ways)
+    parser.add_argument("--draws", type=int, default=3, help="of each fold, at least (default: 3)")
+    parser.add_argument("--layer", type=int, help="of frozen features (default: half of the layers)")
+    parser.add_argument(
+        "--padded", type=int, default=0, help="frames to which silence, not averaged, follows clips in frozen features"
+    )
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--frozen-only", action="store_true", help="no fine-tuning: minutes instead of hours")
+    ways.add_argument("--way", nargs="+", choices=(*TUNED, *FROZEN), default=(*FROZEN, *TUNED))
     arguments = parser.parse_args()
+    if arguments.speech is None:
+        arguments.task = [task for task in arguments.task if task not in frozen.MANIFESTS]
     log = Measured(arguments.dest / "measured.jsonl")
-    keys = ("task", "clips", "seed", "model", "way", "flags")
-    chosen = []
-    for seed in arguments.seeds:
-        for task in arguments.task:
-            rows = read(arguments.dest, task)
-            for clips, model, way in itertools.product(arguments.clips, arguments.model, arguments.way):
-                key = (task, clips, seed, model, way, arguments.flags)
-                chosen.append(log.get(dict(zip(keys, key)), partial(run, rows, *key)))
-                print(f"{task}, {clips}, {way}, seed {seed}, {Path(model).name}: balanced accuracy "
-                      f"{chosen[-1]['balanced']:.3f} ({chosen[-1]['seconds']} s)", flush=True)  # fmt: skip
-    text = table(log.results, arguments.model)
+    folder = arguments.dest / "features"
+    checkpoints = [Checkpoint(name, arguments.layer, arguments.padded, folder) for name in arguments.model]
+    tasks = {task: frozen.read(arguments.dest, task, arguments.speech) for task in arguments.task}
+    chosen: list[tuple[str, dict]] = []
+    for way in FROZEN if arguments.frozen_only else arguments.way:
+        for task, rows in tasks.items():
+            for checkpoint in checkpoints:
+                results = measure(log, rows, task, checkpoint, way, arguments)
+                chosen += [(checkpoint.name, result) for result in results]
+    text = "\n\n".join(table(chosen, clips) for clips in arguments.clips)
     print(text)
     if arguments.readme:
-        write_between(README, BEGIN, END, f"{log.origin(chosen)}\n\n{text}")
+        write_between(README, BEGIN, END, f"{log.origin([result for _, result in chosen])}\n\n{text}")
     return 0
 
 

@@ -17,10 +17,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from recipes.debian_audio.measure import README, TASKS, divide, parser_of_tasks, read, train_and_judge
+from recipes.debian_audio.frozen import divide, folds_of, read
+from recipes.debian_audio.measure import README, parser_of_tasks, train_and_judge
 from recipes.report import Measured, mean_and_deviation, write_between
 from ssast_hf.checkpoints.locate import DEFAULT_PRETRAINED
 
+TASKS = ("drums", "vocal", "language")
 BEGIN, END = "<!-- variants: begin -->", "<!-- variants: end -->"
 VARIANTS = {
     "the recipe": [],
@@ -34,7 +36,8 @@ VARIANTS = {
 def run(rows: list[dict], task: str, seed: int, variant: str, model: str, flags: list[str]) -> dict:
     recipe = Path(__file__).with_name(f"{task}.yaml")
     arguments = [str(recipe), "--model", model, "--seed", str(seed), *VARIANTS[variant], *flags]
-    return train_and_judge(*divide(rows, task, "all", seed), arguments)
+    folds = folds_of(rows)
+    return train_and_judge(*divide(rows, "all", folds[seed % len(folds)], seed), arguments)
 
 
 def table(results: list[dict]) -> str:
@@ -52,7 +55,8 @@ def table(results: list[dict]) -> str:
 
 
 def main() -> int:
-    parser = parser_of_tasks(__doc__)
+    parser = parser_of_tasks(__doc__, TASKS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--patch_model", default=DEFAULT_PRETRAINED)
     parser.add_argument("--frame_model", help="frame-based checkpoint, which the frame-based variants need")
     parser.add_argument("--variant", nargs="+", choices=list(VARIANTS), help="default: all that there is a model for")
