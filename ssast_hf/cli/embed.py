@@ -15,7 +15,7 @@ DESCRIPTION = (
     "Writes embeddings. To .npz: arrays `files` and `embeddings`; for frames and patches also `file_index` (which of "
     "`files` a row belongs to), `time` (its start in seconds) and, for patches, `mel_bin` (its lowest bin). To "
     ".parquet: a row for each, with columns `file` and `embedding`. To a directory: memory maps `embeddings.npy` and "
-    "so on, and `index.jsonl`, which says which rows are a file's. The same command resumes a run that was interrupted."
+    "so on, and `index.jsonl`, which says which rows are a file's. The same command resumes an interrupted run."
 )
 EPILOG = "Example: ssast embed recordings/ --model ssast-base-patch --layers 6 9 12 --output embeddings.parquet"
 
