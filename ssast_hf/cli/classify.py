@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from ..checkpoints.locate import DEFAULT_CLASSIFIER
-from .flags import FILES_HELP, add_batches, add_device, add_model, number, positive, seconds
+from .flags import FILES_HELP, add_batches, add_device, add_model, positive, seconds
 from .labelling import Labelling, run_exported, run_model
 from .terminal import exit_status, report_skipped
 
@@ -37,7 +37,7 @@ def _add_label_arguments(group) -> None:
         help="labels to print, the best first (default: 3, in label tracks 1; with --threshold, all that reach it)",
     )
     group.add_argument(
-        "--threshold", type=number, metavar="X", help="only labels that score at least X, a probability from 0 to 1"
+        "--threshold", type=float, metavar="X", help="only labels that score at least X, a probability from 0 to 1"
     )
     group.add_argument(
         "--window", type=seconds, metavar="S", help="length of a window in seconds (default: the model's max_length)"
