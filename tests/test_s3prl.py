@@ -58,7 +58,7 @@ def test_its_states_are_the_models_and_have_gradients(upstream):
 
 @pytest.mark.parametrize("fields", [{"max_length": 70}, {"max_length": 50, "time_stride": 10}, {"time_stride": 24}])
 def test_steps_are_as_far_apart_as_hears_whatever_the_window(tmp_path, fields):
-    """The mean over frequency of each step is HEAR's time step, for windows that are no multiple of patch or stride."""
+    """The mean over frequency of each step is HEAR's time step, also in windows that are no multiple of the patch."""
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 32}
     SSASTModel(SSASTConfig.tiny("patch", **{"max_length": 64, **sizes, **fields})).save_pretrained(tmp_path)
