@@ -16,8 +16,8 @@ from transformers.utils import logging
 sys.path.insert(0, str(Path(__file__).parent))
 from verify import TOLERANCE, largest_differences
 
+from ssast_hf.checkpoints import FAMILY
 from ssast_hf.checkpoints.convert import convert_checkpoint, convert_named
-from ssast_hf.checkpoints.locate import FAMILY
 
 NAMES = {entry.official: entry for entry in FAMILY}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from ssast_hf.checkpoints.locate import FAMILY
+from ssast_hf.checkpoints import FAMILY
 from tests.golden.seeded import pretraining_checkpoint
 
 ENTRIES = {entry.official: entry for entry in FAMILY}

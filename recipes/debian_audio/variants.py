@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recipes.debian_audio.measure import README, TASKS, divide, parser_of_tasks, read, train_and_judge
 from recipes.report import Measured, mean_and_deviation, write_between
-from ssast_hf.checkpoints.locate import DEFAULT_PRETRAINED
+from ssast_hf.checkpoints import DEFAULT_PRETRAINED
 
 BEGIN, END = "<!-- variants: begin -->", "<!-- variants: end -->"
 VARIANTS = {

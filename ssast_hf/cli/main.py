@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from .. import __version__
-from ..checkpoints.locate import DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED
+from ..checkpoints import DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED
 
 MODEL_HELP = "directory, short name (see `ssast checkpoints`) or Hub repository of a checkpoint"
 EXIT_PARTLY, EXIT_WRONG = 1, 2  # some files failed; nothing could be done
@@ -527,7 +527,7 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 
 def run_push(arguments: argparse.Namespace) -> int:
-    from ..checkpoints.hub import push_directory
+    from ..checkpoints.push import push_directory
 
     commit = push_directory(
         arguments.directory,

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from ..audio.decoding import load_audio
-from ..checkpoints.locate import BUNDLED, DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED, table
+from ..checkpoints import BUNDLED, DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED, table
 from ..cli.classify import PICTURE_LABELS, shown
 from ..cli.main import _first_sentence, _load
 from ..data.sources import find_sounds

@@ -5,7 +5,7 @@
 import torch
 from torch.nn import functional as F
 
-from ..checkpoints.locate import DEFAULT_PRETRAINED
+from ..checkpoints import DEFAULT_PRETRAINED
 from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
 from ..modeling_ssast import NUM_SPECIAL_TOKENS, SSASTModel
 from .hear import window_inputs
