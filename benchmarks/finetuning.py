@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from transformers import ASTFeatureExtractor, ASTForAudioClassification, Trainer, TrainingArguments, set_seed
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPreTraining, SSASTModel, load_audio
-from ssast_hf.checkpoints.locate import BUNDLED
+from ssast_hf.checkpoints import BUNDLED
 from ssast_hf.cli import main
 from ssast_hf.data.sources import Clip, read_clips
 from ssast_hf.training import finetune  # noqa: F401 neither side is charged for imports

@@ -14,8 +14,8 @@ from pathlib import Path
 from transformers.utils import logging
 
 from conversion.verify import TOLERANCE, largest_differences
+from ssast_hf.checkpoints import FAMILY
 from ssast_hf.checkpoints.convert import convert_checkpoint, convert_named
-from ssast_hf.checkpoints.locate import FAMILY
 
 NAMES = {entry.official: entry for entry in FAMILY}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from ssast_hf.checkpoints.locate import FAMILY
+from ssast_hf.checkpoints import FAMILY
 from tests.golden.seeded import pretraining_checkpoint
 
 ENTRIES = {entry.official: entry for entry in FAMILY}

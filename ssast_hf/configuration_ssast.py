@@ -29,10 +29,12 @@ PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "r
 MASKED_SHARE = 400 / 512  # of the patches, in the official pretraining
 CLASSIFIER_LAYER_NORM_EPS = 1e-5  # torch's default, which the official classifier was trained with
 
-# The `*_ssast.py` files go along with every saved model, as code for `trust_remote_code` where the package is missing.
-# There, loading and pushing is transformers' alone; the package adds names and layouts of checkpoints and model cards
-# by putting functions around it, which get what they surround as first argument. See `checkpoints.py` and `hub.py`.
-AROUND: dict[str, Callable] = {}
+# Hooks of the installed package around transformers' own methods: name of the method -> wrapper. The four files that
+# travel with a saved model (`configuration_ssast`, `feature_extraction_ssast`, `modeling_ssast`, `masking`) also run
+# as custom code where the package is missing. There the dictionary is empty, and transformers loads and pushes alone.
+# `integrations/auto.py` registers what the package adds: short names and AST's layout (`checkpoints/loading.py`), and
+# model cards (`checkpoints/push.py`).
+LOADING_HOOKS: dict[str, Callable] = {}
 AUTO_MAP = {
     "AutoConfig": "configuration_ssast.SSASTConfig",
     "AutoModel": "modeling_ssast.SSASTModel",
@@ -41,9 +43,13 @@ AUTO_MAP = {
 }
 
 
-def around(name: str, function: Callable, *args, **kwargs):
-    """`function(*args, **kwargs)`, by way of what the package put around it under this name."""
-    return AROUND[name](function, *args, **kwargs) if name in AROUND else function(*args, **kwargs)
+def call_with_hook(name: str, method: Callable, *args, **kwargs):
+    """
+    Calls `method(*args, **kwargs)`, or the wrapper that `LOADING_HOOKS` has under `name`. The wrapper receives the
+    original method as its first argument.
+    """
+    hook = LOADING_HOOKS.get(name)
+    return method(*args, **kwargs) if hook is None else hook(method, *args, **kwargs)
 
 
 def save_code(directory: str | os.PathLike, *names: str) -> None:
@@ -177,7 +183,7 @@ class SSASTConfig(PreTrainedConfig):
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
-        return around("config", super().get_config_dict, pretrained_model_name_or_path, **kwargs)
+        return call_with_hook("config", super().get_config_dict, pretrained_model_name_or_path, **kwargs)
 
     @classmethod
     def from_dict(cls, config_dict, **kwargs):

@@ -11,7 +11,7 @@ from transformers.feature_extraction_sequence_utils import SequenceFeatureExtrac
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import PaddingStrategy, TensorType, logging
 
-from .configuration_ssast import around, save_code
+from .configuration_ssast import call_with_hook, save_code
 
 logger = logging.get_logger(__name__)
 
@@ -150,7 +150,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
 
     @classmethod
     def get_feature_extractor_dict(cls, pretrained_model_name_or_path, **kwargs):
-        return around("feature_extractor", super().get_feature_extractor_dict, pretrained_model_name_or_path, **kwargs)
+        load = super().get_feature_extractor_dict
+        return call_with_hook("feature_extractor", load, pretrained_model_name_or_path, **kwargs)
 
     def save_pretrained(self, save_directory, **kwargs):
         """As in transformers, with the code that loads the feature extractor elsewhere."""
@@ -160,7 +161,7 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
 
     def push_to_hub(self, repo_id: str, **kwargs):
         """As in transformers, without a model card: that comes with the model."""
-        return around("push", super().push_to_hub, repo_id, **kwargs)
+        return call_with_hook("push", super().push_to_hub, repo_id, **kwargs)
 
     def __call__(
         self,

@@ -10,13 +10,13 @@ Paper: Gong, Lai, Chung, Glass, "SSAST: Self-Supervised Audio Spectrogram Transf
 (https://arxiv.org/abs/2110.09784). Original implementation: `src/models/ast_models.py` of YuanGongND/ssast.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Unpack
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
@@ -28,12 +28,16 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceCl
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 from transformers.utils import ModelOutput, TransformersKwargs
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
+from transformers.utils.hub import cached_file, get_checkpoint_shard_files
 from transformers.utils.output_capturing import capture_outputs
 
-from .configuration_ssast import AUTO_MAP, GRID_FIELDS, SSASTConfig, around, save_code
+from .configuration_ssast import AUTO_MAP, GRID_FIELDS, SSASTConfig, call_with_hook, save_code
 from .masking import sample_masks
 
 NUM_SPECIAL_TOKENS = 2  # [CLS] and DeiT's distillation token
+FILE_ARGUMENTS = (  # of `from_pretrained`, which say where files are
+    "cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token",
+)  # fmt: skip
 
 
 def patchify(input_values: torch.Tensor, config: SSASTConfig) -> torch.Tensor:
@@ -78,6 +82,61 @@ def resize_positions(positions: torch.Tensor, old_size: int, new_size: int, leng
     right = (left + 1).clamp(max=old_size - 1)
     weight = (source - left).to(positions.dtype).reshape(*source.shape, *[1] * (positions.ndim - 1))
     return torch.lerp(positions[left], positions[right], weight)
+
+
+def adapt_state_dict(state: dict[str, torch.Tensor], old: SSASTConfig, new: SSASTConfig) -> dict[str, torch.Tensor]:
+    """
+    A state dict whose position embeddings fit another patch grid (official: `ASTModel.__init__`). Every other tensor
+    stays as it is.
+
+    Args:
+        state (`dict[str, torch.Tensor]`): State dict of a model with the configuration `old`, any prefix.
+        old, new ([`SSASTConfig`]): Configurations with the grids before and after.
+    """
+    (old_rows, old_columns), (rows, columns) = old.patch_grid(), new.patch_grid()
+    adapted = dict(state)
+    for name, positions in state.items():
+        if name.endswith("embeddings.position_embeddings"):
+            special, patches = positions.split([NUM_SPECIAL_TOKENS, old_rows * old_columns], dim=1)
+            patches = patches[0].unflatten(0, (old_rows, old_columns))  # (F, T, D)
+            for old_size, new_size in ((old_columns, columns), (old_rows, rows)):  # time, then frequency
+                patches = resize_positions(patches.transpose(0, 1), old_size, new_size, torch.tensor([new_size]))[0]
+            adapted[name] = torch.cat([special, patches.flatten(0, 1)[None]], dim=1)
+    return adapted
+
+
+def read_state_dict(
+    name, variant: str | None = None, use_safetensors: bool | None = None, **where
+) -> dict[str, torch.Tensor]:
+    """
+    All tensors of a saved checkpoint, from one file or from shards.
+
+    Args:
+        name (`str`): Directory or Hub repository.
+        variant (`str`, *optional*): As in transformers: `model.fp16.safetensors`.
+        use_safetensors (`bool`, *optional*): False reads `pytorch_model.bin`, as tensors only. Default: safetensors.
+        where: `FILE_ARGUMENTS` of `from_pretrained`.
+
+    Raises:
+        OSError: There is no such file.
+    """
+    stem, suffix = ("pytorch_model", "bin") if use_safetensors is False else ("model", "safetensors")
+    single = ".".join(filter(None, (stem, variant, suffix)))
+    index = ".".join(filter(None, (stem, suffix, "index", variant, "json")))
+    file = cached_file(name, single, _raise_exceptions_for_missing_entries=False, **where)
+    if file is None:
+        index_file = cached_file(name, index, _raise_exceptions_for_missing_entries=False, **where)
+        if index_file is None:
+            raise FileNotFoundError(f"{name} has neither {single} nor {index}.")
+        files = get_checkpoint_shard_files(name, index_file, **where)[0]
+    else:
+        files = [file]
+    state: dict[str, torch.Tensor] = {}
+    for path in files:
+        state.update(
+            load_file(path) if suffix == "safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    return state
 
 
 def sinusoidal_positions(rows: int, columns: int, hidden_size: int) -> torch.Tensor:
@@ -154,18 +213,6 @@ class SSASTEmbeddings(nn.Module):
         num_time_patches = self.config.num_time_patches(input_values.shape[1])
         embeddings = torch.cat([special, embeddings], dim=1) + self.positions(num_time_patches, lengths)
         return self.dropout(embeddings)
-
-    def adapt(self, old: SSASTConfig, new: SSASTConfig) -> None:
-        """Refits stride and position embeddings to a new patch grid, in place (official: `ASTModel.__init__`)."""
-        (old_rows, old_columns), (rows, columns) = old.patch_grid(), new.patch_grid()
-        special, patches = self.position_embeddings.data.split([NUM_SPECIAL_TOKENS, old_rows * old_columns], dim=1)
-        patches = patches[0].unflatten(0, (old_rows, old_columns))  # (F, T, D)
-        for old_size, new_size in ((old_columns, columns), (old_rows, rows)):  # time, then frequency
-            patches = resize_positions(
-                patches.transpose(0, 1), old_size, new_size, torch.tensor([new_size], device=patches.device)
-            )[0]
-        self.position_embeddings = nn.Parameter(torch.cat([special, patches.flatten(0, 1)[None]], dim=1))
-        self.patch_embeddings.projection.stride = (new.frequency_stride, new.time_stride)
 
 
 def eager_attention_forward(
@@ -305,39 +352,41 @@ class SSASTPreTrainedModel(PreTrainedModel):
             ValueError: The patch shape differs from the checkpoint's.
         """
         overrides = {name: kwargs.pop(name) for name in GRID_FIELDS if name in kwargs}
-        load = partial(around, "model", super().from_pretrained)
-        if pretrained_model_name_or_path is None or (config is None and not overrides):
-            return load(pretrained_model_name_or_path, *model_args, config=config, **kwargs)
+        name = pretrained_model_name_or_path
+        load = partial(call_with_hook, "model", cls._load, name, *model_args)
+        if name is None or (config is None and not overrides):
+            return load(config=config, **kwargs)
 
-        hub_names = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
-        hub_kwargs = {name: kwargs[name] for name in hub_names if name in kwargs}
-        stored = SSASTConfig.from_pretrained(pretrained_model_name_or_path, **hub_kwargs)
+        where = {key: kwargs[key] for key in FILE_ARGUMENTS if key in kwargs}
+        stored = SSASTConfig.from_pretrained(name, **where)
         if not isinstance(config, PreTrainedConfig):
             config, kwargs = SSASTConfig.from_pretrained(
-                config or pretrained_model_name_or_path, return_unused_kwargs=True, **kwargs, **overrides
+                config or name, return_unused_kwargs=True, **kwargs, **overrides
             )
-            kwargs = {**hub_kwargs, **kwargs}
+            kwargs = {**where, **kwargs}
         elif overrides:
             attention = config._attn_implementation
             config = SSASTConfig.from_dict(config.to_dict(), **overrides, attn_implementation=attention)
-        target, config = config, copy.deepcopy(config)
-        for name in (*GRID_FIELDS, "num_mask_patches"):
-            setattr(config, name, getattr(stored, name))
-        config.is_adapted = False  # until it has the target's grid
-        for name in ("frequency_patch_size", "time_patch_size"):
-            if getattr(stored, name) != getattr(target, name):
+        for field in ("frequency_patch_size", "time_patch_size"):
+            if getattr(stored, field) != getattr(config, field):
                 raise ValueError(
-                    f"`{name}` is {getattr(target, name)}, expected {getattr(stored, name)}, with which "
-                    f"{pretrained_model_name_or_path} was made: strides, max_length and num_mel_bins of a checkpoint "
-                    "can change, its patch shape cannot."
+                    f"`{field}` is {getattr(config, field)}, expected {getattr(stored, field)}, with which {name} was "
+                    "made: strides, max_length and num_mel_bins of a checkpoint can change, its patch shape cannot."
                 )
-        loaded = load(pretrained_model_name_or_path, *model_args, config=config, **kwargs)
+        if config.patch_grid() == stored.patch_grid():
+            return load(config=config, **kwargs)
+        return load(config=config, adapt=partial(adapt_state_dict, old=stored, new=config), **kwargs)
+
+    @classmethod
+    def _load(cls, name, *model_args, config=None, adapt: Callable | None = None, **kwargs):
+        """transformers' `from_pretrained`; with `adapt`, of the state dict that it makes of the checkpoint's."""
+        if adapt is None:
+            return super().from_pretrained(name, *model_args, config=config, **kwargs)
+        where = {key: kwargs.pop(key) for key in (*FILE_ARGUMENTS, "variant", "use_safetensors") if key in kwargs}
+        state = adapt(read_state_dict(name, **where))
+        loaded = super().from_pretrained(None, *model_args, config=config, state_dict=state, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
-        for name in (*GRID_FIELDS, "num_mask_patches"):
-            setattr(model.config, name, getattr(target, name))
-        del model.config.is_adapted
-        model._check_config()
-        getattr(model, cls.base_model_prefix, model).embeddings.adapt(stored, model.config)
+        model.name_or_path = model.config._name_or_path = str(name)
         return loaded
 
     def save_pretrained(self, save_directory, **kwargs):
@@ -349,10 +398,7 @@ class SSASTPreTrainedModel(PreTrainedModel):
 
     def push_to_hub(self, repo_id: str, **kwargs):
         """As [`~transformers.PreTrainedModel.push_to_hub`], with a model card of what is known."""
-        return around("push", super().push_to_hub, repo_id, **kwargs)
-
-    def _check_config(self) -> None:
-        """Raises ValueError where a config is right for other SSAST classes but not for this one."""
+        return call_with_hook("push", super().push_to_hub, repo_id, **kwargs)
 
 
 class SSASTModel(SSASTPreTrainedModel):
@@ -606,15 +652,14 @@ class SSASTForPreTraining(SSASTPreTrainedModel):
 
     def __init__(self, config: SSASTConfig):
         super().__init__(config)
-        self._check_config()
+        self._check_strides()
         self.ssast = SSASTModel(config, use_mask_token=True)
         self.discriminative_head = SSASTPatchPredictionHead(config)
         self.generative_head = SSASTPatchPredictionHead(config)
         self.post_init()
 
-    def _check_config(self) -> None:
-        if not getattr(self.config, "is_adapted", True):
-            return
+    def _check_strides(self) -> None:
+        """Raises ValueError for overlapping patches."""
         for axis in ("frequency", "time"):
             stride, size = (getattr(self.config, f"{axis}_{name}") for name in ("stride", "patch_size"))
             if stride != size:

@@ -13,10 +13,10 @@ from ssast_hf import (
     SSASTForAudioClassification,
     SSASTForPreTraining,
     SSASTModel,
+    checkpoints,
     load_audio,
     sample_masks,
 )
-from ssast_hf.checkpoints import locate as checkpoints
 from ssast_hf.cli import main
 from ssast_hf.modeling_ssast import patchify
 

@@ -837,7 +837,7 @@ def test_lora_updates_are_of_low_rank_and_merged(tones, classifier, tmp_path):
 
 def test_several_labels_from_data_to_card(tones, pretrained, tmp_path):
     """Binary cross-entropy learns labels that come together; the card says what was done."""
-    from ssast_hf.checkpoints.hub import model_card
+    from ssast_hf.checkpoints.cards import model_card
 
     (tmp_path / "recipe").mkdir()
     recipe = tmp_path / "recipe/tones.yaml"

@@ -20,9 +20,10 @@ from ssast_hf import (
     SSASTForPreTraining,
     SSASTModel,
 )
-from ssast_hf.checkpoints import locate as checkpoints
+from ssast_hf.checkpoints import locate
+from ssast_hf.checkpoints import names as checkpoints
+from ssast_hf.checkpoints.cards import model_card
 from ssast_hf.checkpoints.convert import convert_checkpoint, convert_named, load_checkpoint
-from ssast_hf.checkpoints.hub import model_card
 from ssast_hf.checkpoints.layouts import AST_PREFIX, ast_state_to_ours, official_state_dict
 from ssast_hf.cli import main
 
@@ -76,7 +77,7 @@ def test_the_table_has_every_official_checkpoint():
 def test_a_converted_checkpoint_is_found_by_its_name(tmp_path):
     torch.save(pretraining_state(), tmp_path / "SSAST-Tiny-Patch-400.pth")
     assert main(["convert", "SSAST-Tiny-Patch-400.pth", "--name", "ssast-tiny-patch"]) == 0
-    assert checkpoints.status(checkpoints.table()["ssast-tiny-patch"]) == "converted"
+    assert locate.status(checkpoints.table()["ssast-tiny-patch"]) == "converted"
     card = model_card(tmp_path / "home" / "ssast-tiny-patch", "lab/copy")
     assert "license: bsd-3-clause" in card
     assert "Converted from `SSAST-Tiny-Patch-400.pth` of the [official code]" in card

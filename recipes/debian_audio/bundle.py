@@ -16,8 +16,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from ssast_hf.checkpoints.hub import CARD, FACTS, model_card
-from ssast_hf.checkpoints.locate import BUNDLED, CONFIG, PREPROCESSOR, WEIGHTS
+from ssast_hf.checkpoints import BUNDLED
+from ssast_hf.checkpoints.cards import CARD, FACTS, model_card
+from ssast_hf.checkpoints.files import CONFIG, PREPROCESSOR, WEIGHTS
 
 BIAS = "classifier.dense.bias"
 

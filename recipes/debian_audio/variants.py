@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from recipes.debian_audio.frozen import divide, folds_of, read
 from recipes.debian_audio.measure import README, parser_of_tasks, train_and_judge
 from recipes.report import Measured, mean_and_deviation, write_between
-from ssast_hf.checkpoints.locate import DEFAULT_PRETRAINED
+from ssast_hf.checkpoints import DEFAULT_PRETRAINED
 
 TASKS = ("drums", "vocal", "language")
 BEGIN, END = "<!-- variants: begin -->", "<!-- variants: end -->"

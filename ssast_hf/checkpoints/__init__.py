@@ -1,7 +1,13 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints: their names, finding and loading them, their layouts, cards and pushing. Needs no torch to import."""
+"""
+Checkpoints. From the bottom up: `files` (what a checkpoint consists of), `names` (the table of short names), `fetch`
+(the Hub's cache), `locate` (finding one), `layouts` (the official code's and AST's tensors), `loading` (what
+`from_pretrained` does beyond transformers), `convert`, `cards` (model cards), `push`. Importing the package needs no
+torch.
+"""
 
-from .locate import DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED, FAMILY, find, table
+from .locate import find
+from .names import BUNDLED, DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED, FAMILY, table
 
-__all__ = ["DEFAULT_CLASSIFIER", "DEFAULT_PRETRAINED", "FAMILY", "find", "table"]
+__all__ = ["BUNDLED", "DEFAULT_CLASSIFIER", "DEFAULT_PRETRAINED", "FAMILY", "find", "table"]

@@ -1,6 +1,6 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Files of checkpoints: official `.pth` files, transformers' AST and ours, each to each (tables in `layouts.py`)."""
+"""Conversion of checkpoint files: official `.pth`, transformers' AST and this package's, each to each."""
 
 import contextlib
 import csv
@@ -12,22 +12,20 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
+from transformers import ASTFeatureExtractor
 
 from ..configuration_ssast import SIZES
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForAudioClassification, SSASTForPreTraining, SSASTModel, SSASTPreTrainedModel
 from ..utils.files import filling, replacing
-from . import locate as checkpoints
-from .hub import write_facts
-from .layouts import (
-    Conversion,
-    State,
-    convert_state_dict,
-    official_state_dict,
-    to_ast,
-)
+from .cards import write_facts
+from .files import CONFIG, WEIGHTS, read_json
+from .layouts import Conversion, State, convert_state_dict, official_state_dict, to_ast
+from .loading import EXTRACTOR_FIELDS, load_complete
+from .locate import find
+from .names import FAMILY, home, table
 
-OFFICIAL_NAME = "best_audio_model.pth"  # as the official code calls what it saves
+OFFICIAL_NAME = "best_audio_model.pth"  # the official code's name of its checkpoints
 FORMATS = ("ssast", "ast", "official")
 
 
@@ -74,16 +72,22 @@ def read_label_names(path: str | os.PathLike) -> list[str]:
 
 
 def load_checkpoint(source: str | os.PathLike) -> SSASTPreTrainedModel:
-    """The model of a directory, short name or Hub repository, of the class it was saved from; in eval mode."""
-    found = checkpoints.find(source, checkpoints.WEIGHTS)
-    config = json.loads((found.directory / checkpoints.CONFIG).read_text(encoding="utf-8"))
+    """
+    The model of a directory, short name or Hub repository, of the class it was saved from; in eval mode.
+
+    Raises:
+        ValueError: Weights are missing.
+        OSError: There is no such checkpoint.
+    """
+    found = find(source, WEIGHTS)
+    config = read_json(found.directory / CONFIG)
     architecture = (config.get("architectures") or [""])[0]
     classes = {
         "SSASTForPreTraining": SSASTForPreTraining,
         "SSASTForAudioClassification": SSASTForAudioClassification,
         "ASTForAudioClassification": SSASTForAudioClassification,
     }
-    return classes.get(architecture, SSASTModel).from_pretrained(source).eval()
+    return load_complete(classes.get(architecture, SSASTModel), source)
 
 
 def convert_checkpoint(
@@ -118,50 +122,55 @@ def convert_checkpoint(
         raise ValueError(f"`to` is {to!r}, expected one of {', '.join(map(repr, FORMATS))}.")
     directory = Path(directory)
     as_file = to == "official" and directory.suffix in (".pth", ".pt")
-    if directory.exists() and not directory.is_dir() and not (as_file and overwrite):
-        raise ValueError(
-            f"{directory} exists: choose another name, or overwrite (--overwrite)."
-            if as_file
-            else f"{directory} is a file, expected a directory."
-        )
+    _check_target(directory, as_file, overwrite)
+    statistics = {name: value for name, value in (("mean", mean), ("std", std)) if value is not None}
+    conversion, extractor = _read(source, label_names, statistics, overrides)
+    if to == "official":
+        _write_official(conversion.model, directory if as_file else directory / OFFICIAL_NAME)
+        return conversion
+    model = conversion.model
+    if to == "ast":
+        model = to_ast(model)
+        extractor = ASTFeatureExtractor(**{name: getattr(extractor, name) for name in EXTRACTOR_FIELDS})
+    with filling(directory) as unfinished, _writing(directory):
+        model.save_pretrained(unfinished)
+        extractor.save_pretrained(unfinished)
+    return conversion
+
+
+def _check_target(directory: Path, as_file: bool, overwrite: bool) -> None:
+    """Raises ValueError where writing would replace something unasked."""
+    if as_file and directory.is_file() and not overwrite:
+        raise ValueError(f"{directory} exists: choose another name, or overwrite (--overwrite).")
+    if directory.exists() and not directory.is_dir() and not as_file:
+        raise ValueError(f"{directory} is a file, expected a directory.")
     if directory.is_dir() and any(directory.iterdir()) and not overwrite:
         raise ValueError(f"{directory} is not empty: choose another directory, or overwrite (--overwrite).")
 
-    statistics = {name: value for name, value in (("mean", mean), ("std", std)) if value is not None}
+
+def _read(source, label_names, statistics: dict, overrides: dict) -> tuple[Conversion, SSASTFeatureExtractor]:
+    """The source's model and feature extractor, whatever its layout."""
     if Path(source).is_file():
         conversion = _convert_official(source, label_names, overrides)
         config = conversion.model.config
         # The official fine-tuning has no mask. A pretrained encoder's embeddings shall not depend on padding.
         mask = False if isinstance(conversion.model, SSASTForAudioClassification) else None
-        extractor = SSASTFeatureExtractor(
+        return conversion, SSASTFeatureExtractor(
             num_mel_bins=config.num_mel_bins, max_length=config.max_length, return_attention_mask=mask, **statistics
         )
-    else:
-        if label_names or overrides:
-            given = ", ".join([*overrides, *(["label_names"] if label_names else [])])
-            raise ValueError(f"{given} is for official files, which do not record it; {source} does.")
-        conversion = Conversion(load_checkpoint(source))
-        conversion.keys = {name: name for name in conversion.model.state_dict()}
-        extractor = SSASTFeatureExtractor.from_pretrained(source, **statistics)
+    if label_names or overrides:
+        given = ", ".join([*overrides, *(["label_names"] if label_names else [])])
+        raise ValueError(f"{given} is for official files, which do not record it; {source} does.")
+    conversion = Conversion(load_checkpoint(source))
+    conversion.keys = {name: name for name in conversion.model.state_dict()}
+    return conversion, SSASTFeatureExtractor.from_pretrained(source, **statistics)
 
-    if to == "official":
-        file = directory if as_file else directory / OFFICIAL_NAME
-        state = official_state_dict(conversion.model)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as unfinished, _writing(file):
-            torch.save(state, unfinished)
-        return conversion
-    model = conversion.model
-    if to == "ast":
-        from transformers import ASTFeatureExtractor
 
-        model = to_ast(model)
-        names = ("sampling_rate", "num_mel_bins", "max_length", "padding_value", "do_normalize", "mean", "std")
-        extractor = ASTFeatureExtractor(**{name: getattr(extractor, name) for name in names})
-    with filling(directory) as unfinished, _writing(directory):
-        model.save_pretrained(unfinished)
-        extractor.save_pretrained(unfinished)
-    return conversion
+def _write_official(model: SSASTPreTrainedModel, file: Path) -> None:
+    state = official_state_dict(model)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as unfinished, _writing(file):
+        torch.save(state, unfinished)
 
 
 @contextlib.contextmanager
@@ -186,14 +195,14 @@ def _convert_official(source: str | os.PathLike, label_names: list[str] | None, 
 
 def convert_named(source: str | os.PathLike, name: str, overwrite: bool = False) -> tuple[Conversion, Path]:
     """
-    Converts an official file to where `from_pretrained(name)` looks for it from then on (`checkpoints.home()`).
+    Converts an official file to where `from_pretrained(name)` looks for it from then on (`checkpoints.names.home()`).
 
     Raises:
         ValueError: The name is not the table's, or the file is of another size or patch shape.
     """
-    entry = checkpoints.table().get(name)
+    entry = table().get(name)
     if entry is None or entry.official is None:
-        names = ", ".join(entry.name for entry in checkpoints.FAMILY)
+        names = ", ".join(entry.name for entry in FAMILY)
         raise ValueError(f"--name is {name!r}, expected one of {names}.")
     model = convert_state_dict(load_official(source)).model
     config = model.config
@@ -203,7 +212,7 @@ def convert_named(source: str | os.PathLike, name: str, overwrite: bool = False)
         raise ValueError(
             f"{source} is not {entry.official}: found class, hidden size and patch shape {found}, expected {expected}."
         )
-    directory = checkpoints.home() / name
+    directory = home() / name
     conversion = convert_checkpoint(source, directory, overwrite=overwrite, num_mask_patches=entry.num_mask_patches)
     write_facts(directory, official=entry.official)
     return conversion, directory

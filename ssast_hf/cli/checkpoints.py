@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    from ..checkpoints.locate import status, table
+    from ..checkpoints.names import status, table
 
     rows = [(entry, status(entry)) for entry in table().values()]
     if arguments.json:

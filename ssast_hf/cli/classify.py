@@ -5,7 +5,7 @@
 import sys
 from argparse import ArgumentParser, Namespace
 
-from ..checkpoints.locate import DEFAULT_CLASSIFIER
+from ..checkpoints import DEFAULT_CLASSIFIER
 from .flags import FILES_HELP, add_batches, add_device, add_model, positive, seconds
 from .labelling import Labelling, run_exported, run_model
 from .terminal import exit_status, report_skipped

@@ -5,7 +5,7 @@
 import os
 from argparse import ArgumentParser, Namespace
 
-from ..checkpoints.locate import BUNDLED, DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED, table
+from ..checkpoints import BUNDLED, DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED, table
 from ..utils.logs import quieten
 from ..utils.require import require
 from .flags import FILES_HELP, MODEL_HELP, add_device, port

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..checkpoints.locate import CONFIG, WEIGHTS, find
+from ..checkpoints.files import CONFIG, WEIGHTS
+from ..checkpoints.locate import find
 from .labelled import Clip, label_names, split
 
 MOST_NAMED = 10  # labels in an error message

@@ -7,6 +7,7 @@ Registration with transformers' Auto classes and pipelines, and of what the pack
 registration waits until the module that it concerns has been imported, which may be already.
 """
 
+import importlib
 import importlib.abc
 import importlib.machinery
 import sys
@@ -49,25 +50,30 @@ def _register_pipeline() -> None:
     from . import pipelines  # noqa: F401  (registers itself)
 
 
-def _register_names() -> None:
-    from ..checkpoints import locate as checkpoints
-    from ..configuration_ssast import AROUND
+def _register_hooks() -> None:
+    from ..configuration_ssast import LOADING_HOOKS
 
-    def push(load, repo_id, **kwargs):
-        from ..checkpoints.hub import push
-
-        return push(load.__self__, repo_id, **kwargs)
-
-    AROUND.update(
-        config=checkpoints.load_config_dict,
-        feature_extractor=checkpoints.load_feature_extractor_dict,
-        model=checkpoints.load_model,
-        push=push,
-    )
+    for name, (module, function) in HOOKS.items():
+        LOADING_HOOKS.setdefault(name, _imported_when_called(module, function))
 
 
+def _imported_when_called(module: str, function: str):
+    """A wrapper whose module is imported at its first call: some import the classes whose import registers them."""
+
+    def hook(method, *args, **kwargs):
+        return getattr(importlib.import_module(module, __package__), function)(method, *args, **kwargs)
+
+    return hook
+
+
+HOOKS = {  # names in LOADING_HOOKS -> module and function
+    "config": ("..checkpoints.loading", "load_config_dict"),
+    "feature_extractor": ("..checkpoints.loading", "load_feature_extractor_dict"),
+    "model": ("..checkpoints.loading", "load_model"),
+    "push": ("..checkpoints.push", "push_hook"),
+}
 REGISTRATIONS = {
-    "ssast_hf.configuration_ssast": _register_names,
+    "ssast_hf.configuration_ssast": _register_hooks,
     "transformers.models.auto.configuration_auto": _register_config,
     "transformers.models.auto.feature_extraction_auto": _register_feature_extractor,
     "transformers.models.auto.modeling_auto": _register_models,

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from ..audio.decoding import load_audio
-from ..checkpoints.locate import DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED
+from ..checkpoints import DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference.batches import Window, cut_windows, windows_of
 from ..inference.classify import load_classifier, named_scores, run_classifier

@@ -5,7 +5,7 @@
 import torch
 from torch.nn import functional as F
 
-from ..checkpoints.locate import DEFAULT_PRETRAINED
+from ..checkpoints import DEFAULT_PRETRAINED
 from ..feature_extraction_ssast import SHIFT_SECONDS, SSASTFeatureExtractor
 from ..inference.batches import frame_samples, step_windows
 from ..modeling_ssast import NUM_SPECIAL_TOKENS, SSASTModel

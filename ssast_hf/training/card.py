@@ -12,7 +12,8 @@ from huggingface_hub import HfApi
 from transformers import Trainer, TrainingArguments
 
 from .. import __version__
-from ..checkpoints.hub import CODE, FACTS, explained, make_branch, model_card, own_card_on_hub, write_card, write_facts
+from ..checkpoints.cards import FACTS, model_card, write_card, write_facts
+from ..checkpoints.push import CODE, explained, make_branch, own_card_on_hub
 from ..configuration_ssast import save_code
 from ..data.sources import HUB, parse_source
 

@@ -219,7 +219,8 @@ def test_cards_that_somebody_wrote_stay(hub, home, saved, tmp_path):  # noqa: F8
     code = """
         from huggingface_hub import HfApi, ModelCard
         from ssast_hf import SSASTForAudioClassification
-        from ssast_hf.checkpoints.hub import MARK, push_directory
+        from ssast_hf.checkpoints.cards import MARK
+        from ssast_hf.checkpoints.push import push_directory
         api = HfApi()
         def card(repo):
             return open(api.hf_hub_download(repo, "README.md"), newline="").read()

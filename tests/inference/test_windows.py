@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, load_audio
-from ssast_hf.checkpoints.locate import BUNDLED
+from ssast_hf.checkpoints import BUNDLED
 from ssast_hf.export.to_onnx import export_onnx
 from ssast_hf.inference import classify, load_classifier
 from ssast_hf.inference.classify import run_classifier
