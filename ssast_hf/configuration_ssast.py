@@ -219,8 +219,8 @@ class SSASTConfig(PreTrainedConfig):
 
     def num_masked(self, num_patches):
         """
-        How many of so many real patches are masked in pretraining, the share that `num_mask_patches` is of a clip of
-        `max_length` frames, at least 1: int to int, or tensor to tensor.
+        Number of masked patches for a clip with `num_patches` real patches, at least 1: the same share as
+        `num_mask_patches` of a clip of `max_length` frames. int to int, or tensor to tensor.
         """
         # In whole numbers, which come out the same for a clip alone and in a padded batch.
         masked = (2 * self.num_mask_patches * num_patches + self.num_patches) // (2 * self.num_patches)

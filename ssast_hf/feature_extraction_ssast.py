@@ -74,7 +74,7 @@ def log_mel_filterbank(
         chunk = waveform[:, first * shift : (last - 1) * shift + length].unfold(1, length, shift)
         chunk = chunk - chunk.mean(dim=2, keepdim=True)  # (batch, frames, length)
         previous = torch.cat([chunk[..., :1], chunk[..., :-1]], dim=2)
-        emphasized = previous.mul_(-PREEMPHASIS).add_(chunk)  # in place: memory is what takes time here
+        emphasized = previous.mul_(-PREEMPHASIS).add_(chunk)  # in place: this step is limited by memory bandwidth
         spectrum = torch.fft.rfft(emphasized.mul_(window), n=fft_length)
         power = spectrum.real.square().add_(spectrum.imag.square())  # abs() would take a root in between
         return (power @ filters).clamp(min=torch.finfo(torch.float32).eps).log()
@@ -84,7 +84,7 @@ def log_mel_filterbank(
 
 
 def num_frames(samples: int, sampling_rate: int = 16000) -> int:
-    """Frames that Kaldi makes of so many samples: only whole ones (`snip_edges`)."""
+    """Number of whole frames in `samples` samples, as Kaldi counts them (`snip_edges`)."""
     length, shift = int(sampling_rate * FRAME_SECONDS), int(sampling_rate * SHIFT_SECONDS)
     return max(0, (samples - length) // shift + 1)
 
@@ -203,6 +203,38 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         Raises:
             ValueError: Wrong sampling rate, not mono, empty, shorter than 25 ms, or not finite; names the item.
         """
+        self._check_rate(sampling_rate)
+        if kwargs:
+            raise ValueError(f"Unexpected argument(s) {', '.join(sorted(kwargs))}.")
+        strategy = self._padding_strategy(padding)
+        max_length = self.max_length if max_length is None else max_length
+        for name, value in (("max_length", max_length), ("pad_to_multiple_of", pad_to_multiple_of)):
+            if value is not None:
+                _require_count(name, value)
+
+        features = self._filterbanks(self._waveforms(raw_speech), max_length if truncation else None)
+        lengths = [len(feature) for feature in features]
+        targets = self._padded_lengths(lengths, strategy, max_length, pad_to_multiple_of)
+        outputs = self._padded(features, targets)
+        if return_attention_mask is None:
+            return_attention_mask = self.return_attention_mask
+        if return_attention_mask is None:
+            return_attention_mask = strategy is not PaddingStrategy.MAX_LENGTH
+        if not return_attention_mask:
+            del outputs["attention_mask"]
+        return self._as_tensors(outputs, return_tensors)
+
+    def _padded(self, features: list[torch.Tensor], targets: list[int]) -> dict[str, list[torch.Tensor]]:
+        """Filterbanks (frames, mel bins) padded to `targets` frames and normalised, and the mask of real frames."""
+        input_values, attention_mask = [], []
+        for feature, target in zip(features, targets):
+            padded = torch.nn.functional.pad(feature, (0, 0, 0, target - len(feature)), value=self.padding_value)
+            input_values.append(padded.sub_(self.mean).div_(2 * self.std) if self.do_normalize else padded)
+            attention_mask.append((torch.arange(target, device=feature.device) < len(feature)).long())
+        return {"input_values": input_values, "attention_mask": attention_mask}
+
+    def _check_rate(self, sampling_rate: int | None) -> None:
+        """Raises ValueError for a rate that is not the extractor's; warns once where none is given."""
         if sampling_rate is None:
             logger.warning_once(
                 "SSASTFeatureExtractor was called without `sampling_rate`: a waveform that is not at "
@@ -213,41 +245,21 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
                 f"The waveform is at {sampling_rate} Hz, expected {self.sampling_rate} Hz: resample it first, as "
                 "`ssast_hf.load_audio(path)` does."
             )
-        if kwargs:
-            raise ValueError(f"Unexpected argument(s) {', '.join(sorted(kwargs))}.")
-        strategy = self._padding_strategy(padding)
-        max_length = self.max_length if max_length is None else max_length
-        for name, value in (("max_length", max_length), ("pad_to_multiple_of", pad_to_multiple_of)):
-            if value is not None:
-                _require_count(name, value)
 
-        waveforms = self._waveforms(raw_speech)
-        features = self._filterbanks(waveforms, max_length if truncation else None)
-        lengths = [len(feature) for feature in features]
+    @staticmethod
+    def _padded_lengths(
+        lengths: list[int], strategy: PaddingStrategy, max_length: int, multiple: int | None
+    ) -> list[int]:
+        """Frames of each clip after padding."""
         if strategy is PaddingStrategy.DO_NOT_PAD:
-            targets = list(lengths)
-        else:
-            longest = max(lengths)
-            target = max_length if strategy is PaddingStrategy.MAX_LENGTH else longest
-            if target < longest:
-                raise ValueError(f"A clip has {longest} frames, more than max_length={target}, with truncation=False.")
-            targets = [target] * len(features)
-        if pad_to_multiple_of is not None and strategy is not PaddingStrategy.DO_NOT_PAD:
-            targets = [math.ceil(target / pad_to_multiple_of) * pad_to_multiple_of for target in targets]
-
-        input_values, attention_mask = [], []
-        for feature, length, target in zip(features, lengths, targets):
-            padded = torch.nn.functional.pad(feature, (0, 0, 0, target - length), value=self.padding_value)
-            input_values.append(padded.sub_(self.mean).div_(2 * self.std) if self.do_normalize else padded)
-            attention_mask.append((torch.arange(target, device=feature.device) < length).long())
-        if return_attention_mask is None:
-            return_attention_mask = self.return_attention_mask
-        if return_attention_mask is None:
-            return_attention_mask = strategy is not PaddingStrategy.MAX_LENGTH
-        outputs = {"input_values": input_values}
-        if return_attention_mask:
-            outputs["attention_mask"] = attention_mask
-        return self._as_tensors(outputs, return_tensors)
+            return list(lengths)
+        longest = max(lengths)
+        target = max_length if strategy is PaddingStrategy.MAX_LENGTH else longest
+        if target < longest:
+            raise ValueError(f"A clip has {longest} frames, more than max_length={target}, with truncation=False.")
+        if multiple is not None:
+            target = math.ceil(target / multiple) * multiple
+        return [target] * len(lengths)
 
     @staticmethod
     def _padding_strategy(padding) -> PaddingStrategy:

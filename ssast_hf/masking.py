@@ -52,18 +52,7 @@ def sample_masks(
     # A compiler of varying lengths can take no generator, not even None.
     source = {"device": device} if generator is None else {"device": generator.device, "generator": generator}
 
-    # A patch is reached by C * C starts. Starts above and left of the grid make that true at its border as well.
-    reach = cluster_max - 1
-    arrival = torch.randint(TICKS, (batch_size, frequency + reach, time + reach), **source)
-    arrival = arrival.float()  # (B, F + C - 1, T + C - 1)
-    cluster = torch.randint(cluster_min, cluster_max + 1, (batch_size, 1, 1), **source)
-    covered = None
-    for size in range(cluster_min, cluster_max + 1):
-        starts = arrival[:, cluster_max - size :, cluster_max - size :]
-        earliest = starts.unfold(1, size, 1).amin(-1).unfold(2, size, 1).amin(-1)  # (B, F, T)
-        covered = earliest if covered is None else torch.where(cluster == size, earliest, covered)
-    covered = covered + torch.rand(covered.shape, **source)  # ties at random
-
+    covered = _arrival_times(batch_size, grid, cluster_min, cluster_max, source)
     covered = covered.to(device if device is not None else source["device"])
     real = None
     if num_time_patches is not None:
@@ -78,6 +67,22 @@ def sample_masks(
         chosen = torch.ones_like(order, dtype=torch.bool)
     masks = torch.zeros_like(covered, dtype=torch.bool).flatten(1).scatter(1, order, chosen)
     return masks if real is None else masks & real.flatten(1)
+
+
+def _arrival_times(batch_size: int, grid: tuple[int, int], cluster_min: int, cluster_max: int, source: dict):
+    """When each patch (B, F, T) is first covered by a cluster, ties broken at random."""
+    frequency, time = grid
+    # A patch is reached by C * C starts. Starts above and left of the grid make that true at its border as well.
+    reach = cluster_max - 1
+    arrival = torch.randint(TICKS, (batch_size, frequency + reach, time + reach), **source)
+    arrival = arrival.float()  # (B, F + C - 1, T + C - 1)
+    cluster = torch.randint(cluster_min, cluster_max + 1, (batch_size, 1, 1), **source)
+    covered = None
+    for size in range(cluster_min, cluster_max + 1):
+        starts = arrival[:, cluster_max - size :, cluster_max - size :]
+        earliest = starts.unfold(1, size, 1).amin(-1).unfold(2, size, 1).amin(-1)  # (B, F, T)
+        covered = earliest if covered is None else torch.where(cluster == size, earliest, covered)
+    return covered + torch.rand(covered.shape, **source)  # ties at random
 
 
 def _check_num_masked(num_masked, frequency: int, time: int, num_time_patches: torch.Tensor | None) -> None:
