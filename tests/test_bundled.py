@@ -31,7 +31,7 @@ def test_the_table_tells_the_truth_of_what_is_bundled(entry):
     config = json.loads((directory / "config.json").read_text())
     assert (config["frequency_patch_size"], config["time_patch_size"]) == entry.patch_shape
     assert config["hidden_size"] == {"tiny": 192}[entry.size]
-    assert checkpoints.status(entry) == "bundled"
+    assert locate.status(entry) == "bundled"
     assert f"license: {entry.licence}" in (directory / "README.md").read_text()
     assert not list(directory.glob("*.py")) and sum(path.stat().st_size for path in directory.iterdir()) < 13e6
 

@@ -25,7 +25,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    from ..checkpoints.names import status, table
+    from ..checkpoints.locate import status
+    from ..checkpoints.names import table
 
     rows = [(entry, status(entry)) for entry in table().values()]
     if arguments.json:
