@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from ssast_hf.audio import decoding as audio
-from ssast_hf.audio.decoding import (
+from ssast_hf.audio import (
     AUDIO_EXTENSIONS,
+    decoding,
     find_audio_files,
     load_audio,
+    other_decoders,
     resample,
     stream_audio,
     stream_microphone,
@@ -49,8 +50,9 @@ LOSSY = [("OGG", "VORBIS", RATE), ("OGG", "OPUS", 48000), ("MP3", "MPEG_LAYER_II
 
 
 @pytest.fixture(autouse=True)
-def without_torchcodec(monkeypatch):
-    """Every machine gives the same results, whether or not it has torchcodec."""
+def without_other_decoders(monkeypatch):
+    """Every machine gives the same results, whether or not it has torchcodec or ffmpeg."""
+    monkeypatch.setattr(other_decoders, "ffmpeg_program", lambda: None)
     for name in ("torchcodec", "torchcodec.decoders"):
         monkeypatch.setitem(sys.modules, name, None)  # makes the import fail
 
@@ -399,8 +401,8 @@ def test_a_streamed_sound_equals_the_whole_to_the_last_bit(format, rate, monkeyp
     data = encode(tones(3.0, rate, 2), rate, format)
     whole = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)[0].mean(axis=1)
     whole = resample(whole, rate, 16000)
-    read = audio._read
-    monkeypatch.setattr(audio, "_read", lambda sound, stop, name: read(sound, stop, name, 5000))
+    read = decoding.read_blocks
+    monkeypatch.setattr(decoding, "read_blocks", lambda sound, stop, name: read(sound, stop, name, 5000))
     blocks = list(stream_audio(io.BytesIO(data)))
     assert max(map(len, blocks)) <= 2500 * max(1, 16000 / rate) + 2500
     np.testing.assert_array_equal(join(blocks), whole)

@@ -21,7 +21,7 @@ from ssast_hf import (
     SSASTModel,
     load_audio,
 )  # fmt: skip
-from ssast_hf.audio.decoding import stream_audio
+from ssast_hf.audio import stream_audio
 from ssast_hf.feature_extraction_ssast import num_frames
 
 from .conftest import SMALL

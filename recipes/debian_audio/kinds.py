@@ -13,7 +13,7 @@ import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from ssast_hf.audio.decoding import load_audio
+from ssast_hf.audio import load_audio
 
 from . import corpus, sounds
 from .tasks import COLUMNS, TEST_SOURCES, write_folds

@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 from recipes.debian import unpack_archives
-from ssast_hf.audio.decoding import load_audio
+from ssast_hf.audio import load_audio
 
 SAMPLING_RATE = 16000  # Hz
 SILENCE = 10 ** (-60 / 20)  # no sample above -60 dB of full scale

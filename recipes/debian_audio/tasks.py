@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from recipes.manifests import write_manifest
-from ssast_hf.audio.decoding import load_audio
+from ssast_hf.audio import load_audio
 from ssast_hf.feature_extraction_ssast import FRAME_SECONDS
 
 from . import corpus, sounds

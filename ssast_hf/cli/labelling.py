@@ -234,7 +234,7 @@ def run_exported(labelling: Labelling) -> int:
 
 def _sources(arguments: Namespace, sounds: list, rate: int) -> list:
     """What is read: clips, or a stream of samples at `rate` Hz."""
-    from ..audio.decoding import stream_audio, stream_microphone, stream_raw
+    from ..audio import stream_audio, stream_microphone, stream_raw
 
     if arguments.num_workers and (arguments.microphone or sounds == ["-"]):
         raise ValueError("--num-workers is for files")

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..audio.decoding import AUDIO_EXTENSIONS, find_audio_files, load_audio, stream_audio
+from ..audio import AUDIO_EXTENSIONS, find_audio_files, load_audio, stream_audio
 
 FILE_COLUMNS = ("file", "file_name", "filename", "path", "audio", "wav")  # of a manifest, whichever comes first
 MANIFESTS = (".csv", ".tsv", ".jsonl")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from ..audio.decoding import stream_audio
+from ..audio import stream_audio
 from ..configuration_ssast import SSASTConfig
 from ..data.sources import Clip
 from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor

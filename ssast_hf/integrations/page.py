@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..audio.decoding import load_audio
+from ..audio import load_audio
 from ..checkpoints import DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference.batches import Window, cut_windows, windows_of

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoTokenizer
 from transformers.pipelines import PIPELINE_REGISTRY, FeatureExtractionPipeline
 
-from ..audio.decoding import load_audio, resample
+from ..audio import load_audio, resample
 
 NUM_SPECIAL_TOKENS = 2
 

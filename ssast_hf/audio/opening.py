@@ -1,0 +1,123 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Opens what sound is read from: paths, bytes, file objects, and streams that cannot seek."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from typing import BinaryIO
+
+Encoded = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO
+
+
+class Pipe:
+    """The reading end of a pipe, into which a thread copies a stream that cannot seek."""
+
+    def __init__(self, head: bytes, source: BinaryIO):
+        self.fileno, writer = os.pipe()
+
+        def copy() -> None:
+            # BrokenPipeError: the reader has closed its end.
+            with contextlib.suppress(BrokenPipeError), os.fdopen(writer, "wb", buffering=0) as file:
+                data, read = head, getattr(source, "read1", source.read)  # read1 returns what is there, at once
+                while data:
+                    view = memoryview(data)
+                    while view:
+                        view = view[file.write(view) :]
+                    data = read(2**16)
+
+        threading.Thread(target=copy, daemon=True).start()
+
+
+class Window(io.RawIOBase):
+    """The bytes from `start` to `stop` of a seekable binary file, as a file; `changes` replace bytes, by place."""
+
+    def __init__(self, file: BinaryIO, start: int, stop: int, changes: dict[int, bytes] | None = None):
+        self.file, self.start, self.size, self.place = file, start, stop - start, 0
+        self.changes = changes or {}
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.place
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.place, os.SEEK_END: self.size}[whence]
+        self.place = max(0, base + offset)
+        return self.place
+
+    def readinto(self, buffer) -> int:
+        count = max(0, min(len(buffer), self.size - self.place))
+        self.file.seek(self.start + self.place)
+        data = self.file.read(count)
+        buffer[: len(data)] = data
+        for place, new in self.changes.items():
+            for index, byte in enumerate(new, start=place - self.place):
+                if 0 <= index < len(data):
+                    buffer[index : index + 1] = bytes([byte])
+        self.place += len(data)
+        return len(data)
+
+
+@contextlib.contextmanager
+def open_sound(source: Encoded, spool: bool = False) -> Iterator[tuple[str, BinaryIO | Pipe]]:
+    """
+    Yields a name for messages and a seekable binary file. Closes only what it has opened.
+
+    Args:
+        source: As [`load_audio`] takes it.
+        spool: What to do with a stream that cannot seek: if False, read it into memory; if True, copy it to a
+            temporary file, and give a WAV as a [`Pipe`].
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: `source` is a directory or of another type.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        yield "audio given as bytes", io.BytesIO(source)
+        return
+    with contextlib.ExitStack() as stack:
+        if isinstance(source, (str, os.PathLike)):
+            name = checked_path(source)
+            file = stack.enter_context(open(name, "rb"))
+        elif hasattr(source, "read") and not isinstance(source, io.TextIOBase):
+            name, file = str(getattr(source, "name", "audio file object")), source
+        else:
+            raise ValueError(
+                f"source is of type {type(source).__name__}; expected a path, bytes or a binary file object"
+            )
+        if hasattr(file, "seekable") and file.seekable():
+            yield name, file
+        elif not spool:
+            yield name, io.BytesIO(file.read())
+        elif (head := file.read(4)) in (b"RIFF", b"RIFX"):
+            pipe = Pipe(head, file)
+            stack.callback(os.close, pipe.fileno)
+            yield name, pipe
+        else:
+            copy = stack.enter_context(tempfile.TemporaryFile())
+            copy.write(head)
+            shutil.copyfileobj(file, copy)
+            yield name, copy
+
+
+def checked_path(source: str | os.PathLike) -> str:
+    """The path as text. Raises FileNotFoundError or ValueError unless it is something that may be opened."""
+    name = os.fsdecode(source)
+    if "\0" in name:
+        raise ValueError(f"{name!r} holds a NUL character; expected the path of an audio file")
+    if os.path.isdir(name):
+        raise ValueError(f"{name} is a directory; expected an audio file")
+    if not os.path.lexists(name):
+        raise FileNotFoundError(f"{name} does not exist; expected an audio file")
+    return name
