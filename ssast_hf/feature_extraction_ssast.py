@@ -26,18 +26,23 @@ LOUDEST = 1e12  # above, the power spectrum may be infinite in float32
 LOUD = 32.0  # a float waveform above this is hardly sound in [-1, 1]
 
 
+def mel(hertz: float) -> float:
+    """A frequency on Kaldi's mel scale."""
+    return 1127.0 * math.log(1.0 + hertz / 700.0)
+
+
 def mel_filters(num_mel_bins: int, sampling_rate: int, fft_length: int) -> torch.Tensor:
     """
     Triangular filters on Kaldi's mel scale, (fft_length // 2 + 1, num_mel_bins); low ones may be empty. In float32
     throughout, whose rounding the original's filters have.
     """
-    lowest, highest = (1127.0 * math.log(1.0 + hertz / 700.0) for hertz in (LOWEST_FREQUENCY, sampling_rate / 2))
+    lowest, highest = mel(LOWEST_FREQUENCY), mel(sampling_rate / 2)
     step = (highest - lowest) / (num_mel_bins + 1)
     index = torch.arange(num_mel_bins)
     left, centre, right = (lowest + (index + shift) * step for shift in (0.0, 1.0, 2.0))
     frequencies = torch.arange(fft_length // 2) * (sampling_rate / fft_length)
-    mel = 1127.0 * (1.0 + frequencies / 700.0).log()[:, None]
-    filters = torch.minimum((mel - left) / (centre - left), (right - mel) / (right - centre)).clamp(min=0)
+    mels = 1127.0 * (1.0 + frequencies / 700.0).log()[:, None]
+    filters = torch.minimum((mels - left) / (centre - left), (right - mels) / (right - centre)).clamp(min=0)
     return torch.nn.functional.pad(filters, (0, 0, 0, 1))  # Kaldi leaves out the Nyquist bin
 
 

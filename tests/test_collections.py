@@ -387,3 +387,11 @@ def test_hostile_file_names_are_one_line_and_come_back(checkpoints, tmp_path, ca
     assert sorted(os.fsencode(Path(str(name)).name) for name in np.load(output)["files"]) == sorted(names)
     assert main(["classify", str(folder), *flags, "--plot", str(tmp_path / "plots")]) == 0
     assert len(list((tmp_path / "plots").iterdir())) == len(names)
+
+
+def test_collections_keep_rows_where_asked_to(encoder, collection, tmp_path):
+    files = sorted(collection.iterdir())
+    expected = [found["embeddings"] for _, found in embed(*encoder, files, pooling="rows") if isinstance(found, dict)]
+    embed_collection(*encoder, collection, tmp_path / "e", pooling="rows")
+    np.testing.assert_allclose(read_embeddings(tmp_path / "e")[0], expected, atol=1e-5)
+    assert expected[0].shape == (8 * 32,)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.sources import find_sounds
+from ..data.sources import Clip, find_sounds
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTModel
 from ..utils.files import replacing
@@ -19,7 +19,7 @@ from ..utils.progress import Progress
 from ..utils.require import require
 from .batches import End
 from .devices import checksum
-from .embed import check_layers, embed_parts
+from .embed import check_layers, check_pooling, embed_parts
 from .store import INDEX, SETTINGS, Store, read_index
 
 FORMATS = ("npz", "npy", "parquet")
@@ -40,22 +40,20 @@ def embed_collection(
     overwrite: bool = False,
     report: Callable[[str, Exception], object] | None = None,
     progress: Callable[[Progress], object] | None = None,
+    pooling: str | None = None,
 ) -> Progress:
     """
-    Writes the embeddings of a collection of sounds. A run that was cut off is resumed by the same call, without a row
-    twice: until it is complete, a directory (`output` itself for npy, else `output` + ".partial") holds what is done.
-    On KeyboardInterrupt, `output` gets what is complete up to then.
+    Writes the embeddings of a collection of sounds. The same call resumes a run that was interrupted: until it is
+    complete, a directory (`output` itself for npy, else `output` + ".partial") holds the files that are done. On
+    KeyboardInterrupt, `output` gets these.
 
     Args:
         model ([`SSASTModel`]), extractor ([`SSASTFeatureExtractor`]): Any checkpoint.
-        files: Sound files, folders, manifests (.csv, .tsv or .jsonl with a column `file`, and perhaps `offset` and
-            `duration` in seconds), .tar and .parquet shards and Hub datasets (`hf:ORG/NAME,split=test`), or one of
-            these.
+        files: What [`find_sounds`] takes (sound files, folders, manifests, shards, Hub datasets), or one of these.
         output: A file .npz or .parquet, or a directory of memory maps (see [`read_embeddings`]).
-        level, layers, batch_size, num_workers: As for [`embed`].
+        level, layers, batch_size, num_workers, pooling: As for [`embed`].
         format (`str`, *optional*): `"npz"`, `"npy"` or `"parquet"`; default by the ending of `output`.
-        shard (`tuple[int, int]`, defaults to `(1, 1)`): `(i, n)` embeds every n-th file only, from the i-th of 1 to n:
-            n processes or machines share the work, each with its own `output`.
+        shard (`tuple[int, int]`, defaults to `(1, 1)`): `(i, n)` embeds every n-th file, from the i-th of 1 to n.
         overwrite (`bool`): Replace an output that exists, and begin anew.
         report: Called with each file that cannot be read, and why.
         progress: Called after each file.
@@ -66,59 +64,88 @@ def embed_collection(
     Raises:
         ValueError: An output exists, an unfinished one was made of other files or settings, none can be read.
     """
-    files = [files] if isinstance(files, (str, os.PathLike)) else files
     output, format = check_output(output, format, overwrite)
-    clips = find_sounds(files, None if report is None else lambda error: report(error.filename, error))
-    number, shards = shard
-    if not 1 <= number <= shards:
-        raise ValueError(f"`shard` is {number}/{shards}, expected 1/{shards} to {shards}/{shards}.")
-    total, clips = len(clips), clips[number - 1 :: shards]
-    names = [clip.name for clip in clips]
-    if not names:
-        raise ValueError(f"`shard` {number}/{shards} of {total} file(s) is empty.")
     layers = check_layers(layers, model.config.num_hidden_layers)
-    settings = {
-        "model": checksum(model),
-        "extractor": json.loads(extractor.to_json_string()),
-        "level": level,
-        "layers": layers,
-        "shard": [number, shards],
-        "files": len(names),
-        "files_digest": hashlib.sha256(b"\0".join(map(os.fsencode, names))).hexdigest(),
-    }
+    check_pooling(pooling, level)
+    clips = _clips(files, shard, report)
+    names = [clip.name for clip in clips]
+    settings = _settings(model, extractor, level, layers, pooling, shard, names)
+    size = model.config.hidden_size * (model.config.num_frequency_patches if pooling == "rows" else 1)
     work = output if format == "npy" else output.with_name(output.name + ".partial")
-    with Store(work, settings, _columns(level, model.config.hidden_size), overwrite) as store:
+    with Store(work, settings, _columns(level, size), overwrite) as store:
         if output.exists() and format != "npy" and not (overwrite or store.state.get("interim")):
             raise ValueError(f"{output} exists: choose another name or give --overwrite")
-        state = Progress(len(names), len(store.entries), store.failed, store.rows, resumed=len(store.entries))
-        begun = time.monotonic()
+        rest = clips[len(store.entries) :]
+        parts = embed_parts(model, extractor, rest, level, batch_size, layers, num_workers, pooling)
         try:
-            parts = embed_parts(model, extractor, clips[state.done :], level, batch_size, layers, num_workers)
-            for index, part in parts:
-                if not isinstance(part, End):
-                    store.add(part)
-                    continue
-                name = names[state.resumed + index]
-                store.commit(name, part)
-                state.done, state.failed, state.rows = len(store.entries), store.failed, store.rows
-                state.sound += 0.0 if part.error else part.seconds
-                state.elapsed = time.monotonic() - begun
-                if part.error is not None and report is not None:
-                    report(name, part.error)
-                if progress is not None:
-                    progress(state)
+            state = _run(store, names, parts, report, progress)
         except KeyboardInterrupt:
             if store.rows:
                 _write(store, output, format)
                 store.save_state(interim=True)
             raise
-        if not store.rows:
-            store.remove()
-            raise ValueError(f"none of {len(names)} file(s) could be read: {output} was not written")
-        _write(store, output, format)
-        store.save_state(complete=True)
-        if format != "npy":
-            store.remove()
+        _complete(store, output, format)
+    return state
+
+
+def _complete(store: Store, output: Path, format: str) -> None:
+    """Writes the output of a store that has all files. Raises ValueError where none could be read."""
+    if not store.rows:
+        store.remove()
+        raise ValueError(f"none of {len(store.entries)} file(s) could be read: {output} was not written")
+    _write(store, output, format)
+    store.save_state(complete=True)
+    if format != "npy":
+        store.remove()
+
+
+def _settings(model, extractor, level: str, layers, pooling: str | None, shard, names: list[str]) -> dict:
+    """What must be the same for a run to be resumed."""
+    return {
+        "model": checksum(model),
+        "extractor": json.loads(extractor.to_json_string()),
+        "level": level,
+        "layers": layers,
+        **({} if pooling is None else {"pooling": pooling}),  # runs begun by earlier versions are resumed
+        "shard": list(shard),
+        "files": len(names),
+        "files_digest": hashlib.sha256(b"\0".join(map(os.fsencode, names))).hexdigest(),
+    }
+
+
+def _clips(
+    files: str | os.PathLike | Iterable[str | os.PathLike], shard: tuple[int, int], report: Callable | None
+) -> list[Clip]:
+    """The clips of a shard. Raises ValueError where it is impossible or empty."""
+    files = [files] if isinstance(files, (str, os.PathLike)) else files
+    clips = find_sounds(files, None if report is None else lambda error: report(error.filename, error))
+    number, shards = shard
+    if not 1 <= number <= shards:
+        raise ValueError(f"`shard` is {number}/{shards}, expected 1/{shards} to {shards}/{shards}.")
+    if number > len(clips):
+        raise ValueError(f"`shard` {number}/{shards} of {len(clips)} file(s) is empty.")
+    return clips[number - 1 :: shards]
+
+
+def _run(
+    store: Store, names: list[str], parts: Iterable, report: Callable | None, progress: Callable | None
+) -> Progress:
+    """Stores the embeddings of files that the store does not have, as they come."""
+    state = Progress(len(names), len(store.entries), store.failed, store.rows, resumed=len(store.entries))
+    begun = time.monotonic()
+    for index, part in parts:
+        if not isinstance(part, End):
+            store.add(part)
+            continue
+        name = names[state.resumed + index]
+        store.commit(name, part)
+        state.done, state.failed, state.rows = len(store.entries), store.failed, store.rows
+        state.sound += 0.0 if part.error else part.seconds
+        state.elapsed = time.monotonic() - begun
+        if part.error is not None and report is not None:
+            report(name, part.error)
+        if progress is not None:
+            progress(state)
     return state
 
 
@@ -162,8 +189,8 @@ def check_output(output: str | os.PathLike, format: str | None, overwrite: bool)
     return output, format
 
 
-def _columns(level: str, hidden_size: int) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
-    columns = {"embeddings": (np.dtype("<f4"), (hidden_size,))}
+def _columns(level: str, size: int) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    columns = {"embeddings": (np.dtype("<f4"), (size,))}
     if level != "clip":
         columns["time"] = (np.dtype("<f8"), ())
     if level == "patch":

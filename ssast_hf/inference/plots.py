@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..feature_extraction_ssast import LOWEST_FREQUENCY, SHIFT_SECONDS, SSASTFeatureExtractor
+from ..feature_extraction_ssast import LOWEST_FREQUENCY, SHIFT_SECONDS, SSASTFeatureExtractor, mel
 from ..utils.require import require
 from .batches import Window
 
@@ -98,9 +98,9 @@ class Picture:
         image = axes.imshow(
             decibels, aspect="auto", origin="lower", extent=extent, cmap="magma", vmin=low, vmax=max(high, low + 1)
         )
-        lowest, highest = (1127 * math.log(1 + f / 700) for f in (LOWEST_FREQUENCY, self.extractor.sampling_rate / 2))
+        lowest, highest = mel(LOWEST_FREQUENCY), mel(self.extractor.sampling_rate / 2)
         ticks = [f for f in TICKS if f <= self.extractor.sampling_rate / 2]
-        places = [(1127 * math.log(1 + f / 700) - lowest) / (highest - lowest) * (bins + 1) - 1 for f in ticks]
+        places = [(mel(f) - lowest) / (highest - lowest) * (bins + 1) - 1 for f in ticks]
         axes.set_yticks(places, [f"{f / 1000:g} kHz" if f >= 1000 else f"{f} Hz" for f in ticks])
         axes.set_ylim(-0.5, bins - 0.5)
         axes.set_xlim(0, self.end)
