@@ -13,10 +13,11 @@ from ssast_hf import (
     SSASTForAudioClassification,
     SSASTForPreTraining,
     SSASTModel,
-    checkpoints,
     load_audio,
     sample_masks,
 )
+from ssast_hf.checkpoints import locate
+from ssast_hf.checkpoints import names as checkpoints
 from ssast_hf.cli import main
 from ssast_hf.modeling_ssast import patchify
 
