@@ -4,6 +4,7 @@
 
 import os
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from pathlib import Path
 
 from ..utils.logs import quieten
@@ -56,6 +57,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
+    from ..checkpoints.loading import load_complete
     from ..inference.collections import check_output, embed_collection
     from ..inference.devices import load_on_device
     from ..modeling_ssast import SSASTModel
@@ -63,7 +65,7 @@ def run(arguments: Namespace) -> int:
     together = _share(arguments)
     check_output(arguments.output, arguments.format, arguments.overwrite)
     quieten()
-    extractor, model = load_on_device(arguments.model, SSASTModel.from_pretrained, arguments.device)
+    extractor, model = load_on_device(arguments.model, partial(load_complete, SSASTModel), arguments.device)
     folders: list[str] = []  # that cannot be read
 
     def report(path: str, error: Exception) -> None:

@@ -3,6 +3,7 @@
 """`ssast export`."""
 
 from argparse import ArgumentParser, Namespace
+from functools import partial
 
 from ..utils.logs import quieten
 from .flags import add_model
@@ -31,13 +32,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
+    from ..checkpoints.loading import load_complete
     from ..export.to_onnx import export_onnx
     from ..inference.classify import load_classifier
     from ..inference.devices import load_on_device
     from ..modeling_ssast import SSASTModel
 
     quieten()
-    load_model = SSASTModel.from_pretrained if arguments.level else load_classifier
+    load_model = partial(load_complete, SSASTModel) if arguments.level else load_classifier
     extractor, model = load_on_device(arguments.model, load_model, "cpu")
     report = export_onnx(model, extractor, arguments.onnx, arguments.level, arguments.int8, arguments.overwrite)
     print(f"{arguments.onnx}: {report.bytes / 1e6:.1f} MB; differs from torch by at most {report.error:.1g}")

@@ -6,13 +6,16 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.torch import load_file, save_file
 
-from ssast_hf import SSASTForAudioClassification, SSASTForPreTraining, SSASTModel
+from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining, SSASTModel
 from ssast_hf.checkpoints.files import read_json, shard_names
 from ssast_hf.checkpoints.loading import load_complete
+from ssast_hf.cli import main
 from ssast_hf.configuration_ssast import LOADING_HOOKS
 from ssast_hf.modeling_ssast import adapt_state_dict
 
@@ -105,6 +108,24 @@ def test_missing_weights_are_an_error_where_a_model_is_used(config, saved):
     SSASTModel.from_pretrained(saved)  # warns, as transformers does
     with pytest.raises(ValueError, match=r"lacks weights .* and \d+ more"):
         load_complete(SSASTForAudioClassification, saved)
+
+
+@pytest.mark.parametrize("command", ["embed", "export", "convert"])
+def test_commands_refuse_an_encoder_with_missing_weights(config, saved, tmp_path, capsys, command):
+    SSASTFeatureExtractor(num_mel_bins=24, max_length=40).save_pretrained(saved)
+    state = load_file(saved / "model.safetensors")
+    del state["layers.1.mlp.fc1.weight"]
+    save_file(state, saved / "model.safetensors", {"format": "pt"})
+    soundfile.write(tmp_path / "a.wav", np.zeros(8000), 16000)
+    target = tmp_path / "target.npz"
+    argv = {
+        "embed": ["embed", tmp_path / "a.wav", "--model", saved, "--output", target],
+        "export": ["export", "--model", saved, "--level", "clip", "--onnx", target],
+        "convert": ["convert", saved, target, "--to", "ast"],
+    }[command]
+    assert main([str(argument) for argument in argv]) == 2
+    assert "lacks weights of SSASTModel: layers.1.mlp.fc1.weight" in capsys.readouterr().err
+    assert not target.exists()
 
 
 def test_weights_and_configuration_of_different_shapes_are_one_sentence(config, saved):
