@@ -935,7 +935,7 @@ def test_pipelines_answer_as_ssast_classify_does(tones, classifier, tmp_path):
 def test_every_flag_of_our_own_is_used_in_these_tests():
     """A flag that nothing exercises would be found here; the Trainer's own are its own business."""
     inherited = {field.name for field in fields(SharedArguments)}
-    own = [field.name for field in (*fields(finetune.DataArguments), *fields(tuning.FineTuningArguments))
+    own = [field.name for field in (*fields(finetune.FineTuningDataArguments), *fields(tuning.FineTuningArguments))
            if field.name not in inherited]  # fmt: skip
     text = "".join(Path(__file__).with_name(name).read_text() for name in ("test_finetuning.py", "test_training.py"))
     assert len(own) > 35

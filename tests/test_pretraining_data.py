@@ -35,7 +35,7 @@ from ssast_hf.training.crops import (
     Stream,
     rng,
 )
-from ssast_hf.training.pretrain import DataArguments, PreTrainingArguments
+from ssast_hf.training.pretrain import PreTrainingArguments, PreTrainingDataArguments
 from ssast_hf.training.stats import statistics
 
 RATE = 16000
@@ -130,7 +130,7 @@ def test_a_list_given_twice_is_an_error_rather_than_its_last_value(tmp_path, cap
     assert main(["pretrain", "--data", sounds, f"--data={sounds}", "--output_dir", str(tmp_path / "o")]) == 2
     assert "--data is given 2 times, expected once with all its values" in capsys.readouterr().err
     command = [str(recipe), "--data", sounds, "--output_dir", "o"]
-    data, _, _ = parse((DataArguments, PreTrainingArguments), command, "", "")
+    data, _, _ = parse((PreTrainingDataArguments, PreTrainingArguments), command, "", "")
     assert data.data == [sounds]  # a flag still overrides a recipe
 
 
@@ -138,7 +138,7 @@ def test_recipes_may_say_no_and_nothing(tmp_path):
     """YAML's `no` is a strategy where one is due, and a flag without a value is not given."""
     (tmp_path / "r.yaml").write_text(f"data: [{SOUNDS}]\neval_strategy: no\nsave_strategy: no\nmodel:\nbf16: no\n")
     command = [str(tmp_path / "r.yaml"), "--output_dir", "o"]
-    data, training, _ = parse((DataArguments, PreTrainingArguments), command, "", "")
+    data, training, _ = parse((PreTrainingDataArguments, PreTrainingArguments), command, "", "")
     assert data.model is None and not training.bf16
     assert training.eval_strategy == training.save_strategy == "no"
 
@@ -521,7 +521,7 @@ def test_recipes_are_read_as_they_are_meant(recipe):
     """Every entry is a flag whose value arrives, and the names say size and patches."""
     entries = yaml.safe_load(recipe.read_text())
     argv = [str(recipe), "--data", "x", "--output_dir", "/nowhere"]
-    data, training, _ = parse((DataArguments, PreTrainingArguments), argv, "pretrain", "")
+    data, training, _ = parse((PreTrainingDataArguments, PreTrainingArguments), argv, "pretrain", "")
     for name, value in entries.items():
         found = getattr(training if hasattr(training, name) else data, name)
         found = getattr(found, "value", found)
@@ -531,7 +531,7 @@ def test_recipes_are_read_as_they_are_meant(recipe):
 
 def test_logging_needs_its_package_and_runs_are_named(monkeypatch):
     command = ["--data", "x", "--output_dir", "runs/mine", "--report_to"]
-    classes = (DataArguments, PreTrainingArguments)
+    classes = (PreTrainingDataArguments, PreTrainingArguments)
     monkeypatch.setattr(arguments, "get_available_reporting_integrations", lambda: ["tensorboard"])
     with pytest.raises(ValueError, match="--report_to trackio needs a package that is not installed"):
         parse(classes, [*command, "trackio"], "pretrain", "")

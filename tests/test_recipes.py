@@ -336,11 +336,11 @@ def test_recipes_are_read_as_they_are_meant(recipe):
     from dataclasses import fields
 
     from ssast_hf.training.arguments import parse
-    from ssast_hf.training.finetune import DataArguments, FineTuningArguments
+    from ssast_hf.training.finetune import FineTuningArguments, FineTuningDataArguments
 
     entries = yaml.safe_load(recipe.read_text())
     argv = [str(recipe), "--output_dir", "/nowhere"]
-    data, training, _ = parse((DataArguments, FineTuningArguments), argv, "finetune", "")
+    data, training, _ = parse((FineTuningDataArguments, FineTuningArguments), argv, "finetune", "")
     values = {field.name: getattr(part, field.name) for part in (training, data) for field in fields(part)}
     for name, value in entries.items():
         if name != "output_dir":

@@ -17,11 +17,19 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from transformers import modeling_utils
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining
 from ssast_hf.cli import main
-from ssast_hf.training.resume import flags_of, flaw_of, newest_complete, seal
+from ssast_hf.training.checkpoint_files import (
+    damage_of,
+    newest_complete_checkpoint,
+    rotate_checkpoints,
+    set_damaged_aside,
+    write_checksums,
+)
+from ssast_hf.training.run_directory import flags_of
 
 SOUNDS = Path(__file__).parent / "data" / "sounds"
 CONFIG = json.dumps({"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 48,
@@ -80,7 +88,7 @@ def kill(line: list[str], output: Path, least: int) -> None:
         process = subprocess.Popen([sys.executable, "-m", "ssast_hf.cli", *line], stdout=log, stderr=log)
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        found = newest_complete(output) if output.exists() else None
+        found = newest_complete_checkpoint(output) if output.exists() else None
         if found is not None and int(found.name.split("-")[1]) >= least:
             break
         time.sleep(0.005)
@@ -132,7 +140,7 @@ def test_killed_at_any_moment_the_same_command_ends_alike(whole, tmp_path):
         kill(command(output), output, least)
     assert main(command(output)) == 0
     assert_same_run(whole, output)
-    assert all(flaw_of(path) is None for path in output.glob("checkpoint-*"))
+    assert all(damage_of(path) is None for path in output.glob("checkpoint-*"))
     assert not (output / "_unfinished").exists()
 
 
@@ -143,14 +151,14 @@ def stopped(whole, tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "missing"])
-def test_a_damaged_checkpoint_is_passed_over(tmp_path, damage, caplog):
-    """With a warning; the one before it is found."""
+def test_a_damaged_checkpoint_is_set_aside(tmp_path, damage, caplog):
+    """With a warning; the one before it is found, and neither resuming nor rotation counts the damaged one."""
     for step in (9, 10):
         folder = tmp_path / f"checkpoint-{step}"
         folder.mkdir()
         (folder / "optimizer.pt").write_bytes(bytes(range(256)) * 10)
-        seal(folder)
-    assert newest_complete(tmp_path) == folder
+        write_checksums(folder)
+    assert newest_complete_checkpoint(tmp_path) == folder
     path = folder / "optimizer.pt"
     content = path.read_bytes()
     if damage == "truncated":
@@ -159,11 +167,17 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, damage, caplog):
         path.write_bytes(content[:1000] + bytes([content[1000] ^ 1]) + content[1001:])
     else:
         path.unlink()
-    with caplog.at_level(logging.WARNING):
-        assert newest_complete(tmp_path).name == "checkpoint-9"
-    assert "Passed over the checkpoint" in caplog.text
+    assert newest_complete_checkpoint(tmp_path).name == "checkpoint-9"
     (tmp_path / "checkpoint-11").mkdir()  # as an interrupted writer would leave it
-    assert newest_complete(tmp_path).name == "checkpoint-9"
+    assert newest_complete_checkpoint(tmp_path).name == "checkpoint-9"
+    with caplog.at_level(logging.WARNING):
+        set_damaged_aside(tmp_path)
+    assert "Skipped the checkpoint" in caplog.text and "checkpoint-10.damaged" in caplog.text
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint-10.damaged", "checkpoint-11.damaged", "checkpoint-9",
+    ]  # fmt: skip
+    rotate_checkpoints(tmp_path, 1, None)
+    assert (tmp_path / "checkpoint-9").is_dir() and (tmp_path / "checkpoint-10.damaged").is_dir()
 
 
 def test_with_no_complete_checkpoint_a_run_begins_anew_and_ends_alike(whole, stopped, caplog):
@@ -171,8 +185,30 @@ def test_with_no_complete_checkpoint_a_run_begins_anew_and_ends_alike(whole, sto
     path.write_bytes(path.read_bytes()[:1000])
     with caplog.at_level(logging.WARNING):
         assert main(command(stopped)) == 0
-    assert "Passed over the checkpoint" in caplog.text
+    assert "Skipped the checkpoint" in caplog.text and "training starts over" in caplog.text
     assert_same_run(whole, stopped)
+
+
+def test_ctrl_c_saves_a_checkpoint_from_which_the_command_resumes(whole, tmp_path):
+    """The checkpoint is of the step in which Ctrl-C came; the resumed run ends as the one that was not interrupted."""
+    output = tmp_path / "interrupted"
+    with open(tmp_path / "log", "w") as log:
+        line = [sys.executable, "-m", "ssast_hf.cli", *command(output)]
+        process = subprocess.Popen([*line, "--logging_steps", "1"], stdout=log, stderr=log)
+        for _ in range(600):
+            if "'loss'" in (tmp_path / "log").read_text() or process.poll() is not None:
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        status = process.wait(60)
+    text = (tmp_path / "log").read_text()
+    if status == 0:
+        pytest.skip("the run was faster than the signal")
+    assert status == 130 and "is saved, from which the same command resumes" in text
+    assert "Traceback" not in text and newest_complete_checkpoint(output) is not None
+    assert main([*command(output), "--logging_steps", "1"]) == 0
+    expected, found = (load_file(path / "model.safetensors") for path in (whole, output))
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
 def test_a_full_disk_costs_a_checkpoint_but_not_the_run(whole, tmp_path, monkeypatch, caplog):
@@ -387,7 +423,7 @@ def test_a_fine_tuning_that_is_killed_ends_alike(tuning, tuned, tmp_path):
         kill(line, output, least)
     assert main(line) == 0
     assert_tuned_alike(tuned["averaged"], output)
-    assert all(flaw_of(path) is None for path in output.glob("checkpoint-*"))
+    assert all(damage_of(path) is None for path in output.glob("checkpoint-*"))
     assert json.loads((output / "_run.json").read_text())["finished"] is True
 
 
@@ -411,7 +447,7 @@ def test_a_fine_tuning_passes_over_a_damaged_checkpoint(tuning, tuned, tmp_path,
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with caplog.at_level(logging.WARNING):
         assert main([*tuning, *WAYS["averaged"], "--output_dir", str(output)]) == 0
-    assert "Passed over the checkpoint" in caplog.text and "average.safetensors is damaged" in caplog.text
+    assert "Skipped the checkpoint" in caplog.text and "average.safetensors is damaged" in caplog.text
     assert_tuned_alike(tuned["averaged"], output)
 
 

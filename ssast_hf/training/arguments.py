@@ -21,7 +21,7 @@ from transformers.utils import logging
 
 from ..utils.logs import hide_load_reports
 from ..utils.parser import BOTH_SPELLINGS, Parser
-from .resume import flags_of
+from .run_directory import flags_of
 
 
 @dataclass
@@ -98,7 +98,7 @@ def parse(classes: tuple, argv: list[str], prog: str, description: str, epilog: 
     Raises:
         ValueError: The YAML file is missing or not a mapping, a flag of several values is given twice, `--report_to`
         names what is not installed, or `--output_dir` is missing or a file. What lies in that directory is judged by
-        [`resume.Run`].
+        [`run_directory.RunDirectory`].
     """
     usage = f"ssast {prog} [RECIPE.yaml] --data SOURCE --output_dir DIR [--FLAG VALUE ...]"
     parser = GroupedParser(classes, prog=f"ssast {prog}", usage=usage, description=description,

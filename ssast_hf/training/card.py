@@ -74,7 +74,7 @@ class CardTrainer(Trainer):
         }  # fmt: skip
 
 
-def finish(
+def write_facts_and_push(
     trainer: CardTrainer, command: str, data: str | list[str], base_model: str | None, clips: dict[str, int], **facts
 ) -> None:
     """Leaves the facts for the card in the output directory, and pushes it if that was asked for."""

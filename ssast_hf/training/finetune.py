@@ -30,10 +30,10 @@ from ..modeling_ssast import SSASTForAudioClassification
 from ..utils.logs import new_parts
 from .arguments import parse
 from .augment import Augmentation, LabelledClips, LabelledCollator
-from .card import finish
+from .card import write_facts_and_push
 from .evaluation import ALL_SECONDS, compute_metrics, describe, evaluate_clips
 from .optimization import ClassificationLoss, class_weights, sampling_weights
-from .resume import RESUMES, Run
+from .run_directory import RESUMES, RunDirectory
 from .tuning import FineTuner, FineTuningArguments, choose_trained
 
 EPILOG = (
@@ -42,7 +42,7 @@ EPILOG = (
 
 
 @dataclass
-class DataArguments:
+class FineTuningDataArguments:
     """What to fine-tune, on what."""
 
     data: str = field(metadata={"help": LABELLED_HELP})
@@ -91,48 +91,23 @@ class DataArguments:
 def main(argv: list[str] | None = None) -> int:
     """Fine-tunes as the command line says; see `--help`."""
     argv = sys.argv[1:] if argv is None else argv
-    data, training, flags = parse((DataArguments, FineTuningArguments), argv, "finetune", __doc__, EPILOG)
+    data, training, flags = parse(
+        (FineTuningDataArguments, FineTuningArguments), argv, "finetune", __doc__, EPILOG
+    )  # fmt: skip
     set_seed(training.seed)
     if data.eval_only:
         return _evaluate_only(data, training)
     clips, labels, parts = _read(data, training)
-    training.settle_length(len(clips), flags)
-    validation = parts.get("eval", [])
+    training.resolve_length(len(clips), flags)
     model, extractor = _load(data, training, labels)
-    seconds, rate = clip_seconds(model.config.max_length), extractor.sampling_rate
-    augmentation = Augmentation(data.mixup, data.frequency_mask, data.time_mask, data.noise)
-
-    targets = labels.targets(clips)
-    train_dataset = LabelledClips(
-        AudioClips(clips, rate, ALL_SECONDS, cache=data.cache_audio),
-        targets,
-        seconds,
-        augmentation,
-        training.seed,
-    )
-    weights = torch.from_numpy(class_weights(targets)) if training.class_weights else None
-    loss = ClassificationLoss(training.loss, training.label_smoothing_factor, weights)
-    training.label_names = ["labels"]
     chosen = choose_trained(model, training)
-    run = Run(training, "finetune", flags)  # now that nothing is wrong with the command: this touches the directory
+    run = RunDirectory(training, "finetune", flags)  # it touches the directory: everything else was checked before
     run.start(fingerprint([*clips, *(clip for part in parts.values() for clip in part)], stated=False))
-    trainer = FineTuner(
-        model=chosen,
-        args=training,
-        data_collator=LabelledCollator(extractor, model.config.time_patch_size, augmentation),
-        train_dataset=train_dataset,
-        eval_dataset=LabelledClips(
-            AudioClips(validation, rate, ALL_SECONDS, cache=data.cache_audio), labels.targets(validation), seconds
-        ) if validation else None,
-        processing_class=extractor,
-        compute_metrics=_metrics(labels, model),
-        loss=loss,
-        sampling_weights=sampling_weights(targets) if training.balanced_sampling else None,
-    )  # fmt: skip
-    trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+    trainer = _trainer(data, training, labels, clips, parts.get("eval", []), chosen, model, extractor)
     if run.main:
-        print(f"{len(clips)} clips for training, {len(validation)} for validation; {len(labels.names)} labels: "
-              f"{', '.join(labels.names[:20])}{', ...' if len(labels.names) > 20 else ''}; "
+        trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+        print(f"{len(clips)} clips for training, {len(parts.get('eval', []))} for validation; {len(labels.names)} "
+              f"labels: {', '.join(labels.names[:20])}{', ...' if len(labels.names) > 20 else ''}; "
               f"{trained / 1e6:.2f} M parameters to train", file=sys.stderr)  # fmt: skip
     result = trainer.train(resume_from_checkpoint=run.checkpoint)
     trainer.finish_weights()
@@ -143,21 +118,67 @@ def main(argv: list[str] | None = None) -> int:
         judged = trainer.whole_model(SSASTForAudioClassification)
         for name, results in _judge(judged, extractor, parts, labels, data, training).items():
             trainer.save_metrics(name, results)  # into all_results.json, too
-    counts = {"training": clips, "validation": validation, "test": parts.get("test", [])}
-    base_model = None if data.from_scratch else data.model
+    _write_facts(trainer, data, labels, {"training": clips, "validation": parts.get("eval"), **parts}, argv)
+    return _close(run, trainer)
+
+
+def _trainer(data, training, labels: Labels, clips, validation, chosen, model, extractor) -> FineTuner:
+    """The Trainer of `chosen`: the model, or what peft wraps it in."""
+    seconds, rate = clip_seconds(model.config.max_length), extractor.sampling_rate
+    augmentation = Augmentation(data.mixup, data.frequency_mask, data.time_mask, data.noise)
+    targets = labels.targets(clips)
+
+    def sound(part: list[Clip]) -> AudioClips:
+        return AudioClips(part, rate, ALL_SECONDS, cache=data.cache_audio)
+
+    training.label_names = ["labels"]
+    weights = torch.from_numpy(class_weights(targets)) if training.class_weights else None
+    return FineTuner(
+        model=chosen,
+        args=training,
+        data_collator=LabelledCollator(extractor, model.config.time_patch_size, augmentation),
+        train_dataset=LabelledClips(sound(clips), targets, seconds, augmentation, training.seed),
+        eval_dataset=LabelledClips(sound(validation), labels.targets(validation), seconds) if validation else None,
+        processing_class=extractor,
+        compute_metrics=_metrics(labels, model),
+        loss=ClassificationLoss(training.loss, training.label_smoothing_factor, weights),
+        sampling_weights=sampling_weights(targets) if training.balanced_sampling else None,
+    )
+
+
+def _write_facts(trainer, data, labels: Labels, parts: dict[str, list[Clip] | None], argv: list[str]) -> None:
+    """Leaves what the model card says, and pushes if asked."""
     recipe = Path(argv[0]) if argv and argv[0].endswith((".yaml", ".yml")) else None
-    finish(
-        trainer, "finetune", data.data, base_model, {name: len(part) for name, part in counts.items() if part},
+    counts = {name: len(parts[name]) for name in ("training", "validation", "test") if parts.get(name)}
+    write_facts_and_push(
+        trainer, "finetune", data.data, None if data.from_scratch else data.model, counts,
         task=f"{'multi' if labels.several else 'single'}-label classification, {len(labels.names)} labels",
         recipe=None if recipe is None else "/".join(recipe.parts[-2:]),
     )  # fmt: skip
-    run.finish()
+
+
+def _close(run: RunDirectory, trainer: FineTuner) -> int:
+    """
+    Marks the run finished, unless its best checkpoint could not be written: then the model is not the best one, and
+    the same command repeats training from before that step. Returns the exit status.
+    """
+    if trainer.unsaved_best and trainer.args.load_best_model_at_end:
+        run.mark_unsaved(trainer.unsaved_best)
+        if run.main:
+            steps = ", ".join(map(str, trainer.unsaved_best))
+            print(f"The checkpoints of steps {steps}, each the best in validation at its time, could not be written: "
+                  f"the model in {trainer.args.output_dir} is the best of the others. Make room and give the same "
+                  "command to repeat these steps.", file=sys.stderr)  # fmt: skip
+        return 1
+    run.mark_finished()
     if run.main:
-        print(f"Model saved in {training.output_dir}")
+        print(f"Model saved in {trainer.args.output_dir}")
     return 0
 
 
-def _read(data: DataArguments, training: FineTuningArguments) -> tuple[list[Clip], Labels, dict[str, list[Clip]]]:
+def _read(
+    data: FineTuningDataArguments, training: FineTuningArguments
+) -> tuple[list[Clip], Labels, dict[str, list[Clip]]]:
     """The clips for training, the labels, and the clips of `eval` and `test`; everything checked."""
     training.loss = training.loss or ("bce" if data.multi_label else "ce")
     if data.multi_label and training.loss == "ce":
@@ -192,11 +213,11 @@ def _read(data: DataArguments, training: FineTuningArguments) -> tuple[list[Clip
     return clips, labels, dict(sorted(parts.items()))
 
 
-def _clips(source: str, data: DataArguments) -> list[Clip]:
+def _clips(source: str, data: FineTuningDataArguments) -> list[Clip]:
     return name_official_labels(read_labelled(source), source, data.label_file)
 
 
-def _overrides(data: DataArguments) -> tuple[dict, dict]:
+def _overrides(data: FineTuningDataArguments) -> tuple[dict, dict]:
     """What the command line gives of the model's configuration, and of the features' statistics."""
     return tuple(
         {name: getattr(data, name) for name in names if getattr(data, name) is not None}
@@ -205,7 +226,7 @@ def _overrides(data: DataArguments) -> tuple[dict, dict]:
 
 
 def _load(
-    data: DataArguments, training: FineTuningArguments, labels: Labels
+    data: FineTuningDataArguments, training: FineTuningArguments, labels: Labels
 ) -> tuple[SSASTForAudioClassification, SSASTFeatureExtractor]:
     fields, statistics = _overrides(data)
     problem = "single_label_classification" if training.loss == "ce" else "multi_label_classification"
@@ -245,7 +266,9 @@ def _metrics(labels: Labels, model: SSASTForAudioClassification):
     return compute
 
 
-def _judge(model, extractor, parts, labels: Labels, data: DataArguments, training: FineTuningArguments) -> dict:
+def _judge(
+    model, extractor, parts, labels: Labels, data: FineTuningDataArguments, training: FineTuningArguments
+) -> dict:
     """The metrics of each part, which are written and printed."""
     judged = {}
     for name, part in parts.items():
@@ -257,7 +280,7 @@ def _judge(model, extractor, parts, labels: Labels, data: DataArguments, trainin
     return judged
 
 
-def _evaluate_only(data: DataArguments, training: FineTuningArguments) -> int:
+def _evaluate_only(data: FineTuningDataArguments, training: FineTuningArguments) -> int:
     output = Path(training.output_dir)
     if output.is_dir() and any(output.iterdir()) and not training.overwrite:
         raise ValueError(f"--output_dir is {output}, which is not empty: choose another, or give --overwrite")

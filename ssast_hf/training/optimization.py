@@ -18,7 +18,7 @@ from torch.utils.data import Sampler
 from transformers import TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from .resume import ends_epoch
+from .resumable_trainer import ends_epoch
 
 AVERAGE = "average.safetensors"  # in a checkpoint: the mean of the weights so far
 

@@ -5,28 +5,27 @@
 import json
 import os
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader
 from transformers import set_seed
 
 from ..configuration_ssast import SSASTConfig
 from ..data.decoded import decode, fingerprint
 from ..data.labelled import clip_seconds, split
-from ..data.sources import SOURCE_HELP, Source, read_sources
-from ..feature_extraction_ssast import SHIFT_SECONDS, SSASTFeatureExtractor
+from ..data.sources import SOURCE_HELP, Clip, Source, read_sources
+from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPreTraining
 from ..utils.logs import new_parts
 from . import picture
 from .arguments import SharedArguments, parse
-from .card import finish
+from .card import write_facts_and_push
 from .crops import Crops, EpochSampler, MaskingCollator, Padded, Reader, Skipped, Stream
-from .resume import RESUMES, SKIPPED, ResumableTrainer, Run, TellEpoch, WarmUp
+from .pretrainer import PreTrainer
+from .resumable_trainer import PlateauWarmUp, SetEpoch
+from .run_directory import RESUMES, SKIPPED, RunDirectory
 
-METRICS = ("loss_discriminative", "loss_generative", "accuracy")
 PICTURE, PICTURED = "reconstruction.png", 4  # clips
 FEW = 100  # clips, which are decoded sooner than workers start
 EPILOG = (
@@ -37,7 +36,7 @@ EPILOG = (
 
 
 @dataclass
-class DataArguments:
+class PreTrainingDataArguments:
     """What to pretrain, on what"""
 
     data: list[str] = field(metadata={"help": "Sound to train on; see below.", "metavar": "SOURCE"})
@@ -98,155 +97,63 @@ class PreTrainingArguments(SharedArguments):
     )
 
 
-class PreTrainer(ResumableTrainer):
-    """
-    Logs both losses, the accuracy, clips per second and hours of sound seen. Losses are means over all masked patches
-    of a step, whatever batches and processes they are spread over.
-    """
-
-    def __init__(self, *args, sampler: EpochSampler | None = None, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.sampler = sampler  # None: a stream
-        # Sums over [masked patches, discriminative loss, generative loss, accuracy, clips, frames] since the last
-        # log line, of this process; and of all since the start.
-        self.window = torch.zeros(6, device=self.args.device)
-        self.evaluated = torch.zeros(6, device=self.args.device)
-        self.total = [0.0] * 6
-        self.positions: list[int] = []
-        self.position = 0
-        self.before = 0.0  # clips of a resumed window, seen before the interruption
-        self.clock = time.perf_counter()
-
-    def _get_train_sampler(self, train_dataset=None):
-        return self.sampler
-
-    def get_train_dataloader(self) -> DataLoader:
-        if self.sampler is not None:
-            return super().get_train_dataloader()
-        # A stream is this process's own already, and one worker keeps its order.
-        return DataLoader(
-            self.train_dataset,
-            batch_size=self._train_batch_size,
-            collate_fn=self.data_collator,
-            num_workers=min(1, self.args.dataloader_num_workers),
-            pin_memory=self.args.dataloader_pin_memory,
-        )
-
-    def restore(self, checkpoint: str) -> dict:
-        """Takes up sums and places where a checkpoint left them."""
-        progress = super().restore(checkpoint)
-        if not progress:
-            return progress
-        self.total = progress["total"]
-        if self.args.process_index == 0:
-            self.window = torch.tensor(progress["window"], device=self.args.device)
-        self.before = progress["window"][4]
-        if self.sampler is None:
-            self.position = progress["positions"][self.args.process_index]
-            self.train_dataset.start = self.position + 1
-            step = json.loads(Path(checkpoint, "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
-            batches = step * self.args.gradient_accumulation_steps
-            self.train_dataset.blanks = batches * self.args.train_batch_size
-        return progress
-
-    def progress(self) -> dict:
-        place = torch.tensor([self.position], device=self.args.device)
-        return {
-            **super().progress(),
-            "window": self.accelerator.reduce(self.window, "sum").tolist(),
-            "total": self.total,
-            "positions": self.accelerator.gather(place).tolist(),
-        }
-
-    def _prepare_inputs(self, inputs):
-        inputs = super()._prepare_inputs(inputs)
-        if "waveforms" in inputs:
-            waveforms, samples = inputs.pop("waveforms"), inputs.pop("samples").tolist()
-            inputs.update(self.data_collator.features([w[:n] for w, n in zip(waveforms, samples)]))
-        return inputs
-
-    def _get_num_items_in_batch(self, batch_samples, device):
-        """Masked patches of a step, of all its batches and processes."""
-        if not batch_samples:
-            return None
-        count = sum(batch["bool_masked_pos"].sum() for batch in batch_samples).to(device)
-        return self.accelerator.reduce(count, "sum") if self.args.world_size > 1 else count
-
-    def floating_point_ops(self, inputs) -> float:
-        """6 per parameter and patch; the Trainer's own count takes each value of a spectrogram for a token."""
-        return 6.0 * inputs["bool_masked_pos"].numel() * self.model.num_parameters()
-
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        inputs = dict(inputs)
-        frames = inputs.pop("frames")
-        if "position" in inputs:
-            self.position = int(inputs.pop("position").max())
-        outputs = model(**inputs)
-        masked = inputs["bool_masked_pos"].sum()
-        means = torch.stack([outputs[name].detach().float().mean() for name in METRICS])
-        clips = (frames > 0).sum()
-        sums = torch.stack([masked, *(masked * means), clips, frames.sum()]).to(self.window)
-        if model.training:
-            self.window += sums
-        else:
-            self.evaluated += sums
-        loss = outputs.loss.mean()  # of several, where the Trainer spreads a batch over GPUs by DataParallel
-        if model.training and num_items_in_batch is not None:
-            loss = loss * masked * self.args.world_size / num_items_in_batch
-        return (loss, outputs) if return_outputs else loss
-
-    def means(self, sums: list[float]) -> dict[str, float]:
-        """The joint loss, both losses and the accuracy, of sums as above."""
-        config = self.model.config
-        discriminative, generative, accuracy = (value / max(1.0, sums[0]) for value in sums[1:4])
-        joint = config.discriminative_loss_weight * discriminative + config.generative_loss_weight * generative
-        return {"loss": joint, **dict(zip(METRICS, (discriminative, generative, accuracy)))}
-
-    def log(self, logs, *args, **kwargs):
-        if "loss" in logs:
-            sums = self.accelerator.reduce(self.window, "sum").tolist()
-            self.window.zero_()
-            self.total = [a + b for a, b in zip(self.total, sums)]
-            now = time.perf_counter()
-            clips, self.before = sums[4] - self.before, 0.0
-            logs = {
-                **logs,
-                **self.means(sums),
-                "clips_per_second": clips / max(now - self.clock, 1e-9),
-                "hours_seen": self.total[5] * SHIFT_SECONDS / 3600,
-            }
-            self.clock = now
-        super().log(logs, *args, **kwargs)
-
-    def train(self, resume_from_checkpoint=None, **kwargs):
-        self.clock = time.perf_counter()
-        result = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
-        sums = self.accelerator.reduce(self.window, "sum").tolist()
-        total = [a + b for a, b in zip(self.total, sums)]
-        result.metrics["train_loss"] = self.means(total)["loss"]  # also of what was before an interruption
-        result.metrics["train_hours_seen"] = total[5] * SHIFT_SECONDS / 3600
-        return result
-
-    def _save_checkpoint(self, *args, **kwargs) -> None:
-        started = time.perf_counter()
-        super()._save_checkpoint(*args, **kwargs)
-        self.clock += time.perf_counter() - started
-
-    def evaluation_loop(self, *args, **kwargs):
-        started = time.perf_counter()
-        self.evaluated.zero_()
-        output = super().evaluation_loop(*args, **kwargs)
-        sums = self.accelerator.reduce(self.evaluated, "sum").tolist()
-        output.metrics.update({f"eval_{name}": value for name, value in self.means(sums).items()})
-        self.clock += time.perf_counter() - started
-        return output
-
-
 def main(argv: list[str] | None = None) -> int:
     """Pretrains as the command line says; see `--help`."""
     argv = sys.argv[1:] if argv is None else argv
-    data, training, flags = parse((DataArguments, PreTrainingArguments), argv, "pretrain", __doc__, EPILOG)
+    data, training, flags = parse(
+        (PreTrainingDataArguments, PreTrainingArguments), argv, "pretrain", __doc__, EPILOG
+    )  # fmt: skip
     set_seed(training.seed)
+    parts = _read_parts(data, training)
+    config, extractor, model = _build(data)
+    run = RunDirectory(training, "pretrain", flags)  # it touches the directory: everything else was checked before
+    skipped = Skipped(run.output / SKIPPED)
+    train, held_out = _crops(data, training, run, parts, config, extractor, skipped)
+    trainer = _trainer(data, training, config, extractor, model, train, held_out)
+    if run.main:
+        amount = "streams" if parts.streams else f"{len(train)} {'crops' if data.pack else 'clips'}"
+        print(f"{amount} for training, {len(held_out)} for validation; {model.num_parameters() / 1e6:.1f} M "
+              f"parameters", file=sys.stderr)  # fmt: skip
+    result = trainer.train(resume_from_checkpoint=run.checkpoint)
+    trainer.save_model(_internal_call=True)  # pushed, if at all, with the results
+    trainer.save_metrics("train", result.metrics)
+    metrics = trainer.evaluate()
+    trainer.save_metrics("eval", metrics)
+    trainer.save_state()
+    if run.main:
+        _draw(trainer, held_out, run.output / PICTURE)
+    write_facts_and_push(trainer, "pretrain", data.data, data.model, parts.counts() if run.main else {})
+    if run.main:
+        unusable = skipped.finish()
+        run.mark_finished()
+        if unusable:
+            print(f"{len(unusable)} clip(s) were skipped; reasons in {skipped.path}", file=sys.stderr)
+        print(f"Validation: discriminative loss {metrics['eval_loss_discriminative']:.3f}, generative loss "
+              f"{metrics['eval_loss_generative']:.4f}, accuracy {metrics['eval_accuracy']:.3f}\n"
+              f"Model saved in {training.output_dir}")  # fmt: skip
+    return 0
+
+
+@dataclass
+class Parts:
+    """The sources that are trained on, streams apart, and the sources held out for validation."""
+
+    sources: list[Source]
+    streams: list[Source]
+    validation: list[Source]
+
+    def clips(self) -> list[Clip]:
+        """All clips, for a run's fingerprint."""
+        return [clip for source in [*self.sources, *self.validation] for clip in source.clips]
+
+    def counts(self) -> dict[str, int]:
+        """Numbers of clips, for the model card."""
+        counts = {} if self.streams else {"training": sum(len(source.clips) for source in self.sources)}
+        return counts | {"validation": sum(len(source.clips) for source in self.validation)}
+
+
+def _read_parts(data: PreTrainingDataArguments, training: PreTrainingArguments) -> Parts:
+    """Reads the sources. Raises ValueError where they do not suit the other flags."""
     sources = read_sources(data.data)
     streams = [source for source in sources if source.stream is not None]
     sources = [source for source in sources if source.stream is None]
@@ -260,33 +167,37 @@ def main(argv: list[str] | None = None) -> int:
         sources, validation = hold_out(sources, data.validation_fraction, training.seed)
     if streams and (training.max_steps <= 0 or data.pack or data.cache_audio):
         raise ValueError("A streaming source has no end: give --max_steps, and neither --pack nor --cache_audio.")
+    return Parts(sources, streams, validation)
 
-    config, extractor, model = _build(data)
-    run = Run(training, "pretrain", flags)  # now that nothing is wrong with the command: this touches the directory
-    samples = round(clip_seconds(config.max_length) * extractor.sampling_rate)
-    skipped = Skipped(run.output / SKIPPED)
-    clips = [clip for source in [*sources, *validation] for clip in source.clips]
+
+def _crops(
+    data, training, run: RunDirectory, parts: Parts, config, extractor, skipped
+) -> tuple[Crops | Stream, Crops]:
+    """The crops for training and those for validation, each checked to hold sound; starts the run's record."""
+    clips, rate = parts.clips(), extractor.sampling_rate
     run.start(fingerprint(clips, stated=False))
-    reader = Reader(extractor.sampling_rate, skipped)
+    reader = Reader(rate, skipped)
     if data.cache_audio:
         with training.main_process_first(desc="decoding"):
             folder = data.cache_dir or run.output / "_decoded"
             workers = max(training.dataloader_num_workers, os.cpu_count() or 1) if len(clips) > FEW else 0
-            reader.decoded = decode(clips, extractor.sampling_rate, folder, skipped, workers)
-
-    def crops(part: list[Source]) -> Crops:
-        shortest = round(data.min_seconds * extractor.sampling_rate)
-        return Crops(part, samples, reader, training.seed, shortest, data.pack)
-
-    train = crops(sources) if sources else None
-    held_out = crops(validation)
-    batch = training.train_batch_size * training.world_size
-    if streams:
-        train = Stream(streams, train, samples, reader, training.seed, held_out.min_samples,
+            reader.decoded = decode(clips, rate, folder, skipped, workers)
+    samples, shortest = round(clip_seconds(config.max_length) * rate), round(data.min_seconds * rate)
+    train, held_out = (
+        Crops(part, samples, reader, training.seed, shortest, data.pack) if part else None
+        for part in (parts.sources, parts.validation)
+    )
+    if parts.streams:
+        train = Stream(parts.streams, train, samples, reader, training.seed, shortest,
                        training.process_index, training.world_size)  # fmt: skip
     for part in (train, held_out):
         part.check()
-    sampler = None if streams else EpochSampler(train, batch, training.seed)
+    return train, held_out
+
+
+def _trainer(data, training, config, extractor, model, train: Crops | Stream, held_out: Crops) -> PreTrainer:
+    batch = training.train_batch_size * training.world_size
+    sampler = None if isinstance(train, Stream) else EpochSampler(train, batch, training.seed)
     plateau = str(getattr(training.lr_scheduler_type, "value", training.lr_scheduler_type)) == "reduce_lr_on_plateau"
     if plateau:
         _set_plateau(training)
@@ -294,7 +205,7 @@ def main(argv: list[str] | None = None) -> int:
         training.ddp_find_unused_parameters = not (config.discriminative_loss_weight and config.generative_loss_weight)
     training.label_names = []
     training.prediction_loss_only = True
-    trainer = PreTrainer(
+    return PreTrainer(
         model=model,
         args=training,
         data_collator=MaskingCollator(
@@ -304,34 +215,8 @@ def main(argv: list[str] | None = None) -> int:
         eval_dataset=Padded(held_out, training.eval_batch_size * training.world_size),
         processing_class=extractor,
         sampler=sampler,
-        callbacks=[*([] if streams else [TellEpoch(sampler)]), *([WarmUp()] if plateau else [])],
+        callbacks=[*([] if sampler is None else [SetEpoch(sampler)]), *([PlateauWarmUp()] if plateau else [])],
     )
-    if run.main:
-        amount = "streams" if streams else f"{len(train)} {'crops' if data.pack else 'clips'}"
-        print(f"{amount} for training, {len(held_out)} for validation; {model.num_parameters() / 1e6:.1f} M "
-              f"parameters", file=sys.stderr)  # fmt: skip
-    result = trainer.train(resume_from_checkpoint=run.checkpoint)
-    trainer.save_model(_internal_call=True)  # pushed, if at all, with the results
-    trainer.save_metrics("train", result.metrics)
-    metrics = trainer.evaluate()
-    trainer.save_metrics("eval", metrics)
-    trainer.save_state()
-    if run.main:
-        _draw(trainer, held_out, run.output / PICTURE)
-        counts = {} if streams else {"training": sum(len(source.clips) for source in sources)}
-        counts["validation"] = sum(len(source.clips) for source in validation)
-    else:
-        counts = {}
-    finish(trainer, "pretrain", data.data, data.model, counts)
-    if run.main:
-        unusable = skipped.finish()
-        run.finish()
-        if unusable:
-            print(f"{len(unusable)} clip(s) were skipped; reasons in {skipped.path}", file=sys.stderr)
-        print(f"Validation: discriminative loss {metrics['eval_loss_discriminative']:.3f}, generative loss "
-              f"{metrics['eval_loss_generative']:.4f}, accuracy {metrics['eval_accuracy']:.3f}\n"
-              f"Model saved in {training.output_dir}")  # fmt: skip
-    return 0
 
 
 def hold_out(sources: list[Source], fraction: float, seed: int) -> tuple[list[Source], list[Source]]:
@@ -372,7 +257,7 @@ def _draw(trainer: PreTrainer, held_out: Crops, path: Path) -> None:
     picture.draw(model, inputs, path, [f"validation {index + 1}" for index in range(len(items))])
 
 
-def _build(data: DataArguments) -> tuple[SSASTConfig, SSASTFeatureExtractor, SSASTForPreTraining]:
+def _build(data: PreTrainingDataArguments) -> tuple[SSASTConfig, SSASTFeatureExtractor, SSASTForPreTraining]:
     try:
         fields = json.loads(data.config)
     except json.JSONDecodeError as error:

@@ -26,9 +26,9 @@ from .optimization import (
     step_decay,
     steps_per_epoch,
 )
-from .resume import ResumableTrainer, TellEpoch
+from .resumable_trainer import ResumableTrainer, SetEpoch
 
-METRICS = ("accuracy", "f1_macro", "mAP", "mAUC", "loss")  # to choose a checkpoint by
+CHECKPOINT_METRICS = ("accuracy", "f1_macro", "mAP", "mAUC", "loss")  # to choose a checkpoint by
 # How long to train, where nothing says it. What takes fewer steps has hardly left its random classifier.
 EPOCHS, LEAST_STEPS = 10, 300
 LENGTHS = {"num_train_epochs", "max_steps", "average_epochs", "lr_decay_start"}  # flags that say it, or count epochs
@@ -94,14 +94,14 @@ class FineTuningArguments(SharedArguments):
     def judge_by(self, default: str, several: bool) -> None:
         """Sets what checkpoints are compared by. Raises ValueError for a metric that evaluation does not give."""
         metric = (self.chosen_metric or default).removeprefix("eval_")
-        known = [name for name in METRICS if not (several and name == "accuracy")]
+        known = [name for name in CHECKPOINT_METRICS if not (several and name == "accuracy")]
         if metric not in known:
             raise ValueError(f"--metric_for_best_model is {metric}, expected one of {', '.join(known)}.")
         self.metric_for_best_model = metric
         if self.chosen_metric is None:
             self.greater_is_better = True
 
-    def settle_length(self, clips: int, given: Collection[str]) -> None:
+    def resolve_length(self, clips: int, given: Collection[str]) -> None:
         """
         Of few clips, and where none of the flags `given` says how long to train: as many passes as take `LEAST_STEPS`
         steps, judged and saved as often as in `EPOCHS` epochs.
@@ -220,7 +220,7 @@ class FineTuner(ResumableTrainer):
         elif self.args.train_sampling_strategy == "group_by_length":
             step = self.args.train_batch_size * self.args.gradient_accumulation_steps
             self.sampler = LengthSampler(self.train_dataset.seconds(), step, seed)
-        self.add_callback(TellEpoch(*(part for part in (self.train_dataset, self.sampler) if part is not None)))
+        self.add_callback(SetEpoch(*(part for part in (self.train_dataset, self.sampler) if part is not None)))
         self.average: AverageWeights | None = None
         if self.args.average_epochs:
             weights = self.accelerator.unwrap_model(self.model).state_dict
@@ -245,10 +245,10 @@ class FineTuner(ResumableTrainer):
             self.stopper.early_stopping_patience_counter = progress.get("evaluations_without_improvement", 0)
         return progress
 
-    def over(self) -> bool:
+    def is_complete(self) -> bool:
         stopper = self.stopper
         stopped = stopper is not None and stopper.early_stopping_patience_counter >= stopper.early_stopping_patience
-        return stopped or super().over()
+        return stopped or super().is_complete()
 
     def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
         outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})

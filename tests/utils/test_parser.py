@@ -61,12 +61,12 @@ def test_every_command_takes_both_spellings():
 def test_training_takes_both_spellings(tmp_path):
     pytest.importorskip("accelerate")
     from ssast_hf.training.arguments import parse
-    from ssast_hf.training.pretrain import DataArguments, PreTrainingArguments
+    from ssast_hf.training.pretrain import PreTrainingArguments, PreTrainingDataArguments
 
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("num-train-epochs: 3\nper_device_train_batch_size: 5\n")
     flags = f"{recipe} --data x --output-dir {tmp_path}/o --mask-cluster_min 2 --learning_rate=0.5".split()
-    data, training, given = parse((DataArguments, PreTrainingArguments), flags, "pretrain", "")
+    data, training, given = parse((PreTrainingDataArguments, PreTrainingArguments), flags, "pretrain", "")
     assert (training.num_train_epochs, training.per_device_train_batch_size) == (3, 5)
     assert (training.output_dir, data.mask_cluster_min, training.learning_rate) == (f"{tmp_path}/o", 2, 0.5)
     assert {"num_train_epochs", "output_dir", "mask_cluster_min"} <= given.keys()
