@@ -23,7 +23,7 @@ from ssast_hf.modeling_ssast import patchify
 
 from .test_bundled_sounds import FOLDER as SOUNDS
 
-PRETRAINED, CLASSIFIER = (entry.name for entry in checkpoints.OWN)
+ENCODER, PRETRAINED = checkpoints.DEFAULT_PRETRAINED, checkpoints.DEFAULT_RECONSTRUCTION
 
 
 @pytest.mark.parametrize("entry", checkpoints.OWN, ids=lambda entry: entry.name)
@@ -37,14 +37,15 @@ def test_the_table_tells_the_truth_of_what_is_bundled(entry):
     assert not list(directory.glob("*.py")) and sum(path.stat().st_size for path in directory.iterdir()) < 13e6
 
 
-def test_the_checkpoint_loads_whole_and_in_single_precision():
-    for cls in (SSASTForPreTraining, SSASTModel):
-        model, info = cls.from_pretrained(PRETRAINED, output_loading_info=True)
-        assert not info["missing_keys"] and not info["mismatched_keys"]
+def test_the_checkpoints_load_whole_and_in_single_precision():
+    for cls, name in ((SSASTForPreTraining, PRETRAINED), (SSASTModel, PRETRAINED), (SSASTModel, ENCODER)):
+        model, info = cls.from_pretrained(name, output_loading_info=True)
+        assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"]
         assert model.dtype == torch.float32
-    model = SSASTForAudioClassification.from_pretrained(PRETRAINED, num_labels=35)
-    assert model.config.num_labels == 35
-    assert SSASTFeatureExtractor.from_pretrained(PRETRAINED).return_attention_mask
+    for name in (PRETRAINED, ENCODER):
+        model = SSASTForAudioClassification.from_pretrained(name, num_labels=35)
+        assert model.config.num_labels == 35
+        assert SSASTFeatureExtractor.from_pretrained(name).return_attention_mask
 
 
 def test_the_checkpoint_fills_in_sounds_it_has_not_heard():

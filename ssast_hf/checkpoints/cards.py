@@ -154,8 +154,9 @@ def _eval_results(results: dict[str, float], task: str, data: str) -> list[EvalR
 def _summary(config: SSASTConfig, kind: str, parameters: int, base_model: str | None, official: str | None) -> str:
     count = f"{parameters / 1e6:.1f} M" if parameters >= 1e5 else f"{parameters:,}"
     patches = f"{config.frequency_patch_size} mel bins x {config.time_patch_size} frames"
+    article = "An" if kind[0] in "aeiou" else "A"
     summary = (
-        f"A {kind} for sound: [SSAST](https://arxiv.org/abs/2110.09784), the Self-Supervised Audio Spectrogram "
+        f"{article} {kind} for sound: [SSAST](https://arxiv.org/abs/2110.09784), the Self-Supervised Audio Spectrogram "
         f"Transformer (Gong, Lai, Chung and Glass, AAAI 2022), {f'{count} parameters, ' if parameters else ''}"
         f"{config.num_hidden_layers} layers of width {config.hidden_size}, patches of {patches}, made for "
         f"{config.max_length / 100:g} s of mono sound at a time."

@@ -104,9 +104,17 @@ FAMILY = (
     ),
 )  # fmt: skip
 # What the package carries, made by `recipes/debian_audio`.
-DEFAULT_PRETRAINED, DEFAULT_CLASSIFIER = "ssast-tiny-patch-debian", "ssast-tiny-patch-debian-kinds"
+DEFAULT_PRETRAINED, DEFAULT_CLASSIFIER = "ssast-tiny-patch-debian-v2", "ssast-tiny-patch-debian-kinds"
+DEFAULT_RECONSTRUCTION = "ssast-tiny-patch-debian"  # has the pretraining heads
 OWN = (
-    Checkpoint(DEFAULT_PRETRAINED, "tiny", "patch", 400, licence="apache-2.0", note="pretrained, 2.56 s"),
+    Checkpoint(
+        DEFAULT_PRETRAINED, "tiny", "patch", licence="apache-2.0",
+        note="encoder, for embeddings and fine-tuning; 5.12 s",
+    ),
+    Checkpoint(
+        DEFAULT_RECONSTRUCTION, "tiny", "patch", 400, licence="apache-2.0",
+        note="pretrained by MSPM alone, with its heads; 2.56 s",
+    ),
     Checkpoint(
         DEFAULT_CLASSIFIER, "tiny", "patch", 400, licence="apache-2.0",
         note="classifier: speech, music, percussion, effect",

@@ -5,7 +5,7 @@
 import os
 from argparse import ArgumentParser, Namespace
 
-from ..checkpoints import BUNDLED, DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED, table
+from ..checkpoints import BUNDLED, DEFAULT_CLASSIFIER, DEFAULT_RECONSTRUCTION, table
 from ..utils.logs import quieten
 from ..utils.require import require
 from .flags import FILES_HELP, MODEL_HELP, add_device, port
@@ -26,7 +26,7 @@ EXAMPLES = (
 def add_arguments(parser: ArgumentParser) -> None:
     add_device(parser)
     parser.add_argument(
-        "--model", metavar="MODEL", help=f"pretrained checkpoint: {MODEL_HELP} (default: {DEFAULT_PRETRAINED})"
+        "--model", metavar="MODEL", help=f"pretrained checkpoint: {MODEL_HELP} (default: {DEFAULT_RECONSTRUCTION})"
     )
     parser.add_argument(
         "--classifier",
@@ -57,6 +57,6 @@ def run(arguments: Namespace) -> int:
     if classifier is None and arguments.model is None and DEFAULT_CLASSIFIER in table():
         classifier = DEFAULT_CLASSIFIER
     quieten()
-    model = arguments.model or DEFAULT_PRETRAINED
+    model = arguments.model or DEFAULT_RECONSTRUCTION
     page.launch(page.load_page(model, classifier, examples, arguments.device), arguments.host, arguments.port)
     return 0

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from ..audio import load_audio
-from ..checkpoints import DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED
+from ..checkpoints import DEFAULT_CLASSIFIER, DEFAULT_RECONSTRUCTION
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference.batches import Window, cut_windows, windows_of
 from ..inference.classify import load_classifier, named_scores, run_classifier
@@ -187,7 +187,7 @@ class Demo:
 
 
 def load_page(
-    model: str = DEFAULT_PRETRAINED,
+    model: str = DEFAULT_RECONSTRUCTION,
     classifier: str | None = DEFAULT_CLASSIFIER,
     examples: Iterable[str | os.PathLike] = (),
     device: str | None = None,

@@ -31,7 +31,7 @@ class UpstreamExpert(torch.nn.Module):
     >>> from s3prl.nn import S3PRLUpstream
     >>> from ssast_hf.s3prl import UpstreamExpert
     >>> s3prl.hub.ssast_hf = UpstreamExpert
-    >>> upstream = S3PRLUpstream("ssast_hf", path_or_url="ssast-tiny-patch-debian")
+    >>> upstream = S3PRLUpstream("ssast_hf", path_or_url="ssast-tiny-patch-debian-v2")
     ```
     """
 
