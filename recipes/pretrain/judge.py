@@ -2,17 +2,19 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """
-What checkpoints are worth frozen, with 10 clips per class, in seconds: logistic regression on the outputs of several layers,
-over a pack of labelled tasks.
+What checkpoints are worth frozen, with 10 clips per class, in seconds: logistic regression on the outputs of several
+layers, over a pack of labelled tasks.
 
     python -m recipes.pretrain.judge PACK MODEL ...
 
-The pack is what `recipes.debian_audio.pack_tasks` writes: `index.json`, a list of {task, label, group, fold, start, samples},
-and the clips, end to end, in `clips_NN.ogg` with `parts.json` (samples of each), or in `clips.npy` (int16). A fold is judged
-by regressions on 10 clips per class of the other folds, drawn several times. All numbers are balanced accuracy.
+The pack is what `recipes.debian_audio.pack_tasks` writes: `index.json`, a list of {task, label, group, fold, start,
+samples}, and the clips, end to end, in `clips_NN.ogg` with `parts.json` (samples of each), or in `clips.npy` (int16).
+A fold is judged by regressions on 10 clips per class of the other folds, drawn several times. All numbers are balanced
+accuracy.
 
-The regression is scikit-learn's (`StandardScaler`, `LogisticRegression(C=C)`): the same minimum, found for all draws, folds
-and layers at once. With n clips to learn from, the weights lie in the space that these span: n numbers per clip will do.
+The regression is scikit-learn's (`StandardScaler`, `LogisticRegression(C=C)`): the same minimum, found for all draws,
+folds and layers at once. With n clips to learn from, the weights lie in the space that these span: n numbers per clip
+will do.
 """
 
 import argparse
@@ -56,8 +58,10 @@ class Pack:
         import soundfile
 
         parts = json.loads((folder / "parts.json").read_text(encoding="utf-8"))
-        found = [soundfile.read(folder / f"clips_{number:02}.ogg", dtype="int16")[0][:length]
-                 for number, length in enumerate(parts)]  # fmt: skip
+        found = [
+            soundfile.read(folder / f"clips_{number:02}.ogg", dtype="int16")[0][:length]
+            for number, length in enumerate(parts)
+        ]
         return cls(rows, np.concatenate(found))
 
     @property
@@ -106,8 +110,8 @@ def features(
     model: SSASTModel, mean: float, std: float, mels: Sequence[torch.Tensor], layers: Sequence[int] = LAYERS
 ) -> torch.Tensor:
     """
-    Means over time of each row of patches in layers' outputs, (layers, clips, F, D). What is longer than `max_length` is
-    taken in windows, which count by their patches.
+    Means over time of each row of patches in layers' outputs, (layers, clips, F, D). What is longer than `max_length`
+    is taken in windows, which count by their patches.
     """
     config, device = model.config, mels[0].device
     windows = []
@@ -180,44 +184,62 @@ def regress(train: torch.Tensor, labels: torch.Tensor, classes: int, strength: f
     return weights[:, :-1], weights[:, -1:]
 
 
-def balanced_accuracy(
-    inputs: torch.Tensor, rows: list[dict], strength: float, draws: int = DRAWS, pairs: Sequence | None = None
-) -> np.ndarray:
+class Divided:
     """
-    Of each of several kinds of inputs, the mean over draws and folds.
+    A task's divisions as tensors, the shorter ones filled up.
 
     Args:
-        inputs (`torch.Tensor` of shape `(kinds, rows, d)`): Features of the task's rows.
-
-    Returns:
-        float array of shape `(kinds,)`
+        rows: Of the task.
+        pairs: Rows to learn from and to judge by, as [`divisions`] gives them.
+        device (`torch.device`): Where to.
     """
-    device = inputs.device
-    names = sorted({row["label"] for row in rows})
-    labels = torch.tensor([names.index(row["label"]) for row in rows], device=device)
-    pairs = divisions(rows, draws) if pairs is None else pairs
-    most = max(len(train) for train, _ in pairs)
-    scores = np.zeros((len(inputs), len(pairs)))
-    for kind, values in enumerate(inputs.double()):
-        learnt, known, tests = [], [], []
-        for train, test in pairs:
-            own = values[train]
-            center, scale = own.mean(0), own.std(0, unbiased=False)
-            scale = torch.where(scale > 1e-12, scale, 1.0)
-            own, other = (own - center) / scale, (values[test] - center) / scale
-            basis, triangle = torch.linalg.qr(own.T)  # own = triangle.T @ basis.T
-            pad = most - basis.shape[1]
-            learnt.append(torch.nn.functional.pad(triangle.T, (0, pad, 0, most - len(train))))
-            known.append(torch.nn.functional.pad(labels[train], (0, most - len(train)), value=-1))
-            tests.append(torch.nn.functional.pad(other @ basis, (0, pad)))
-        weights, intercepts = regress(torch.stack(learnt), torch.stack(known), len(names), strength)
-        for number, (_, test) in enumerate(pairs):
-            right = (tests[number] @ weights[number] + intercepts[number]).argmax(dim=1) == labels[test]
-            truth = labels[test]
-            counts = torch.bincount(truth, minlength=len(names))
-            recalls = torch.bincount(truth, right.double(), minlength=len(names))[counts > 0] / counts[counts > 0]
-            scores[kind, number] = float(recalls.mean())
-    return scores.mean(axis=1)
+
+    def __init__(self, rows: list[dict], pairs: Sequence[tuple[list[int], list[int]]], device: torch.device):
+        names = sorted({row["label"] for row in rows})
+        labels = torch.tensor([names.index(row["label"]) for row in rows])
+        self.classes = len(names)
+        self.train, self.known = self._filled([train for train, _ in pairs], labels, device)  # (K, n)
+        self.test, self.truth = self._filled([test for _, test in pairs], labels, device)  # (K, t)
+
+    @staticmethod
+    def _filled(
+        parts: list[list[int]], labels: torch.Tensor, device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        index = torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(part) for part in parts], batch_first=True, padding_value=-1
+        )
+        return index.clamp(min=0).to(device), torch.where(index < 0, -1, labels[index.clamp(min=0)]).to(device)
+
+    def spans(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features (rows, d) -> coordinates in the span of the rows to learn from: (K, n, n) and (K, t, n)."""
+        real = (self.known >= 0).double()[..., None]
+        own, other = values.double()[self.train], values.double()[self.test]
+        count = real.sum(dim=1, keepdim=True)
+        center = (own * real).sum(dim=1, keepdim=True) / count
+        scale = (((own - center) * real).square().sum(dim=1, keepdim=True) / count).sqrt()
+        scale = torch.where(scale > 1e-12, scale, 1.0)
+        own, other = (own - center) / scale * real, (other - center) / scale
+        gram = own @ own.transpose(1, 2)
+        jitter = 1e-9 * gram.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]  # centred rows span n - 1 dimensions
+        lower = torch.linalg.cholesky(gram + jitter * torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device))
+        cross = own @ other.transpose(1, 2)
+        return lower, torch.linalg.solve_triangular(lower, cross, upper=False).transpose(1, 2)
+
+    def scores(self, values: torch.Tensor, strengths: Sequence[float]) -> list[float]:
+        """Balanced accuracy, mean over the divisions, of features (rows, d), for each C."""
+        train, test = self.spans(values)
+        found = []
+        for strength in strengths:
+            weights, intercepts = regress(train, self.known, self.classes, strength)
+            right = ((test @ weights + intercepts).argmax(dim=2) == self.truth).double()
+            one_hot = torch.nn.functional.one_hot(self.truth + 1, self.classes + 1)[
+                ..., 1:
+            ].double()  # (K, t, classes)
+            counts = one_hot.sum(dim=1)
+            recalls = (one_hot * right[..., None]).sum(dim=1) / counts.clamp(min=1)
+            there = (counts > 0).double()
+            found.append(float(((recalls * there).sum(dim=1) / there.sum(dim=1)).mean()))
+        return found
 
 
 class Judge:
@@ -231,24 +253,25 @@ class Judge:
         tasks (`list[str]`, *optional*): Default: all.
     """
 
-    def __init__(self, folder: str | Path, device: torch.device, draws: int = DRAWS, tasks: Sequence[str] | None = None):
+    def __init__(
+        self, folder: str | Path, device: torch.device, draws: int = DRAWS, tasks: Sequence[str] | None = None
+    ):
         self.pack, self.device = Pack.read(folder), device
         self.mels = spectrograms(self.pack, device)
         self.tasks = {name: rows for name, rows in self.pack.tasks.items() if tasks is None or name in tasks}
-        self.pairs = {name: divisions(rows, draws) for name, rows in self.tasks.items()}
+        self.divided = {name: Divided(rows, divisions(rows, draws), device) for name, rows in self.tasks.items()}
+        self.clips = {
+            name: torch.tensor([row["clip"] for row in rows], device=device) for name, rows in self.tasks.items()
+        }
         self.found: dict[str, dict[str, float]] = {}
 
     def score(self, name: str, kinds: Sequence[str], inputs: Sequence[torch.Tensor], strengths=STRENGTHS) -> dict:
         """Judges inputs, each (clips, d): {"kind, C": {task: balanced accuracy}}; remembered as `name`'s."""
-        result = {}
-        for strength in strengths:
-            columns = {}
-            for task, rows in self.tasks.items():
-                clips = torch.tensor([row["clip"] for row in rows], device=self.device)
-                columns[task] = np.concatenate([balanced_accuracy(values[None, clips], rows, strength,
-                                                                  pairs=self.pairs[task]) for values in inputs])  # fmt: skip
-            for index, kind in enumerate(kinds):
-                result[f"{name} {kind} C={strength:g}"] = {task: float(v[index]) for task, v in columns.items()}
+        result: dict[str, dict[str, float]] = {}
+        for task, divided in self.divided.items():
+            for kind, values in zip(kinds, inputs):
+                for strength, value in zip(strengths, divided.scores(values[self.clips[task]], strengths)):
+                    result.setdefault(f"{name} {kind} C={strength:g}", {})[task] = value
         self.found |= result
         return result
 
@@ -268,7 +291,9 @@ class Judge:
 
 def table(found: dict[str, dict[str, float]], best: int | None = None) -> str:
     """Lines of `name: mean, task scores`, the best `best` of each pool by mean first."""
-    entries = sorted(((sum(scores.values()) / len(scores), name, scores) for name, scores in found.items()), reverse=True)
+    entries = sorted(
+        ((sum(scores.values()) / len(scores), name, scores) for name, scores in found.items()), reverse=True
+    )
     if best is not None:
         kept: list = []
         for pool in (*POOLS, "statistics"):
@@ -285,7 +310,9 @@ def table(found: dict[str, dict[str, float]], best: int | None = None) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pack", help="folder of the labelled clips")
-    parser.add_argument("models", nargs="+", help="checkpoints; 'random:CHECKPOINT' is one's shape with random weights")
+    parser.add_argument(
+        "models", nargs="+", help="checkpoints; 'random:CHECKPOINT' is one's shape with random weights"
+    )
     parser.add_argument("--layers", type=int, nargs="+", default=LAYERS, help="(%(default)s)")
     parser.add_argument("--draws", type=int, default=DRAWS, help="of the clips to learn from (%(default)s)")
     parser.add_argument("--tasks", nargs="+", help="default: all")
@@ -303,7 +330,9 @@ def main() -> int:
             model = SSASTModel(model.config)
         extractor = SSASTFeatureExtractor.from_pretrained(path)
         short = f"{'random:' if path != name else ''}{Path(path).name}"
-        found = judge.judge(short, model.to(judge.device), extractor.mean, extractor.std, options.layers, options.strengths)
+        found = judge.judge(
+            short, model.to(judge.device), extractor.mean, extractor.std, options.layers, options.strengths
+        )
         print(table(found, options.best), flush=True)
     return 0
 

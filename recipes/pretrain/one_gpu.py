@@ -2,8 +2,8 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """
-Pretrains a small model on one GPU in minutes: the corpus, its crops, features and augmentation are all on the GPU, and the
-schedule is by the clock. See one_gpu.md.
+Pretrains a small model on one GPU in minutes: the corpus, its crops, features and augmentation are all on the GPU, and
+the schedule is by the clock. See one_gpu.md.
 
     python -m ssast_hf.training.packed unpack SHARDS --output corpus
     python -m recipes.pretrain.one_gpu --corpus corpus --output_dir runs/one_gpu --seconds 400 --clip 1 --mspm 1
@@ -39,7 +39,11 @@ def parser() -> argparse.ArgumentParser:
     add("--synth", type=int, default=0, help="how many procedural sounds of 4 s to add (%(default)s)")
     add("--kinds", default="speech=0.5,music=0.25,effect=0.15,synth=0.1,other=0.3", help="shares (%(default)s)")
     add("--output_dir", type=Path, required=True, help="where the model goes")
-    add("--candidates", type=Path, help="a file with flags in each line: one run after another, in subfolders 0, 1, ...")
+    add(
+        "--candidates",
+        type=Path,
+        help="a file with flags in each line: one run after another, in subfolders 0, 1, ...",
+    )
     add("--tasks", help="pack of labelled tasks to judge by at the end")
     add("--judge_draws", type=int, default=3, help="(%(default)s)")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="(%(default)s)")
@@ -122,8 +126,16 @@ class Run:
             mask_cluster_max=options.clusters[1],
         )
         weights = Weights(**{name: getattr(options, name) for name in Weights.__dataclass_fields__})
-        self.learner = Learner(config, weights, options.encoder, options.decoder_layers, options.teacher_layers,
-                               options.target_norm, options.temperature, len(corpus.group_names)).to(self.device)  # fmt: skip
+        self.learner = Learner(
+            config,
+            weights,
+            options.encoder,
+            options.decoder_layers,
+            options.teacher_layers,
+            options.target_norm,
+            options.temperature,
+            len(corpus.group_names),
+        ).to(self.device)
         self.augment = Augmentation(options.gain, options.tilt, options.mix, noise=options.noise)
         self.log_mel = LogMel().to(self.device)
         trained = self.learner.trained()
@@ -131,8 +143,11 @@ class Run:
         flat = [p for p in trained if not (p.ndim > 1 and p.shape[0] > 1)]
         self.optimizer = torch.optim.AdamW(
             [{"params": plain}, {"params": flat, "weight_decay": 0.0}],
-            lr=options.learning_rate, betas=tuple(options.betas), weight_decay=options.weight_decay, fused=cuda,
-        )  # fmt: skip
+            lr=options.learning_rate,
+            betas=tuple(options.betas),
+            weight_decay=options.weight_decay,
+            fused=cuda,
+        )
         self.trained = trained
         self.random = torch.Generator(self.device).manual_seed(options.seed)
         self.lengths = torch.Generator().manual_seed(options.seed)
@@ -156,7 +171,9 @@ class Run:
         options = self.options
         samples = self.log_mel.samples(16 * columns)
         with torch.no_grad():
-            waveforms, recordings = self.corpus.pairs(self.crops(columns) // 2, samples, tuple(options.speeds), self.random)
+            waveforms, recordings = self.corpus.pairs(
+                self.crops(columns) // 2, samples, tuple(options.speeds), self.random
+            )
             clean, noisy = self.augment(self.log_mel(waveforms), self.random)
             clean, noisy = ((mel - options.mean) / (2 * options.std) for mel in (clean, noisy))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
@@ -188,9 +205,12 @@ class Run:
         self.optimizer.zero_grad(set_to_none=True)
         self.random.set_state(state)
         self._wait()
-        print(f"{sum(p.numel() for p in self.trained) / 1e6:.2f} M parameters in training; crops of "
-              f"{', '.join(f'{c / 100 * 16:g} s: {self.crops(c)}' for c in options.columns)} a step; "
-              f"ready after {time.perf_counter() - started:.1f} s", flush=True)  # fmt: skip
+        print(
+            f"{sum(p.numel() for p in self.trained) / 1e6:.2f} M parameters in training; crops of "
+            f"{', '.join(f'{c / 100 * 16:g} s: {self.crops(c)}' for c in options.columns)} a step; "
+            f"ready after {time.perf_counter() - started:.1f} s",
+            flush=True,
+        )
         began, before = time.perf_counter(), self.elapsed
         logged, saved = began, began
         crops, seconds, flops, steps, sums = 0, 0.0, 0.0, 0, {}
@@ -209,7 +229,11 @@ class Run:
             self.step += 1
             steps += 1
             count = self.crops(columns)
-            crops, seconds, flops = crops + count, seconds + count * columns * 0.16, flops + count * self.learner.flops(columns)
+            crops, seconds, flops = (
+                crops + count,
+                seconds + count * columns * 0.16,
+                flops + count * self.learner.flops(columns),
+            )
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value.detach()
             if self.step % 8 == 0:
@@ -221,11 +245,14 @@ class Run:
                 self._wait()
                 now = time.perf_counter()
                 values = {name: float(value) / steps for name, value in sums.items()}
-                print(f"{self.elapsed:6.1f} s, step {self.step}, rate {group['lr']:.1e}: "
-                      + ", ".join(f"{name} {value:.4f}" for name, value in values.items())
-                      + f"; {steps / (now - logged):.1f} steps/s, {crops / (now - logged):,.0f} crops/s, "
-                      f"{seconds / 3600 / (now - logged):.2f} h/s, {flops / (now - logged) / 1e12:.1f} TFLOP/s "
-                      f"({flops / (now - logged) / PEAK:.1%})", flush=True)  # fmt: skip
+                print(
+                    f"{self.elapsed:6.1f} s, step {self.step}, rate {group['lr']:.1e}: "
+                    + ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+                    + f"; {steps / (now - logged):.1f} steps/s, {crops / (now - logged):,.0f} crops/s, "
+                    f"{seconds / 3600 / (now - logged):.2f} h/s, {flops / (now - logged) / 1e12:.1f} TFLOP/s "
+                    f"({flops / (now - logged) / PEAK:.1%})",
+                    flush=True,
+                )
                 if not math.isfinite(values["loss"]):
                     raise FloatingPointError("the loss is not a number: lower --learning_rate")
                 logged, crops, seconds, flops, steps, sums = now, 0, 0.0, 0.0, 0, {}
@@ -250,9 +277,15 @@ class Run:
         shell = shell.half()
         shell.load_state_dict(halves, assign=True)
         shell.save_pretrained(self.output)
-        SSASTFeatureExtractor(max_length=model.config.max_length, mean=self.options.mean, std=self.options.std,
-                              return_attention_mask=True).save_pretrained(self.output)  # fmt: skip
-        settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(self.options).items()}
+        SSASTFeatureExtractor(
+            max_length=model.config.max_length,
+            mean=self.options.mean,
+            std=self.options.std,
+            return_attention_mask=True,
+        ).save_pretrained(self.output)
+        settings = {
+            name: str(value) if isinstance(value, Path) else value for name, value in vars(self.options).items()
+        }
         record = {"step": self.step, "seconds": round(self.elapsed, 1), "options": settings}
         (self.output / "run.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
         if checkpoint:
@@ -286,8 +319,11 @@ def main(argv: list[str] | None = None) -> int:
         torch.backends.cudnn.conv.fp32_precision = "tf32"
     started = time.perf_counter()
     corpus = load_corpus(options, device)
-    print(f"corpus: {', '.join(f'{hours:.2f} h {kind}' for kind, hours in corpus.hours.items())}, "
-          f"{len(corpus.group_names)} sources, on {device} after {time.perf_counter() - started:.1f} s", flush=True)  # fmt: skip
+    print(
+        f"corpus: {', '.join(f'{hours:.2f} h {kind}' for kind, hours in corpus.hours.items())}, "
+        f"{len(corpus.group_names)} sources, on {device} after {time.perf_counter() - started:.1f} s",
+        flush=True,
+    )
     judge = None
     if options.tasks:
         judge = Judge(options.tasks, device, options.judge_draws)
@@ -296,14 +332,17 @@ def main(argv: list[str] | None = None) -> int:
     runs = [("model", " ".join(argv), options)]
     if options.candidates:
         lines = [line for line in options.candidates.read_text().splitlines() if line.strip() and line[0] != "#"]
-        runs = [(str(number), line, parser().parse_args([*argv, *shlex.split(line)]))
-                for number, line in enumerate(lines)]  # fmt: skip
+        runs = [
+            (str(number), line, parser().parse_args([*argv, *shlex.split(line)])) for number, line in enumerate(lines)
+        ]
     failed = 0
     for name, line, own in runs:
         print(f"== {name}: {line}", flush=True)
         output = own.output_dir / name if options.candidates else own.output_dir
-        corpus.configure(**{key: getattr(own, key) for key in ("tempering", "onsets")},
-                         weights={k: float(v) for k, v in (pair.split("=") for pair in own.kinds.split(","))})  # fmt: skip
+        corpus.configure(
+            **{key: getattr(own, key) for key in ("tempering", "onsets")},
+            weights={k: float(v) for k, v in (pair.split("=") for pair in own.kinds.split(","))},
+        )
         try:
             run = Run(own, corpus, output)
             run.train()

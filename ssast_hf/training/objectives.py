@@ -3,14 +3,14 @@
 """
 Ways to pretrain an encoder, in one module whose losses add up: [`Learner`].
 
-- **mspm**: SSAST's own two losses at masked patches. `encoder="whole"` is the paper's: mask tokens go through all layers.
-  `encoder="visible"` is MAE-AST's (Baade et al. 2022): the encoder sees the visible patches alone, a decoder of two layers the
-  mask tokens.
+- **mspm**: SSAST's own two losses at masked patches. `encoder="whole"` is the paper's: mask tokens go through all
+  layers. `encoder="visible"` is MAE-AST's (Baade et al. 2022): the encoder sees the visible patches alone, a decoder
+  of two layers the mask tokens.
 - **latent**: at masked patches, regression of what a teacher, the running mean of the encoder, makes of the whole clip
   (data2vec 2.0, Baevski et al. 2023; M2D, Niizumi et al. 2023; EAT, Chen et al. 2024).
 - **utterance**: regression of the teacher's mean over the clip from the student's mean over what it sees (EAT).
-- **clip**: of two crops of a recording, masked and augmented differently, each shall find the other among all crops of the
-  batch (SimCLR, Chen et al. 2020; COLA, Saeed et al. 2021).
+- **clip**: of two crops of a recording, masked and augmented differently, each shall find the other among all crops of
+  the batch (SimCLR, Chen et al. 2020; COLA, Saeed et al. 2021).
 - **source**: which of the corpus' sources (a package, a speaker) a crop is from.
 
 What is saved is an ordinary `SSASTForPreTraining`; decoder, teacher and projections stay behind.
@@ -44,8 +44,8 @@ FRAMES_AT_ONCE = 2**17  # about 1 GB of memory
 
 class LogMel(nn.Module):
     """
-    `log_mel_filterbank` for large batches: the same numbers, but with its constants kept on the device, so that nothing
-    waits for a copy to it.
+    `log_mel_filterbank` for large batches: the same numbers, but with its constants kept on the device, so that
+    nothing waits for a copy to it.
     """
 
     def __init__(self, num_mel_bins: int = 128, sampling_rate: int = 16000):
@@ -85,8 +85,10 @@ class Augmentation:
 
     Args:
         gain (`float`): Deviation of the loudness, in nats of energy (1 is 4.3 dB).
-        tilt (`float`): Deviation of a smooth equaliser's components, in nats: a slope and three cosines over the mel bins.
-        mix (`float`): Share of the crops that another crop of the batch is added to, `mix_snr` (low, high) dB below it.
+        tilt (`float`): Deviation of a smooth equaliser's components, in nats: a slope and three cosines over the mel
+            bins.
+        mix (`float`): Share of the crops that another crop of the batch is added to, `mix_snr` (low, high) dB below
+            it.
         noise (`float`): Share of the crops that steady coloured noise is added to, 5 to 40 dB below the mean.
     """
 
@@ -199,7 +201,8 @@ def contrast(vectors: torch.Tensor, recordings: torch.Tensor, temperature: float
 
     Args:
         vectors (`torch.Tensor` of shape `(2 * R, E)`): Of crops, the first of all pairs before the second.
-        recordings (`torch.Tensor` of shape `(R,)`): Whose crops: the same recording, drawn twice, is no counterexample.
+        recordings (`torch.Tensor` of shape `(R,)`): Whose crops: the same recording, drawn twice, is no
+            counterexample.
     """
     vectors = F.normalize(vectors.float(), dim=-1)
     first, second = vectors.chunk(2)
@@ -325,8 +328,8 @@ class Learner(nn.Module):
     ) -> dict[str, torch.Tensor]:
         """
         Args:
-            clean, noisy (`torch.Tensor` of shape `(2 * R, frames, mel bins)`): Normalised spectrograms of two crops of each
-                recording: what is predicted, and what the encoder sees.
+            clean, noisy (`torch.Tensor` of shape `(2 * R, frames, mel bins)`): Normalised spectrograms of two crops of
+                each recording: what is predicted, and what the encoder sees.
             recordings (`torch.Tensor` of shape `(R,)`): Their numbers.
             sources (`torch.Tensor` of shape `(R,)`, *optional*): Numbers of their sources.
 
@@ -336,8 +339,15 @@ class Learner(nn.Module):
         config, weights = self.config, self.weights
         rows, columns = config.patch_grid(clean.shape[1])
         count = config.num_masked(rows * columns)
-        masks = sample_masks(len(clean), (rows, columns), count, config.mask_cluster_min, config.mask_cluster_max,
-                             generator=generator, device=clean.device)  # fmt: skip
+        masks = sample_masks(
+            len(clean),
+            (rows, columns),
+            count,
+            config.mask_cluster_min,
+            config.mask_cluster_max,
+            generator=generator,
+            device=clean.device,
+        )
         order = masks.to(torch.uint8).argsort(dim=1, stable=True)
         visible, masked = order[:, : rows * columns - count], order[:, rows * columns - count :]
         seen, wanted = patchify(noisy, config), patchify(clean, config)
@@ -346,10 +356,7 @@ class Learner(nn.Module):
         outputs = hidden[-1][:, NUM_SPECIAL_TOKENS:]
         losses = {}
         if self.predicts:
-            if whole:
-                predicted = take(outputs, masked)
-            else:
-                predicted = self.decoder(outputs, visible, masked)
+            predicted = take(outputs, masked) if whole else self.decoder(outputs, visible, masked)
         pooled = (take(outputs, visible) if whole else outputs).float().mean(dim=1)
         total = 0.0
         if weights.mspm:
@@ -359,8 +366,10 @@ class Learner(nn.Module):
             with torch.autocast(clean.device.type, enabled=False):
                 losses["discriminative"], losses["accuracy"] = match(predictions, truth)
                 losses["generative"] = F.mse_loss(reconstruction, truth)
-            mspm = (config.discriminative_loss_weight * losses["discriminative"]
-                    + config.generative_loss_weight * losses["generative"])  # fmt: skip
+            mspm = (
+                config.discriminative_loss_weight * losses["discriminative"]
+                + config.generative_loss_weight * losses["generative"]
+            )
             total = total + weights.mspm * mspm
         if self.teacher is not None:
             local, clip = self.targets(wanted)

@@ -3,10 +3,11 @@
 """
 A corpus in a few compressed files, and random crops of it without a file or a Python loop per crop.
 
-[`pack`] writes recordings, one after the other, into Ogg/Opus shards of some minutes: 26 h are 190 MB at 16 kbit/s, and
-travel where 15,000 files would not. Each shard `NAME.opus` has a `NAME.json`: `{"samples": S, "recordings": [[name, kind,
-group, first sample, samples], ...]}`. Any subset of the shards is a pack. [`unpack`] decodes packs into one array of 16-bit
-samples, and [`FlatCorpus`] draws crops from it on the device that computes features and gradients as well.
+[`pack`] writes recordings, one after the other, into Ogg/Opus shards of some minutes: 26 h are 190 MB at 16 kbit/s,
+and travel where 15,000 files would not. Each shard `NAME.opus` has a `NAME.json`: `{"samples": S, "recordings":
+[[name, kind, group, first sample, samples], ...]}`. Any subset of the shards is a pack. [`unpack`] decodes packs into
+one array of 16-bit samples, and [`FlatCorpus`] draws crops from it on the device that computes features and gradients
+as well.
 """
 
 from __future__ import annotations
@@ -139,9 +140,29 @@ def _write_shard(path: Path, entries: list[tuple], kbits: float) -> None:
 def encode_opus(samples: np.ndarray, path: str | os.PathLike, kbits: float = KBITS) -> None:
     """Writes int16 (samples,) at 16 kHz as Ogg/Opus: with FFmpeg where it is installed, else with libsndfile."""
     if shutil.which("ffmpeg"):
-        command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "s16le", "-ar", str(RATE), "-ac", "1", "-i", "-",
-                   "-c:a", "libopus", "-b:a", str(round(1000 * kbits)), "-compression_level", "5", "-f", "ogg",
-                   os.fspath(path)]  # fmt: skip
+        command = [
+            "ffmpeg",
+            "-y",
+            "-loglevel",
+            "error",
+            "-f",
+            "s16le",
+            "-ar",
+            str(RATE),
+            "-ac",
+            "1",
+            "-i",
+            "-",
+            "-c:a",
+            "libopus",
+            "-b:a",
+            str(round(1000 * kbits)),
+            "-compression_level",
+            "5",
+            "-f",
+            "ogg",
+            os.fspath(path),
+        ]
         subprocess.run(command, input=np.ascontiguousarray(samples).tobytes(), check=True)
         return
     import soundfile
@@ -163,8 +184,12 @@ def decode_opus(path: str | os.PathLike, samples: int) -> np.ndarray:
 
 def find_shards(folders: Iterable[str | os.PathLike]) -> list[Path]:
     """The shards in folders, at any depth, sorted by name: in the order in which they were packed."""
-    found = {path.name: path for folder in folders for path in sorted(Path(folder).rglob("*.opus"))
-             if path.with_suffix(".json").exists()}  # fmt: skip
+    found = {
+        path.name: path
+        for folder in folders
+        for path in sorted(Path(folder).rglob("*.opus"))
+        if path.with_suffix(".json").exists()
+    }
     return [found[name] for name in sorted(found)]
 
 
@@ -186,8 +211,10 @@ def unpack(
     output.parent.mkdir(parents=True, exist_ok=True)
     array = np.lib.format.open_memmap(output.with_suffix(".npy"), "w+", np.int16, (int(firsts[-1]),))
     array.flush()
-    jobs = [(path, index["samples"], output.with_suffix(".npy"), int(first))
-            for path, index, first in zip(shards, indices, firsts)]  # fmt: skip
+    jobs = [
+        (path, index["samples"], output.with_suffix(".npy"), int(first))
+        for path, index, first in zip(shards, indices, firsts)
+    ]
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         list(pool.map(_decode_into, *zip(*jobs)))
     recordings = [
@@ -210,15 +237,16 @@ class FlatCorpus:
     """
     Recordings in one array of 16-bit samples, and random crops of them, drawn and cut on the array's device.
 
-    Every recording's chance is proportional to its length to the power of `tempering`, within its kind; a kind's chance is
-    its weight (kinds without a weight share what they hold by length). A crop starts anywhere in the recording where it
-    fits in; one longer than the recording starts at its beginning, half of the time, or up to `lead` samples before or
-    after, and goes on with what follows in the array: neighbours in the corpus, not silence.
+    Every recording's chance is proportional to its length to the power of `tempering`, within its kind; a kind's
+    chance is its weight. A crop starts anywhere in the recording where it fits in. One that is longer than the
+    recording holds it whole: it starts with it, half of the time, or before it, and goes on with what follows in the
+    array, neighbours in the corpus instead of silence.
 
     Args:
         samples (`torch.Tensor` of shape `(S,)`, int16): All recordings, end to end.
         recordings (`list[Recording]`): Where they are.
-        weights (`dict[str, float]`, *optional*): Kind -> its share of the crops.
+        weights (`dict[str, float]`, *optional*): Kind -> its share of the crops. Kinds that it lacks are left out.
+            Default: as much of each kind as there is.
         tempering (`float`): 1 draws seconds evenly, 0 recordings.
         onsets (`float`): Share of the crops that start where their recording does.
     """
@@ -264,8 +292,8 @@ class FlatCorpus:
     @classmethod
     def load(cls, path: str | os.PathLike, device: torch.device | str = "cpu", extra=(), **kwargs) -> FlatCorpus:
         """
-        Of the files that [`unpack`] wrote; on the CPU memory-mapped, unless there is `extra`: pairs of int16 arrays (B, S)
-        and a kind, recordings to add.
+        Of the files that [`unpack`] wrote; on the CPU memory-mapped, unless there is `extra`: pairs of int16 arrays
+        (B, S) and a kind, recordings to add.
         """
         path = Path(path)
         rows = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
@@ -291,13 +319,17 @@ class FlatCorpus:
         return torch.searchsorted(self.cumulative, place * self.cumulative[-1]).clamp(max=len(self.starts) - 1)
 
     def places(
-        self, recordings: torch.Tensor, span: torch.Tensor, near: torch.Tensor | None = None,
+        self,
+        recordings: torch.Tensor,
+        span: torch.Tensor,
+        near: torch.Tensor | None = None,
         generator: torch.Generator | None = None,
-    ) -> torch.Tensor:  # fmt: skip
+    ) -> torch.Tensor:
         """
-        First samples (B,) of crops of `span` samples (B,) in recordings (B,); with `near` (B,), other crops' first samples
-        in the same recordings, at most 10 s from these.
+        First samples (B,) of crops of `span` samples (B,) in recordings (B,); with `near` (B,), other crops' first
+        samples in the same recordings, at most 10 s from these.
         """
+
         def uniform() -> torch.Tensor:
             return torch.rand(len(recordings), generator=generator, device=span.device)
 
@@ -332,11 +364,14 @@ class FlatCorpus:
         return torch.lerp(a, b, place - whole).div_(FULL_SCALE)
 
     def pairs(
-        self, count: int, samples: int, speeds: tuple[float, float] = (1.0, 1.0),
+        self,
+        count: int,
+        samples: int,
+        speeds: tuple[float, float] = (1.0, 1.0),
         generator: torch.Generator | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """
-        Two crops of each of `count` drawn recordings, at most 10 s apart, at one speed drawn (log-uniformly) from `speeds`.
+        Two crops of each of `count` drawn recordings, at most 10 s apart, at one speed between `speeds`.
 
         Returns:
             Waveforms float32 (2 * count, samples), the first of all pairs before the second; recordings (count,).
@@ -365,8 +400,11 @@ def extend(
 
 def main(argv: list[str] | None = None) -> int:
     """`pack` or `unpack`, as the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m ssast_hf.training.packed", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m ssast_hf.training.packed",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     packing = commands.add_parser("pack", help="sound -> shards")
     packing.add_argument("--data", nargs="+", required=True, help="sources, as ssast pretrain takes them")
@@ -381,8 +419,14 @@ def main(argv: list[str] | None = None) -> int:
         command.add_argument("--workers", type=int, help="processes (default: one per processor)")
     options = parser.parse_args(argv)
     if options.command == "pack":
-        paths = pack(options.data, options.output, options.kbits, options.shard_seconds, options.folder_megabytes,
-                     options.workers)  # fmt: skip
+        paths = pack(
+            options.data,
+            options.output,
+            options.kbits,
+            options.shard_seconds,
+            options.folder_megabytes,
+            options.workers,
+        )
         print(f"{len(paths)} shards, {sum(path.stat().st_size for path in paths) / 1e6:.1f} MB")
     else:
         recordings = unpack(options.folders, options.output, options.workers)

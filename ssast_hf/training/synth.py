@@ -4,9 +4,9 @@
 Procedural sound: an endless corpus without a file.
 
 [`synthesize`] makes sounds of harmonic and inharmonic partials, frequency modulation, bands of noise, clicks with
-resonances and voices of a few formants, with envelopes, glides, vibrato and rhythms, one or two of them at a time, in rooms
-of decaying noise. Every number in a sound is a hash of (seed, index, purpose), so that sound `index` of a `seed` is the same
-in whatever batch it is made, on any device (up to rounding).
+resonances and voices of a few formants, with envelopes, glides, vibrato and rhythms, one or two of them at a time, in
+rooms of decaying noise. Every number in a sound is a hash of (seed, index, purpose), so that sound `index` of a `seed`
+is the same in whatever batch it is made, on any device (up to rounding).
 
 Letters in shape comments: B sounds, S samples.
 """
@@ -18,8 +18,17 @@ import torch
 KINDS = ("harmonic", "inharmonic", "fm", "noise", "clicks", "voice")
 PARTIALS = 24
 MASK32 = 0xFFFFFFFF
-FORMANTS = ((300, 870, 2240), (700, 1200, 2600), (530, 1840, 2480), (640, 1190, 2390), (270, 2290, 3010),
-            (440, 1020, 2240), (860, 2050, 2850), (370, 950, 2670), (490, 1350, 1690))  # fmt: skip
+FORMANTS = (
+    (300, 870, 2240),
+    (700, 1200, 2600),
+    (530, 1840, 2480),
+    (640, 1190, 2390),
+    (270, 2290, 3010),
+    (440, 1020, 2240),
+    (860, 2050, 2850),
+    (370, 950, 2670),
+    (490, 1350, 1690),
+)
 BANDWIDTHS = (90.0, 120.0, 180.0)  # Hz, of formants
 
 
@@ -73,7 +82,7 @@ class _Draw:
 
 def _envelope(draw: _Draw, time: torch.Tensor, seconds: float) -> torch.Tensor:
     """
-    Loudness over time (B, S): events that rise and fall, once or in a rhythm of a bar of 8 places, on a plateau or not.
+    Loudness over time (B, S): events that rise and fall, once or in a rhythm of 8 places, on a plateau or not.
     """
     period = draw(0.08, 0.7, log=True)
     once = draw.chance(0.4)
@@ -169,25 +178,35 @@ def _source(kind: str, draw: _Draw, time: torch.Tensor, seconds: float, rate: in
         now, blend = place.floor().long() % syllables, ((place % 1 - 0.6) / 0.4).clamp(0, 1)
         size = draw(0.8, 1.3)  # of the vocal tract
         rows = torch.arange(batch, device=time.device)[:, None]
-        formants = torch.lerp(vowels[rows, now], vowels[rows, (now + 1) % syllables], blend[..., None]) * size[..., None]
+        formants = (
+            torch.lerp(vowels[rows, now], vowels[rows, (now + 1) % syllables], blend[..., None]) * size[..., None]
+        )
         width = draw(0.7, 2.0)
         tilt = draw(0.6, 1.6)
 
         def resonance(hertz: torch.Tensor) -> torch.Tensor:
-            return sum(level / (1 + ((hertz - formants[..., k]) / (BANDWIDTHS[k] * width)).square())
-                       for k, level in enumerate((1.0, 0.6, 0.35))) + 0.01  # fmt: skip
+            return (
+                sum(
+                    level / (1 + ((hertz - formants[..., k]) / (BANDWIDTHS[k] * width)).square())
+                    for k, level in enumerate((1.0, 0.6, 0.35))
+                )
+                + 0.01
+            )
 
         beat = place % 1
         consonant = draw(0.0, 0.35)
         voiced = ((beat - consonant) / 0.1).clamp(0, 1) * (1 - ((beat - 0.85) / 0.15).clamp(0, 1) * draw(0.0, 1.0))
         spoken = (draw(0, 1, syllables) < 0.85).float().gather(1, now)
-        tone = _partials(phase, frequency, numbers.expand(batch, -1),
-                         lambda n, hertz: (n + 1) ** -tilt * resonance(hertz), rate)  # fmt: skip
+        tone = _partials(
+            phase, frequency, numbers.expand(batch, -1), lambda n, hertz: (n + 1) ** -tilt * resonance(hertz), rate
+        )
         hiss = draw.noise(samples)
         center, wide = draw(1500, 6500), draw(500, 3000)
         hiss = _shape_spectrum(hiss, lambda f: torch.exp(-((f * rate / 2 - center) / wide).square()))
         breath = draw(0.0, 0.2)
-        return (tone * voiced + hiss * (0.35 * (1 - voiced) * (beat < consonant + 0.05) + breath * voiced * 0.2)) * spoken
+        return (
+            tone * voiced + hiss * (0.35 * (1 - voiced) * (beat < consonant + 0.05) + breath * voiced * 0.2)
+        ) * spoken
     if kind == "noise":
         waveform = draw.noise(samples)
     else:  # clicks
@@ -198,8 +217,10 @@ def _source(kind: str, draw: _Draw, time: torch.Tensor, seconds: float, rate: in
 
     def gain(place: torch.Tensor) -> torch.Tensor:
         hertz = (place * rate / 2).clamp(min=20)
-        peaks = sum(levels[:, k : k + 1] * torch.exp(-((hertz / centers[:, k : k + 1]).log() / widths[:, k : k + 1]) ** 2)
-                    for k in range(4))  # fmt: skip
+        peaks = sum(
+            levels[:, k : k + 1] * torch.exp(-(((hertz / centers[:, k : k + 1]).log() / widths[:, k : k + 1]) ** 2))
+            for k in range(4)
+        )
         return peaks + floor * (hertz / 1000) ** slope
 
     waveform = _shape_spectrum(waveform, gain)
