@@ -12,6 +12,7 @@ from ..data.sources import Clip
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForAudioClassification
 from .batches import End, Window, run_model, source_name, windows_of
+from .names import takes_names
 from .windows import ScoreJoiner
 
 
@@ -27,6 +28,7 @@ def load_classifier(path: str | os.PathLike, **kwargs) -> SSASTForAudioClassific
     return model.eval()
 
 
+@takes_names(load_classifier)
 def classify(
     model: SSASTForAudioClassification,
     extractor: SSASTFeatureExtractor,
@@ -39,7 +41,8 @@ def classify(
 ) -> Iterator[tuple[str, dict[str, float] | Exception]]:
     """
     Classifies sound files of any length, which are read in pieces. What is longer than a window is cut into windows,
-    whose scores are averaged, weighted by how much sound each window holds.
+    whose scores are averaged, weighted by how much sound each window holds. `classify(files, model="name")` loads the
+    checkpoint of that name, directory or Hub repository.
 
     Args:
         model ([`SSASTForAudioClassification`]), extractor ([`SSASTFeatureExtractor`]): A fine-tuned checkpoint.

@@ -9,10 +9,12 @@ from functools import partial
 import numpy as np
 import torch
 
+from ..checkpoints.loading import load_complete
 from ..data.sources import Clip
 from ..feature_extraction_ssast import SHIFT_SECONDS, SSASTFeatureExtractor
 from ..modeling_ssast import NUM_SPECIAL_TOKENS, SSASTModel
 from .batches import End, run_model, source_name, windows_of
+from .names import takes_names
 from .windows import ScoreJoiner
 
 LEVELS = ("clip", "frame", "patch")
@@ -21,6 +23,7 @@ POOLINGS = ("rows",)
 Outputs = tuple[str, dict[str, np.ndarray] | Exception]
 
 
+@takes_names(partial(load_complete, SSASTModel))
 def embed(
     model: SSASTModel,
     extractor: SSASTFeatureExtractor,
@@ -33,6 +36,7 @@ def embed(
 ) -> Iterator[Outputs]:
     """
     Embeds sound files. What is longer than the model's `max_length` is embedded in windows of that length.
+    `embed(files, model="name")` loads the checkpoint of that name, directory or Hub repository.
 
     Args:
         model ([`SSASTModel`]), extractor ([`SSASTFeatureExtractor`]): Any checkpoint.

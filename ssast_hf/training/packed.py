@@ -50,7 +50,7 @@ class Recording:
 
 def list_recordings(sources: Sequence[str]) -> Iterator[tuple]:
     """(clip, kind, group) of every clip; manifests may have columns `kind` and `group` (or `package`)."""
-    from ..sources import read_sources
+    from ..data.sources import read_sources
 
     for text in sources:
         (source,) = read_sources([text])
