@@ -157,7 +157,8 @@ def _summary(config: SSASTConfig, kind: str, parameters: int, base_model: str | 
     article = "An" if kind[0] in "aeiou" else "A"
     summary = (
         f"{article} {kind} for sound: [SSAST](https://arxiv.org/abs/2110.09784), the Self-Supervised Audio "
-        f"Spectrogram Transformer (Gong, Lai, Chung and Glass, AAAI 2022), {f'{count} parameters, ' if parameters else ''}"
+        f"Spectrogram Transformer (Gong, Lai, Chung and Glass, AAAI 2022), "
+        f"{f'{count} parameters, ' if parameters else ''}"
         f"{config.num_hidden_layers} layers of width {config.hidden_size}, patches of {patches}, made for "
         f"{config.max_length / 100:g} s of mono sound at a time."
     )
