@@ -44,7 +44,7 @@ def members(cls: type) -> set[str]:
                 if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
                 and isinstance(node.value, ast.Name) and node.value.id == "self"
             }  # fmt: skip
-            found |= {name for name in vars(base).get("__annotations__", {})}
+            found |= set(vars(base).get("__annotations__", {}))
     return found
 
 
