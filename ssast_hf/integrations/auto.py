@@ -12,6 +12,8 @@ import importlib.abc
 import importlib.machinery
 import sys
 
+from ..utils.transformers_internals import add_models
+
 
 def _register_config() -> None:
     from transformers import AutoConfig
@@ -31,19 +33,7 @@ def _register_feature_extractor() -> None:
 
 
 def _register_models() -> None:
-    # Not by `AutoModel.register`, which needs the classes: importing them here would be circular where it was their
-    # own import that led here. Transformers' tables of names import a class when it is first asked for, as wanted.
-    from transformers.models.auto import modeling_auto
-
-    for mapping, name in (
-        (modeling_auto.MODEL_MAPPING, "SSASTModel"),
-        (modeling_auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING, "SSASTForAudioClassification"),
-        (modeling_auto.MODEL_FOR_PRETRAINING_MAPPING, "SSASTForPreTraining"),
-    ):
-        mapping._config_mapping["ssast"] = "SSASTConfig"
-        mapping._reverse_config_mapping["SSASTConfig"] = "ssast"
-        mapping._model_mapping["ssast"] = name
-        mapping._modules["ssast"] = sys.modules["ssast_hf"]
+    add_models("ssast", "SSASTConfig", sys.modules["ssast_hf"], MODELS)
 
 
 def _register_pipeline() -> None:
@@ -66,6 +56,11 @@ def _imported_when_called(module: str, function: str):
     return hook
 
 
+MODELS = {  # transformers' tables -> class
+    "MODEL_MAPPING": "SSASTModel",
+    "MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING": "SSASTForAudioClassification",
+    "MODEL_FOR_PRETRAINING_MAPPING": "SSASTForPreTraining",
+}
 HOOKS = {  # names in LOADING_HOOKS -> module and function
     "config": ("..checkpoints.loading", "load_config_dict"),
     "feature_extractor": ("..checkpoints.loading", "load_feature_extractor_dict"),

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import AutoTokenizer
-from transformers.pipelines import PIPELINE_REGISTRY, FeatureExtractionPipeline
+from transformers.pipelines import FeatureExtractionPipeline
 
 from ..audio import load_audio, resample
+from ..utils.transformers_internals import replace_pipeline_class
 
 NUM_SPECIAL_TOKENS = 2
 
@@ -83,6 +84,4 @@ class SSASTFeatureExtractionPipeline(FeatureExtractionPipeline):
         return tokens if return_tensors else tokens.tolist()
 
 
-# `pipeline("feature-extraction")` looks here for the class that it calls.
-_TASKS = PIPELINE_REGISTRY.supported_tasks
-_TASKS["feature-extraction"] = {**_TASKS["feature-extraction"], "impl": SSASTFeatureExtractionPipeline}
+replace_pipeline_class("feature-extraction", SSASTFeatureExtractionPipeline)
