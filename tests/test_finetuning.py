@@ -38,13 +38,13 @@ from ssast_hf.data.labels import (
     hold_out,
     labels_of,
     name_official_labels,
-    order_of_model,
 )
 from ssast_hf.data.sources import Clip, read_clips, read_column, read_labelled, read_sources
 from ssast_hf.inference import load_classifier
 from ssast_hf.training import augment, finetune, tuning
 from ssast_hf.training.arguments import SharedArguments
 from ssast_hf.training.augment import Augmentation, LabelledClips, LabelledCollator
+from ssast_hf.training.classifier_labels import order_of_model
 from ssast_hf.training.crops import Skipped
 from ssast_hf.training.optimization import (
     BalancedSampler,

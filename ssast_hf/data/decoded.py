@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from .sources import Clip
+from .clips import Clip
 
 logger = logging.getLogger(__name__)
 
@@ -161,6 +161,8 @@ def fingerprint(clips: list[Clip], sampling_rate: int = 0, stated: bool = True) 
             state = None
         elif table is None and os.path.exists(file):
             state = (os.stat(file).st_size, os.stat(file).st_mtime_ns)
-        label = () if clip.label is None else (clip.label,)
-        digest.update(repr((clip.path, clip.offset, clip.duration, clip.member, state, *label)).encode())
+        more = () if clip.label is None else (clip.label,)
+        if clip.channel is not None or clip.accept_truncated:
+            more += (clip.channel, clip.accept_truncated)
+        digest.update(repr((clip.path, clip.offset, clip.duration, clip.member, state, *more)).encode())
     return digest.hexdigest()

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
-from .sources import Clip
+from .clips import Clip
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,9 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, Sampler
 
 from ..configuration_ssast import SSASTConfig
+from ..data.clips import Clip, Held, encoded
 from ..data.decoded import Decoded
-from ..data.sources import Clip, Source, encoded
+from ..data.sources import Source
 from ..feature_extraction_ssast import SSASTFeatureExtractor, num_frames
 from ..masking import sample_masks
 from ..utils.files import replacing
@@ -450,16 +451,6 @@ class Stream(IterableDataset):
         for source in self.streams:
             alone = Stream([source], None, self.samples, self.reader, self.seed, self.min_samples, buffer=1)
             next(iter(alone))
-
-
-class Held:
-    """Encoded sound in memory, read like a file."""
-
-    def __init__(self, content: bytes | str):
-        self.content = content
-
-    def open(self) -> bytes | str:
-        return self.content
 
 
 class MaskingCollator:

@@ -19,9 +19,7 @@ from ..data.labels import (
     check_known,
     find_labels,
     hold_out,
-    labels_of_model,
     name_official_labels,
-    order_of_model,
 )
 from ..data.sources import LABELLED_HELP, read_column, read_labelled
 from ..feature_extraction_ssast import SSASTFeatureExtractor
@@ -31,6 +29,7 @@ from ..utils.logs import new_parts
 from .arguments import parse
 from .augment import Augmentation, LabelledClips, LabelledCollator
 from .card import finish
+from .classifier_labels import labels_of_model, order_of_model
 from .evaluation import ALL_SECONDS, compute_metrics, describe, evaluate_clips
 from .optimization import ClassificationLoss, class_weights, sampling_weights
 from .resume import RESUMES, Run

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ..data.sources import Clip, Source
+from ..data.clips import Clip, Held, encoded
+from ..data.sources import Source
 from ..feature_extraction_ssast import log_mel_filterbank, num_frames
 from .crops import flaw
 
@@ -103,9 +104,6 @@ def statistics(
 
 
 def _first(source: Source, count: int | None) -> list[Clip]:
-    from ..data.sources import encoded
-    from .crops import Held
-
     if count is None:
         raise ValueError(f"{source.name} is a stream: say with --clips how many clips to take from its beginning.")
     rows = source.stream.take(count)
