@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,8 @@ def embed_collection(
     overwrite: bool = False,
     report: Callable[[str, Exception], object] | None = None,
     progress: Callable[[Progress], object] | None = None,
+    channel: int | None = None,
+    accept_truncated: bool = False,
 ) -> Progress:
     """
     Writes the embeddings of a collection of sounds. A run that was cut off is resumed by the same call, without a row
@@ -59,6 +62,7 @@ def embed_collection(
         overwrite (`bool`): Replace an output that exists, and begin anew.
         report: Called with each file that cannot be read, and why.
         progress: Called after each file.
+        channel (`int`, *optional*), accept_truncated (`bool`): As for [`load_audio`].
 
     Returns:
         [`Progress`]
@@ -69,6 +73,8 @@ def embed_collection(
     files = [files] if isinstance(files, (str, os.PathLike)) else files
     output, format = check_output(output, format, overwrite)
     clips = find_sounds(files, None if report is None else lambda error: report(error.filename, error))
+    how = {"channel": channel, "accept_truncated": accept_truncated}
+    clips = [replace(clip, **how) for clip in clips]
     number, shards = shard
     if not 1 <= number <= shards:
         raise ValueError(f"`shard` is {number}/{shards}, expected 1/{shards} to {shards}/{shards}.")
@@ -83,6 +89,7 @@ def embed_collection(
         "level": level,
         "layers": layers,
         "shard": [number, shards],
+        **{name: value for name, value in how.items() if value},
         "files": len(names),
         "files_digest": hashlib.sha256(b"\0".join(map(os.fsencode, names))).hexdigest(),
     }
