@@ -20,23 +20,16 @@ from ssast_hf import SSASTConfig, SSASTFeatureExtractor, load_audio
 from ssast_hf.cli import main
 from ssast_hf.data import clips as clips_module
 from ssast_hf.data.decoded import decode
+from ssast_hf.data.reader import Reader
+from ssast_hf.data.skipped import Skipped
 from ssast_hf.data.sources import Clip, Source, parse_source, read_clips, read_sources
 from ssast_hf.training import arguments
 from ssast_hf.training.arguments import parse
-from ssast_hf.training.crops import (
-    Clips,
-    Crops,
-    EpochSampler,
-    MaskingCollator,
-    Packed,
-    Padded,
-    Reader,
-    Skipped,
-    Stream,
-    rng,
-)
+from ssast_hf.training.crops import Clips, Crops, EpochSampler, Packed, Padded, rng
+from ssast_hf.training.masked_batches import MaskingCollator
 from ssast_hf.training.pretrain import DataArguments, PreTrainingArguments
 from ssast_hf.training.stats import statistics
+from ssast_hf.training.streams import Stream
 
 RATE = 16000
 SOUNDS = Path(__file__).parent / "data" / "sounds"

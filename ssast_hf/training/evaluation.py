@@ -25,7 +25,6 @@ from .metrics import AUDIO_CLASSIFICATION
 
 logger = logging.getLogger(__name__)
 
-ALL_SECONDS = 1e6  # of a clip: no crop
 SMALLEST = 1e-15  # probability
 NAMED = {"accuracy": "accuracy", "f1_macro": "macro F1", "mAP": "mAP", "mAUC": "mAUC", "d_prime": "d-prime"}
 MOST_NAMED, MOST_COUNTED = 60, 25  # labels of a picture with names, with numbers

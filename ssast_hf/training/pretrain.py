@@ -16,6 +16,8 @@ from transformers import set_seed
 from ..configuration_ssast import SSASTConfig
 from ..data.decoded import decode, fingerprint
 from ..data.labelled import clip_seconds, split
+from ..data.reader import Reader
+from ..data.skipped import Skipped
 from ..data.sources import SOURCE_HELP, Source, read_sources
 from ..feature_extraction_ssast import SHIFT_SECONDS, SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPreTraining
@@ -23,8 +25,10 @@ from ..utils.logs import new_parts
 from . import picture
 from .arguments import SharedArguments, parse
 from .card import finish
-from .crops import Crops, EpochSampler, MaskingCollator, Padded, Reader, Skipped, Stream
+from .crops import Crops, EpochSampler, Padded
+from .masked_batches import MaskingCollator
 from .resume import RESUMES, SKIPPED, ResumableTrainer, Run, TellEpoch, WarmUp
+from .streams import Stream
 
 METRICS = ("loss_discriminative", "loss_generative", "accuracy")
 PICTURE, PICTURED = "reconstruction.png", 4  # clips
