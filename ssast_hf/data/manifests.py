@@ -5,13 +5,17 @@
 import csv
 import io
 import json
-import math
+import logging
 from pathlib import Path
 from typing import Any
 
 from .clips import Clip
+from .time_columns import SLACK, time_columns
+
+logger = logging.getLogger(__name__)
 
 FILE_COLUMNS = ("file", "file_name", "filename", "path", "audio", "wav")  # of a manifest, whichever comes first
+LABEL_COLUMNS = ("label", "labels", "event_label")  # whichever comes first
 MANIFESTS = (".csv", ".tsv", ".jsonl")
 
 
@@ -46,36 +50,58 @@ def manifest_rows(path: Path) -> list[tuple[str, Any]]:
 
 
 def read_manifest(path: Path, labelled: bool) -> list[Clip]:
-    clips = []
+    """
+    The clips that a manifest lists, in its order.
+
+    Raises:
+        ValueError: A row names no file, has no label if `labelled`, or its times are not understood.
+    """
+    clips, places = [], []
     for place, row in manifest_rows(path):
-        column = next((name for name in FILE_COLUMNS if isinstance(row, dict) and row.get(name)), None)
+        column = _column(row, FILE_COLUMNS)
         if column is None:
             found = ", ".join(map(str, row)) if isinstance(row, dict) else json.dumps(row)
             raise ValueError(
                 f"{path}, {place}: no file name in {found}, expected a column named {' or '.join(FILE_COLUMNS)}."
             )
-        label = row.get("label", row.get("labels"))
-        if labelled and (label is None or str(label).strip() == ""):
-            raise ValueError(f"{path}, {place}: no label, expected a column named label.")
-        offset = _seconds(row, "offset", f"{path}, {place}")
-        duration = _seconds(row, "duration", f"{path}, {place}")
-        if duration == 0:
-            raise ValueError(f"{path}, {place}: duration is 0, expected a number of seconds above 0.")
-        if isinstance(label, list):  # of a clip with several
-            label = json.dumps(label)
-        file = str(path.parent / str(row[column]))
-        clips.append(Clip(file, str(label).strip() if labelled else None, offset or 0.0, duration))
+        offset, duration = time_columns(row, str(path)).part(row, f"{path}, {place}")
+        label = _label(row, f"{path}, {place}") if labelled else None
+        clips.append(Clip(str(path.parent / str(row[column])), label, offset, duration))
+        places.append(place)
+    _warn_of_ends(path, clips, places)
     return clips
 
 
-def _seconds(row: dict, name: str, place: str) -> float | None:
-    value = row.get(name)
-    if value is None or str(value).strip() == "":
+def _column(row, names: tuple[str, ...]) -> str | None:
+    """The row's first column of these names, in any case, that is not empty."""
+    if not isinstance(row, dict):
         return None
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"{place}: {name} is {value!r}, expected a number of seconds of at least 0.")
-    return seconds
+    found = {str(key).strip().lower(): key for key, value in reversed(row.items()) if value not in (None, "")}
+    return next((found[name] for name in names if name in found), None)
+
+
+def _label(row: dict, place: str) -> str:
+    column = _column(row, LABEL_COLUMNS)
+    label = None if column is None else row[column]
+    if isinstance(label, list):  # of a clip with several
+        label = json.dumps(label)
+    if label is None or not str(label).strip():
+        raise ValueError(f"{place}: no label, expected a column named {' or '.join(LABEL_COLUMNS)}.")
+    return str(label).strip()
+
+
+def _warn_of_ends(path: Path, clips: list[Clip], places: list[str]) -> None:
+    """Warns once of the clips that reach past the end of their file, by the files' headers."""
+    lengths = {file: Clip(file).seconds() for file in {clip.path for clip in clips if clip.offset or clip.duration}}
+    late = []
+    for clip, place in zip(clips, places):
+        length = lengths.get(clip.path)
+        if length is not None and clip.offset + (clip.duration or 0) > length + SLACK:
+            late.append((clip, place, length))
+    if late:
+        clip, place, length = late[0]
+        more = f" So do {len(late) - 1} more." if len(late) > 1 else ""
+        logger.warning(
+            "%s, %s: the clip ends at %.3f s, and %s after %.3f s.%s",
+            path, place, clip.offset + (clip.duration or 0), clip.path, length, more,
+        )  # fmt: skip
