@@ -13,8 +13,11 @@ from torch.utils.data import DataLoader
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPreTraining, load_audio
 from ssast_hf.data.labelled import clip_seconds
+from ssast_hf.data.reader import Reader
+from ssast_hf.data.skipped import Skipped
 from ssast_hf.data.sources import read_sources
-from ssast_hf.training.crops import Crops, EpochSampler, MaskingCollator, Reader, Skipped
+from ssast_hf.training.crops import Crops, EpochSampler
+from ssast_hf.training.masked_batches import MaskingCollator
 
 from .harness import Goal, Result, compare
 

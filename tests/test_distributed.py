@@ -125,8 +125,10 @@ def test_no_clip_comes_twice_in_an_epoch():
     from accelerate.data_loader import prepare_data_loader
     from torch.utils.data import DataLoader
 
+    from ssast_hf.data.reader import Reader
+    from ssast_hf.data.skipped import Skipped
     from ssast_hf.data.sources import Clip, Source
-    from ssast_hf.training.crops import Crops, EpochSampler, Reader, Skipped
+    from ssast_hf.training.crops import Crops, EpochSampler
 
     crops = Crops([Source("s", [Clip(str(i)) for i in range(50)])], 400, Reader(16000, Skipped()), 0, 400)
     for epoch in range(3):

@@ -31,21 +31,21 @@ from ssast_hf import (
 )
 from ssast_hf.cli import main
 from ssast_hf.data.decoded import decode
-from ssast_hf.data.labelled import AudioClips
 from ssast_hf.data.labels import (
     Labels,
     find_labels,
     hold_out,
     labels_of,
     name_official_labels,
-    order_of_model,
 )
+from ssast_hf.data.reader import Reader
+from ssast_hf.data.skipped import Skipped
 from ssast_hf.data.sources import Clip, read_clips, read_column, read_labelled, read_sources
 from ssast_hf.inference import load_classifier
 from ssast_hf.training import augment, finetune, tuning
 from ssast_hf.training.arguments import SharedArguments
 from ssast_hf.training.augment import Augmentation, LabelledClips, LabelledCollator
-from ssast_hf.training.crops import Skipped
+from ssast_hf.training.classifier_labels import order_of_model
 from ssast_hf.training.optimization import (
     BalancedSampler,
     ClassificationLoss,
@@ -131,18 +131,18 @@ def assert_same_weights(first: Path, second: Path, atol=0.0) -> None:
 # Augmentation
 
 
-def clips_of(folder: Path) -> tuple[list[Clip], AudioClips, np.ndarray]:
+def clips_of(folder: Path) -> tuple[list[Clip], Reader, np.ndarray]:
     clips = read_clips(folder / "single.csv", labelled=True)
-    return clips, AudioClips(clips, 16000, 1.0, cache=True), find_labels(clips, False).targets(clips)
+    return clips, Reader(16000, Skipped()), find_labels(clips, False).targets(clips)
 
 
 def test_mixup_mixes_sound_and_labels_by_one_weight(tones):
     """Solved for the partner and the weight, every mixed clip is the weighted sum of two that the files hold."""
-    clips, sound, targets = clips_of(tones)
+    clips, reader, targets = clips_of(tones)
     waves = [load_audio(clip.path) for clip in clips]
     weights, partners, mixed = [], [], 0
     for epoch in range(8):
-        dataset = LabelledClips(sound, targets, 1.0, Augmentation(mixup=0.5), seed=3)
+        dataset = LabelledClips(clips, reader, targets, 1.0, Augmentation(mixup=0.5), seed=3)
         dataset.set_epoch(epoch)
         for index, first in enumerate(waves):
             item = dataset[index]
@@ -205,15 +205,15 @@ def test_noise_and_roll():
 
 def test_a_batch_is_augmented_in_its_real_frames_alone(tones):
     """With masks only, what differs from the plain batch is filled with the original's zero, in rows and columns."""
-    _, sound, targets = clips_of(tones)
+    clips, reader, targets = clips_of(tones)
     extractor = SSASTFeatureExtractor(max_length=64)
     augmentation = Augmentation(frequency_mask=60, time_mask=40)
     collate = LabelledCollator(extractor, 16, augmentation)
     items = [0, 5, 11]
-    plain = collate([LabelledClips(sound, targets, 1.0)[i] for i in items])
-    augmented = collate([LabelledClips(sound, targets, 1.0, augmentation, seed=5)[i] for i in items])
+    plain = collate([LabelledClips(clips, reader, targets, 1.0)[i] for i in items])
+    augmented = collate([LabelledClips(clips, reader, targets, 1.0, augmentation, seed=5)[i] for i in items])
     noisy = LabelledCollator(extractor, 16, Augmentation(noise=True))(
-        [LabelledClips(sound, targets, 1.0, Augmentation(noise=True))[i] for i in items]
+        [LabelledClips(clips, reader, targets, 1.0, Augmentation(noise=True))[i] for i in items]
     )
     torch.testing.assert_close(plain["labels"], torch.from_numpy(targets[items]))
     fill = (0 - extractor.mean) / (2 * extractor.std)
@@ -232,24 +232,24 @@ def test_a_batch_is_augmented_in_its_real_frames_alone(tones):
 
 
 def test_augmentation_depends_on_seed_epoch_clip_and_draw_alone(tones):
-    _, sound, targets = clips_of(tones)
+    clips, reader, targets = clips_of(tones)
 
     def draw(index, seed=0, epoch=0):
-        dataset = LabelledClips(sound, targets, 1.0, Augmentation(mixup=1.0), seed)
+        dataset = LabelledClips(clips, reader, targets, 1.0, Augmentation(mixup=1.0), seed)
         dataset.set_epoch(epoch)
         return dataset[index]["waveform"]
 
     np.testing.assert_array_equal(draw(4), draw(4))
-    others = [draw(4, seed=1), draw(4, epoch=1), draw(4 + len(sound))]
+    others = [draw(4, seed=1), draw(4, epoch=1), draw(4 + len(clips))]
     assert all(not np.array_equal(draw(4), other) for other in others)
 
 
 def test_long_clips_are_cropped_anew_in_every_epoch(tones):
     """Crops come from anywhere in the clip, and from its beginning where nothing is augmented."""
-    clips, sound, targets = clips_of(tones)
+    clips, reader, targets = clips_of(tones)
     whole = load_audio(clips[0].path)
-    np.testing.assert_array_equal(LabelledClips(sound, targets, 0.1)[0]["waveform"], whole[:1600])
-    dataset, starts = LabelledClips(sound, targets, 0.1, Augmentation()), []
+    np.testing.assert_array_equal(LabelledClips(clips, reader, targets, 0.1)[0]["waveform"], whole[:1600])
+    dataset, starts = LabelledClips(clips, reader, targets, 0.1, Augmentation()), []
     windows = np.lib.stride_tricks.sliding_window_view(whole, 1600)
     for epoch in range(200):
         dataset.set_epoch(epoch)
@@ -332,9 +332,9 @@ def test_batches_of_one_length():
 
 
 def test_clips_are_as_long_as_a_crop_at_most(tones):
-    clips, sound, targets = clips_of(tones)
+    clips, reader, targets = clips_of(tones)
     lengths = [min(soundfile.info(clip.path).duration, 0.37) for clip in clips]
-    assert LabelledClips(sound, targets, 0.37).seconds() == pytest.approx(lengths)
+    assert LabelledClips(clips, reader, targets, 0.37).seconds() == pytest.approx(lengths)
 
 
 def test_step_decay_equals_the_original_loop():
@@ -914,7 +914,7 @@ def test_the_trainers_own_flags_do_not_change_the_result(tones, classifier, tmp_
 def test_statistics_strides_and_pooling_reach_the_model(tones, classifier, tmp_path):
     assert tune("--data", tones / "single.csv", "--model", classifier, "--max_steps", 1, "--mean", -6.5, "--std", 5.25,
                 "--frequency_stride", 10, "--time_stride", 8, "--max_length", 32, "--pooling", "cls", "--cache_audio",
-                "True", "--output_dir", tmp_path) == 0  # fmt: skip
+                "True", "--cache_dir", tmp_path / "decoded", "--output_dir", tmp_path) == 0  # fmt: skip
     config = SSASTForAudioClassification.from_pretrained(tmp_path).config
     assert (config.frequency_stride, config.time_stride, config.max_length, config.pooling) == (10, 8, 32, "cls")
     extractor = SSASTFeatureExtractor.from_pretrained(tmp_path)

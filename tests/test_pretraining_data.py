@@ -18,25 +18,18 @@ from torch.utils.data import DataLoader
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, load_audio
 from ssast_hf.cli import main
-from ssast_hf.data import sources as sources_module
+from ssast_hf.data import clips as clips_module
 from ssast_hf.data.decoded import decode
+from ssast_hf.data.reader import Reader
+from ssast_hf.data.skipped import Skipped
 from ssast_hf.data.sources import Clip, Source, parse_source, read_clips, read_sources
 from ssast_hf.training import arguments
 from ssast_hf.training.arguments import parse
-from ssast_hf.training.crops import (
-    Clips,
-    Crops,
-    EpochSampler,
-    MaskingCollator,
-    Packed,
-    Padded,
-    Reader,
-    Skipped,
-    Stream,
-    rng,
-)
+from ssast_hf.training.crops import Clips, Crops, EpochSampler, Packed, Padded, rng
+from ssast_hf.training.masked_batches import MaskingCollator
 from ssast_hf.training.pretrain import PreTrainingArguments, PreTrainingDataArguments
 from ssast_hf.training.stats import statistics
+from ssast_hf.training.streams import Stream
 
 RATE = 16000
 SOUNDS = Path(__file__).parent / "data" / "sounds"
@@ -216,11 +209,11 @@ def test_long_files_are_cropped_by_seeking(ramp, monkeypatch):
     """A crop is a contiguous piece, at a place drawn per epoch, and nothing else of the file is decoded."""
     asked = []
 
-    def spy(source, rate, offset, duration):
+    def spy(source, rate, offset, duration, *how):
         asked.append(duration)
-        return load_audio(source, rate, offset, duration)
+        return load_audio(source, rate, offset, duration, *how)
 
-    monkeypatch.setattr(sources_module, "load_audio", spy)
+    monkeypatch.setattr(clips_module, "load_audio", spy)
     crops = crops_of([ramp])
     starts = set()
     for epoch in range(20):

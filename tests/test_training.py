@@ -15,8 +15,11 @@ import torch
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining
 from ssast_hf.cli import main
-from ssast_hf.data.labelled import AudioClips, Collator, clip_seconds, label_names, split
+from ssast_hf.data.labelled import clip_seconds, label_names, split
+from ssast_hf.data.reader import Reader
+from ssast_hf.data.skipped import Skipped
 from ssast_hf.data.sources import Clip, read_clips
+from ssast_hf.training.augment import LabelledClips, LabelledCollator
 
 CONFIG = json.dumps({"hidden_size": 48, "num_attention_heads": 3, "num_hidden_layers": 2, "intermediate_size": 96})
 
@@ -206,34 +209,18 @@ def test_validation_is_drawn_from_every_label():
         split(clips, 1.0, seed=0)
 
 
-def test_clips_are_cropped_and_cached(tmp_path):
-    ramp = np.linspace(-0.5, 0.5, 48000)
-    soundfile.write(tmp_path / "a.wav", ramp, 16000, subtype="FLOAT")
-    clips = [Clip(str(tmp_path / "a.wav"))]
-    fixed = AudioClips(clips, 16000, 1.0)[0]["waveform"]
-    np.testing.assert_allclose(fixed, ramp[:16000], atol=1e-6)
-    dataset = AudioClips(clips, 16000, 1.0, random_crop=True, cache=True)
-    starts = set()
-    for _ in range(5):
-        crop = dataset[0]["waveform"]
-        start = int(np.argmin(np.abs(ramp - crop[0])))
-        np.testing.assert_allclose(crop, ramp[start : start + 16000], atol=1e-6)
-        starts.add(start)
-        (tmp_path / "a.wav").unlink(missing_ok=True)  # from the second on, it comes from memory
-    assert len(starts) > 1
-
-
 def test_unreadable_clips_are_left_out_of_a_batch(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.full(8000, 0.1), 16000)
     soundfile.write(tmp_path / "short.wav", np.full(100, 0.1), 16000)
     clips = [Clip(str(tmp_path / name), "x") for name in ("a.wav", "short.wav", "missing.wav")]
-    dataset = AudioClips(clips, 16000, 1.0, label2id={"x": 0})
-    collate = Collator(SSASTFeatureExtractor(), 16)
+    reader = Reader(16000, Skipped())
+    dataset = LabelledClips(clips, reader, np.ones((3, 1), np.float32), 1.0)
+    collate = LabelledCollator(SSASTFeatureExtractor(), 16)
     batch = collate([dataset[i] for i in range(3)])
     assert batch["input_values"].shape == (1, 48, 128)
     assert batch["attention_mask"].tolist() == [[1] * 48]
-    assert batch["labels"].tolist() == [0]
-    assert dataset.unreadable.keys() == {clips[1].path, clips[2].path}
+    assert batch["labels"].tolist() == [[1.0]]
+    assert reader.skipped.seen == {clips[1].path, clips[2].path}
     with pytest.raises(ValueError, match="None of the 2 sound files"):
         collate([dataset[1], dataset[2]])
 

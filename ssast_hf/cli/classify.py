@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from ..checkpoints import DEFAULT_CLASSIFIER
-from .flags import FILES_HELP, add_batches, add_device, add_model, positive, seconds
+from .flags import FILES_HELP, add_batches, add_device, add_model, add_reading, positive, read_so, seconds
 from .labelling import Labelling, run_exported, run_model
 from .terminal import exit_status, report_skipped
 
@@ -24,6 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser, DEFAULT_CLASSIFIER)
     add_device(parser)
     add_batches(parser)
+    add_reading(parser)
     _add_label_arguments(parser.add_argument_group("labels"))
     _add_output_arguments(parser.add_argument_group("output"))
     _add_live_arguments(parser.add_argument_group("microphone and raw samples"))
@@ -144,6 +145,8 @@ def _sounds(arguments: Namespace, onerror) -> list:
     """The clips to classify, or `["-"]` or `["microphone"]`. Raises ValueError where flags exclude each other."""
     from ..data.sources import find_sounds
 
+    if (arguments.channel or arguments.accept_truncated) and (arguments.microphone or arguments.raw_rate):
+        raise ValueError("--channel and --accept-truncated are for sound files")
     if arguments.microphone:
         if arguments.files:
             raise ValueError("give either files or --microphone")
@@ -157,7 +160,7 @@ def _sounds(arguments: Namespace, onerror) -> list:
     if "-" not in arguments.files:
         if arguments.raw_rate:
             raise ValueError("--raw-rate is for standard input: give - as the file")
-        return find_sounds(arguments.files, onerror)
+        return read_so(find_sounds(arguments.files, onerror), arguments)
     if len(arguments.files) > 1:
         raise ValueError("- (standard input) cannot be mixed with files")
     if sys.stdin is None:

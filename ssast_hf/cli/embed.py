@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from ..utils.logs import quieten
-from .flags import FILES_HELP, add_batches, add_device, add_model, natural, shard
+from .flags import FILES_HELP, add_batches, add_device, add_model, add_reading, natural, reading, shard
 from .terminal import Meter, exit_status, report_skipped, say
 
 SUMMARY = "write embeddings of sound files and whole collections"
@@ -26,6 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
     add_device(parser)
     add_batches(parser)
+    add_reading(parser)
     parser.add_argument("--output", required=True, metavar="X", help="file .npz or .parquet, or directory, to write")
     parser.add_argument(
         "--format",
@@ -88,6 +89,7 @@ def run(arguments: Namespace) -> int:
                 arguments.overwrite,
                 report,
                 meter.show,
+                **reading(arguments),
             )
         except KeyboardInterrupt:
             say("interrupted: the same command goes on from here")

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from ..utils.logs import quieten
 from ..utils.require import require
-from .flags import add_device, add_model, positive
+from .flags import add_device, add_model, add_reading, positive
 from .terminal import EXIT_PARTLY, say
 
 SUMMARY = "measure a classifier on labelled sound"
@@ -21,6 +21,7 @@ EPILOG = "Example: ssast evaluate --data labelled/ --model runs/birds --output-d
 def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
     add_device(parser)
+    add_reading(parser)
     parser.add_argument(
         "--data",
         required=True,

@@ -3,7 +3,9 @@
 """Flags that several commands have, and the kinds of their values."""
 
 import math
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterable
+from dataclasses import replace
 
 MODEL_HELP = "directory, short name (see `ssast checkpoints`) or Hub repository of a checkpoint"
 FILES_HELP = (
@@ -34,6 +36,28 @@ def add_batches(parser: ArgumentParser) -> None:
         metavar="N",
         help="processes that decode and compute features (default: 0, this one does)",
     )
+
+
+def add_reading(parser: ArgumentParser) -> None:
+    """How sound files are read: `--channel` and `--accept-truncated`."""
+    parser.add_argument(
+        "--channel", type=positive, metavar="N", help="channel to take, counted from 1 (default: the mean of all)"
+    )
+    parser.add_argument(
+        "--accept-truncated",
+        action="store_true",
+        help="take what is left of files that are cut off, with a warning, instead of skipping them",
+    )
+
+
+def reading(arguments: Namespace) -> dict:
+    """The arguments of [`load_audio`] and [`Clip`] that the flags of [`add_reading`] give."""
+    return {"channel": arguments.channel, "accept_truncated": arguments.accept_truncated}
+
+
+def read_so(clips: Iterable, arguments: Namespace) -> list:
+    """The clips, read as the flags of [`add_reading`] say."""
+    return [replace(clip, **reading(arguments)) for clip in clips]
 
 
 def positive(text: str) -> int:

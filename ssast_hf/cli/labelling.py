@@ -16,6 +16,7 @@ from ..utils.logs import quieten
 from ..utils.progress import Progress
 from ..utils.require import require
 from ..utils.text import printable
+from .flags import reading
 from .label_output import TEXT, FileOutput, Output, TrackOutput, plan_targets, progress_of
 from .terminal import Meter, is_terminal, report_skipped, say
 
@@ -80,7 +81,7 @@ class Labelling:
         """Whatever the labels depend on: a run goes on only where these are the same."""
         given = vars(self.arguments)
         names = ("format", "top_k", "threshold", "window", "hop", "aggregate", "spreadsheet", "raw_rate", "raw_format",
-                 "raw_channels", "seconds")  # fmt: skip
+                 "raw_channels", "seconds", "channel", "accept_truncated")  # fmt: skip
         digest = hashlib.sha256(b"\0".join(map(os.fsencode, self.names))).hexdigest()
         return {
             "model": model,
@@ -245,7 +246,7 @@ def _sources(arguments: Namespace, sounds: list, rate: int) -> list:
     if arguments.raw_rate:
         raw = (arguments.raw_rate, arguments.raw_format or "s16", arguments.raw_channels or 1)
         return [stream_raw(sys.stdin.buffer, *raw, rate)]
-    return [stream_audio(sys.stdin.buffer, rate)]
+    return [stream_audio(sys.stdin.buffer, rate, **reading(arguments))]
 
 
 def _write_picture(path: Path, picture, title: str, model) -> None:

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 
 from ..utils.logs import quieten
 from ..utils.require import require
-from .flags import natural, positive
+from .flags import add_reading, natural, positive, read_so
 from .terminal import exit_status, report_skipped
 
 SUMMARY = "measure sound for normalisation: mean and std of its log-mel features"
@@ -27,6 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=natural, default=0, metavar="N", help="further processes that read (default: 0)"
     )
+    add_reading(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -35,7 +36,10 @@ def run(arguments: Namespace) -> int:
 
     statistics = require("ssast_hf.training.stats", "train", "`ssast stats`").statistics
     quieten()
-    found = statistics(read_sources(arguments.sources), arguments.clips, arguments.seed, arguments.workers)
+    sources = read_sources(arguments.sources)
+    for source in sources:
+        source.clips = read_so(source.clips, arguments)
+    found = statistics(sources, arguments.clips, arguments.seed, arguments.workers)
     for path, reason in found.skipped.items():
         report_skipped(path, ValueError(reason))
     if arguments.json:

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from .sources import Clip
+from .clips import Clip
+from .skipped import Skipped
 
 logger = logging.getLogger(__name__)
 
@@ -86,27 +87,38 @@ def _as_int16(waveform: np.ndarray) -> np.ndarray:
     return np.rint(waveform * FULL_SCALE).astype(np.int16)
 
 
-def decode(clips: list[Clip], sampling_rate: int, folder: str | os.PathLike, skipped, workers: int = 0) -> Decoded:
+def decode(
+    clips: list[Clip],
+    sampling_rate: int,
+    folder: str | os.PathLike,
+    skipped: Skipped,
+    workers: int = 0,
+    skip_silent: bool = True,
+) -> Decoded:
     """
-    Decodes clips into a subfolder of `folder` that is named by what they are, unless it is there already. It is
-    complete or absent.
+    Decodes clips into a subfolder of `folder`, whose name is a digest of the clips and arguments, unless it is there
+    already. It is complete or absent.
 
     Args:
         clips (`list[Clip]`): What to decode.
         sampling_rate (`int`): Hz.
         folder (`str`): Where to keep decoded sound; may be shared by runs and corpora.
-        skipped (`Skipped`): Learns of what could not be read.
+        skipped (`Skipped`): The report of clips that cannot be read.
         workers (`int`): Processes that decode beside this one.
+        skip_silent (`bool`): Whether to leave out silent clips, and report them.
     """
     clips = list(dict.fromkeys(clips))
-    home = Path(folder, fingerprint(clips, sampling_rate)[:16])
+    digest = fingerprint(clips, sampling_rate)
+    if not skip_silent:
+        digest = hashlib.sha256(f"{digest} with silence".encode()).hexdigest()
+    home = Path(folder, digest[:16])
     report = home / "skipped.json"
     if not report.exists():
         unfinished = home.with_name(f"_{home.name}.{os.getpid()}")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         try:
-            _write(clips, sampling_rate, unfinished, workers)
+            _write(clips, sampling_rate, unfinished, workers, skip_silent)
             if not report.exists():  # another run may have been faster
                 shutil.rmtree(home, ignore_errors=True)
                 os.replace(unfinished, home)
@@ -117,7 +129,7 @@ def decode(clips: list[Clip], sampling_rate: int, folder: str | os.PathLike, ski
     return Decoded(home, clips)
 
 
-def _write(clips: list[Clip], sampling_rate: int, folder: Path, workers: int) -> None:
+def _write(clips: list[Clip], sampling_rate: int, folder: Path, workers: int, skip_silent: bool) -> None:
     blocks = DataLoader(
         _Blocks(clips, sampling_rate),
         batch_size=None,
@@ -130,7 +142,7 @@ def _write(clips: list[Clip], sampling_rate: int, folder: Path, workers: int) ->
             if isinstance(parts, str):
                 reasons[clip.name] = parts
                 continue
-            if not any(int(part.max()) - int(part.min()) > 6 for part in parts):
+            if skip_silent and not any(int(part.max()) - int(part.min()) > 6 for part in parts):
                 reasons[clip.name] = "silent"
                 continue
             for part in parts:
@@ -161,6 +173,8 @@ def fingerprint(clips: list[Clip], sampling_rate: int = 0, stated: bool = True) 
             state = None
         elif table is None and os.path.exists(file):
             state = (os.stat(file).st_size, os.stat(file).st_mtime_ns)
-        label = () if clip.label is None else (clip.label,)
-        digest.update(repr((clip.path, clip.offset, clip.duration, clip.member, state, *label)).encode())
+        more = () if clip.label is None else (clip.label,)
+        if clip.channel is not None or clip.accept_truncated:
+            more += (clip.channel, clip.accept_truncated)
+        digest.update(repr((clip.path, clip.offset, clip.duration, clip.member, state, *more)).encode())
     return digest.hexdigest()

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..checkpoints.files import CONFIG, WEIGHTS
-from ..checkpoints.locate import find
 from .labelled import Clip, label_names, split
 
 MOST_NAMED = 10  # labels in an error message
@@ -79,7 +77,7 @@ def find_labels(clips: list[Clip], several: bool, order: list[str] | None = None
         check_known(clips, Labels(tuple(order), several), "The training data", "--label_file lacks")
         missing = [name for name in order if name not in set(names)]
         if missing:
-            raise ValueError(f"The training data has no clip of {_listed(missing)}: a classifier cannot learn it.")
+            raise ValueError(f"The training data has no clip of {listed(missing)}: a classifier cannot learn it.")
         names = order
     return Labels(tuple(names), several)
 
@@ -111,7 +109,7 @@ def check_known(clips: list[Clip], labels: Labels, source: str, lack: str) -> No
     known = set(labels.names)
     unknown = sorted({label for clip in clips for label in labels.of(clip)} - known)
     if unknown:
-        raise ValueError(f"{source} has the label(s) {_listed(unknown)}, which {lack}.")
+        raise ValueError(f"{source} has the label(s) {listed(unknown)}, which {lack}.")
 
 
 def check_complete(clips: list[Clip], labels: Labels, source: str) -> None:
@@ -120,45 +118,15 @@ def check_complete(clips: list[Clip], labels: Labels, source: str) -> None:
     missing = [name for name in labels.names if name not in found]
     if missing:
         raise ValueError(
-            f"{source} has no clip of {_listed(missing)}. If that is as it should be, give --allow_missing_labels "
+            f"{source} has no clip of {listed(missing)}. If that is as it should be, give --allow_missing_labels "
             "True: what cannot be measured is left out of the averages."
         )
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """At most MOST_NAMED of the names, for messages."""
     more = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def labels_of_model(path: str) -> list[str] | None:
-    """The labels of a fine-tuned checkpoint, in its order; None for one without a classifier."""
-    config = json.loads((find(path, WEIGHTS).directory / CONFIG).read_text(encoding="utf-8"))
-    if not any(name.endswith("ForAudioClassification") for name in config.get("architectures") or []):
-        return None
-    id2label = {int(index): name for index, name in config.get("id2label", {}).items()}
-    return [id2label[index] for index in sorted(id2label)]
-
-
-def order_of_model(path: str, labels: Labels) -> Labels:
-    """
-    `labels` in the order of a checkpoint that has a classifier for them, unchanged for one that has no classifier.
-
-    Raises:
-        ValueError: The checkpoint's classifier is for other labels.
-    """
-    names = labels_of_model(path)
-    if names is None:
-        return labels
-    if set(names) == set(labels.names):
-        return Labels(tuple(names), labels.several)
-    only_model = [name for name in names if name not in set(labels.names)]
-    only_data = [name for name in labels.names if name not in set(names)]
-    differences = [f"only the model has {_listed(only_model)}"] if only_model else []
-    differences += [f"only the data has {_listed(only_data)}"] if only_data else []
-    raise ValueError(
-        f"{path} is a classifier for other labels than the data's: {'; '.join(differences)}. Give --new_classifier "
-        "True to replace its classifier."
-    )
 
 
 def hold_out(

@@ -7,29 +7,23 @@ A source is written `PLACE[,OPTION=VALUE ...]`, such as `my_sounds`, `shards/*.t
 `hf:openslr/librispeech_asr,config=clean,split=train.360`; see [`SOURCE_HELP`].
 """
 
-import csv
 import glob
-import io
-import json
 import math
 import os
 import re
-import tarfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from ..audio import audio_extensions
+from .clips import Clip
+from .folders import read_folder, read_tar
+from .manifests import MANIFESTS, manifest_rows, read_manifest
+from .tables import HUB, column_labels, load_dataset, read_parquet, rows_of
 
-from ..audio import AUDIO_EXTENSIONS, find_audio_files, load_audio, stream_audio
-
-FILE_COLUMNS = ("file", "file_name", "filename", "path", "audio", "wav")  # of a manifest, whichever comes first
-MANIFESTS = (".csv", ".tsv", ".jsonl")
 LISTS = (*MANIFESTS, ".json", ".tar", ".parquet")  # files that stand for others
 OPTIONS = {"weight", "config", "split", "column", "label", "streaming"}
-LABEL_COLUMNS = ("label", "labels")  # whichever comes first
-HUB = "hf:"
 SOURCE_HELP = (
     "A source is a folder (of sound files at any depth, or of .tar or .parquet shards), a .csv, .tsv or .jsonl "
     "manifest (column file; optional offset and duration in seconds), the original's .json, .tar shards (webdataset), "
@@ -44,91 +38,6 @@ LABELLED_HELP = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TarMember:
-    """A file in an uncompressed tar archive, read by seeking."""
-
-    archive: str
-    start: int  # bytes
-    size: int
-
-    def open(self) -> bytes:
-        with open(self.archive, "rb") as file:
-            file.seek(self.start)
-            return file.read(self.size)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of a `datasets.Dataset` whose audio is not decoded by it."""
-
-    table: Any = field(compare=False, repr=False)
-    index: int
-    column: str
-
-    def open(self) -> bytes | str:
-        return encoded(self.table[self.index][self.column])
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """
-    A sound and its label, if it has one.
-
-    Args:
-        path (`str`): The sound file, or a name for messages where it is a `member`.
-        label (`str`, *optional*): What it shows.
-        offset (`float`), duration (`float`, *optional*): Seconds: the part of the file that is the clip.
-        member (`TarMember` or `Row`, *optional*): What it is read from instead of `path`.
-    """
-
-    path: str
-    label: str | None = None
-    offset: float = 0.0
-    duration: float | None = None
-    member: TarMember | Row | None = None
-
-    @property
-    def name(self) -> str:
-        """For results: the path and, of a part of a file, its seconds, as in W3C media fragments."""
-        if not self.offset and self.duration is None:
-            return self.path
-        return f"{self.path}#t={self.offset:g}" + (
-            "" if self.duration is None else f",{self.offset + self.duration:g}"
-        )
-
-    def open(self) -> str | bytes:
-        """What `load_audio` takes."""
-        return self.path if self.member is None else self.member.open()
-
-    def stream(self, sampling_rate: int) -> Iterator[np.ndarray]:
-        """Its blocks of samples, as [`stream_audio`] gives them."""
-        return stream_audio(self.open(), sampling_rate, self.offset, self.duration)
-
-    def load(self, sampling_rate: int, start: float = 0.0, seconds: float | None = None) -> np.ndarray:
-        """Reads (samples,), from `start` seconds into the clip on, at most `seconds` long. Raises as `load_audio`."""
-        left = math.inf if self.duration is None else self.duration - start
-        seconds = min(left, math.inf if seconds is None else seconds)
-        if seconds <= 0:
-            raise ValueError(f"the clip is {self.duration} s long, expected more than {start} s")
-        return load_audio(self.open(), sampling_rate, self.offset + start, None if math.isinf(seconds) else seconds)
-
-    def seconds(self) -> float | None:
-        """Its length as the header states it, without decoding; None if that does not tell."""
-        import io
-
-        import soundfile
-
-        try:
-            source = self.open()
-            info = soundfile.info(io.BytesIO(source) if isinstance(source, bytes) else source)
-        except (OSError, ValueError, RuntimeError):  # soundfile's errors are RuntimeErrors
-            return None
-        if not 0 < info.frames < 2**62:
-            return None
-        return min(math.inf if self.duration is None else self.duration, info.frames / info.samplerate - self.offset)
-
-
 @dataclass
 class Source:
     """Clips of one source, or a stream of them, and its weight in a mixture (None: as many as it holds)."""
@@ -138,15 +47,6 @@ class Source:
     weight: float | None = None
     stream: Any = None  # datasets.IterableDataset
     column: str | None = None
-
-
-def encoded(value) -> bytes | str:
-    """The bytes, or else the path, in a value of an audio column."""
-    if isinstance(value, dict):
-        value = value.get("bytes") or value.get("path")
-    if not isinstance(value, (bytes, str)):
-        raise ValueError(f"found {type(value).__name__} in the audio column, expected the bytes or path of a sound")
-    return value
 
 
 def find_sounds(
@@ -169,7 +69,7 @@ def find_sounds(
                 raise ValueError(f"{text} is a stream, expected a dataset whose rows are known: leave streaming out.")
             clips.extend(found.clips)
         elif os.path.isdir(text):
-            found = _read_folder(Path(text), labelled=False, onerror=onerror)
+            found = read_folder(Path(text), labelled=False, onerror=onerror)
             if not found:
                 raise ValueError(f"{text} holds no audio files.")
             clips.extend(found)
@@ -211,10 +111,10 @@ def _read_source(text: str) -> Source:
     if not place.startswith(HUB):
         _check_options(text, place, options)
         return Source(place, read_clips(place, labelled=False, column=options.get("column")), weight)
-    name, table, column = _load_dataset(place, options)
+    name, table, column = load_dataset(place, options)
     if not hasattr(table, "num_rows"):
         return Source(place, [], weight, table, column)
-    return Source(place, _rows(table, column, name), weight)
+    return Source(place, rows_of(table, column, name), weight)
 
 
 def read_labelled(text: str) -> list[Clip]:
@@ -233,8 +133,8 @@ def read_labelled(text: str) -> list[Clip]:
     if not place.startswith(HUB):
         _check_options(text, place, options)
         return read_clips(place, labelled=True, column=options.get("column"), label=options.get("label"))
-    name, table, column = _load_dataset(place, options, labelled=True)
-    return _rows(table, column, name, _labels(table, options.get("label"), name))
+    name, table, column = load_dataset(place, options, labelled=True)
+    return rows_of(table, column, name, column_labels(table, options.get("label"), name))
 
 
 def read_column(text: str, column: str) -> list:
@@ -246,7 +146,7 @@ def read_column(text: str, column: str) -> list:
     """
     place, options = parse_source(text)
     if place.startswith(HUB):
-        name, table, _ = _load_dataset(place, options, labelled=True)
+        name, table, _ = load_dataset(place, options, labelled=True)
         if column not in table.column_names:
             raise ValueError(f"{name} has no column {column}, found {', '.join(table.column_names)}.")
         values = table.select_columns([column])[:][column]
@@ -306,7 +206,7 @@ def read_clips(
     path = Path(source)
     suffix = path.suffix.lower()
     if path.is_dir():
-        clips = _read_folder(path, labelled, column)
+        clips = read_folder(path, labelled, column)
     elif not path.exists():
         matches = [] if labelled else sorted(glob.glob(str(source), recursive=True))
         if not matches:
@@ -315,12 +215,12 @@ def read_clips(
             raise FileNotFoundError(f"No such folder or manifest: {source}{hint}")
         clips = [clip for match in matches for clip in read_clips(match, labelled, column, label)]
     elif suffix in MANIFESTS or suffix == ".json":
-        clips = _read_manifest(path, labelled)
+        clips = read_manifest(path, labelled)
     elif not labelled and suffix == ".tar":
-        clips = _read_tar(path)
+        clips = read_tar(path)
     elif suffix == ".parquet":
-        clips = _read_parquet([path], column, labelled, label)
-    elif not labelled and suffix in AUDIO_EXTENSIONS:
+        clips = read_parquet([path], column, labelled, label)
+    elif not labelled and suffix in audio_extensions():
         clips = [Clip(str(path))]
     else:
         more = ".parquet" if labelled else ".tar, .parquet or sound"
@@ -329,201 +229,3 @@ def read_clips(
     if not clips:
         raise ValueError(f"{source} holds no sound files.")
     return clips
-
-
-def _read_folder(
-    folder: Path, labelled: bool, column: str | None = None, onerror: Callable[[OSError], object] | None = None
-) -> list[Clip]:
-    paths = find_audio_files(folder, onerror)
-    if not labelled:
-        if not paths:
-            parquet = sorted(folder.rglob("*.parquet"))
-            return _read_parquet(parquet, column) if parquet else [
-                clip for path in sorted(folder.rglob("*.tar")) for clip in _read_tar(path)
-            ]  # fmt: skip
-        return [Clip(str(path)) for path in paths]
-    loose = [path for path in paths if path.parent == folder]
-    if loose:
-        raise ValueError(f"{loose[0]} lies in no label's folder: expected {folder}/LABEL/{loose[0].name}.")
-    return [Clip(str(path), path.relative_to(folder).parts[0]) for path in paths]
-
-
-def manifest_rows(path: Path) -> list[tuple[str, Any]]:
-    """The rows of a manifest (.csv, .tsv, .jsonl or the official .json), each with its place in it, for messages."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text: {error}. Save it as UTF-8.") from None
-    suffix = path.suffix.lower()
-    if suffix == ".json":
-        try:
-            entries = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is not JSON: {error}") from None
-        entries = entries.get("data") if isinstance(entries, dict) else entries
-        if not isinstance(entries, list):
-            raise ValueError(f'{path} holds no list, expected {{"data": [{{"wav": PATH, "labels": LABELS}}, ...]}}.')
-        return [(f"entry {number}", row) for number, row in enumerate(entries, start=1)]
-    if suffix == ".jsonl":
-        rows = []
-        for number, line in enumerate(text.split("\n"), start=1):
-            try:
-                rows.append((f"line {number}", json.loads(line))) if line.strip() else None
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}, line {number}: not a JSON object ({error}).") from None
-        return rows
-    head = text.partition("\n")[0]  # spreadsheets write semicolons where the comma is the decimal sign
-    delimiter = "\t" if suffix == ".tsv" else ";" if ";" in head and "," not in head else ","
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    return [(f"line {reader.line_num}", row) for row in reader]
-
-
-def _read_manifest(path: Path, labelled: bool) -> list[Clip]:
-    clips = []
-    for place, row in manifest_rows(path):
-        column = next((name for name in FILE_COLUMNS if isinstance(row, dict) and row.get(name)), None)
-        if column is None:
-            found = ", ".join(map(str, row)) if isinstance(row, dict) else json.dumps(row)
-            raise ValueError(
-                f"{path}, {place}: no file name in {found}, expected a column named {' or '.join(FILE_COLUMNS)}."
-            )
-        label = row.get("label", row.get("labels"))
-        if labelled and (label is None or str(label).strip() == ""):
-            raise ValueError(f"{path}, {place}: no label, expected a column named label.")
-        offset = _seconds(row, "offset", f"{path}, {place}")
-        duration = _seconds(row, "duration", f"{path}, {place}")
-        if duration == 0:
-            raise ValueError(f"{path}, {place}: duration is 0, expected a number of seconds above 0.")
-        if isinstance(label, list):  # of a clip with several
-            label = json.dumps(label)
-        file = str(path.parent / str(row[column]))
-        clips.append(Clip(file, str(label).strip() if labelled else None, offset or 0.0, duration))
-    return clips
-
-
-def _seconds(row: dict, name: str, place: str) -> float | None:
-    value = row.get(name)
-    if value is None or str(value).strip() == "":
-        return None
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"{place}: {name} is {value!r}, expected a number of seconds of at least 0.")
-    return seconds
-
-
-def _read_tar(path: Path) -> list[Clip]:
-    clips = []
-    try:
-        with tarfile.open(path, "r:") as archive:  # uncompressed: members are read by seeking
-            for member in archive:
-                if member.isfile() and Path(member.name).suffix.lower() in AUDIO_EXTENSIONS:
-                    place = TarMember(str(path), member.offset_data, member.size)
-                    clips.append(Clip(f"{path}/{member.name}", member=place))
-    except tarfile.TarError as error:
-        raise ValueError(f"{path} is not an uncompressed tar archive, or is truncated: {error}") from None
-    return clips
-
-
-def _read_parquet(
-    paths: list[Path], column: str | None, labelled: bool = False, label: str | None = None
-) -> list[Clip]:
-    import datasets
-
-    name = str(paths[0] if len(paths) == 1 else paths[0].parent)
-    files = [str(path) for path in paths]
-    try:
-        table = datasets.load_dataset("parquet", data_files=files, split="train")
-    except (datasets.exceptions.DatasetGenerationError, datasets.exceptions.DataFilesNotFoundError) as error:
-        raise ValueError(f"{name} cannot be read as Parquet: {error.__cause__ or error}") from error
-    labels = _labels(table, label, name) if labelled else None
-    return _rows(*_undecoded(table, column, name), name, labels)
-
-
-def _load_dataset(place: str, options: dict[str, str], labelled: bool = False) -> tuple:
-    """
-    A dataset's name for messages, which tells configurations and splits apart, its table, and the name of the audio
-    column, which is the table's only one if it is not `labelled`.
-    """
-    import datasets
-
-    name, split = place.removeprefix(HUB), options.get("split", "train")
-    config, column, streaming = options.get("config"), options.get("column"), options.get("streaming", "false")
-    if streaming.lower() not in ("true", "false"):
-        raise ValueError(f"{HUB}{name}: streaming is {streaming!r}, expected true or false.")
-    try:
-        if os.path.isfile(os.path.join(name, "state.json")):  # written by save_to_disk
-            table = datasets.load_from_disk(name)
-        elif os.path.isfile(os.path.join(name, "dataset_dict.json")):
-            table = datasets.load_from_disk(name)[split]
-        else:
-            table = datasets.load_dataset(name, config, split=split, streaming=streaming.lower() == "true")
-    except KeyError:
-        raise ValueError(f"{HUB}{name} has no split {split!r}.") from None
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        raise ValueError(f"{HUB}{name} cannot be loaded: {error}") from error
-    full = place + "".join(f",{key}={options[key]}" for key in ("config", "split") if key in options)
-    return full, *_undecoded(table, column, full, labelled)
-
-
-def _undecoded(table, column: str | None, name: str, labelled: bool = False) -> tuple:
-    """The table with audio as bytes or paths and, if it is not `labelled`, nothing else; and that column's name."""
-    import datasets
-
-    features = table.features or dict.fromkeys(next(iter(table), {}))
-
-    def is_audio(key: str) -> bool:
-        feature = features[key]
-        nested = isinstance(feature, dict) and "bytes" in feature
-        return nested or isinstance(feature, datasets.Audio) or getattr(feature, "dtype", "") in ("binary",)
-
-    found = [key for key in features if is_audio(key)]
-    if column is None:
-        column = next((key for key in ("audio", *found) if key in found), None)
-    if column is None or column not in features:
-        raise ValueError(
-            f"{name} has no column {column or 'with audio'}, found {', '.join(features)}: name it with column=."
-        )
-    table = table if labelled else table.select_columns([column])
-    return table.cast_column(column, datasets.Audio(decode=False)), column
-
-
-def _rows(table, column: str, name: str, labels: list[str] | None = None) -> list[Clip]:
-    if not len(table):
-        raise ValueError(f"{name} holds no rows.")
-    table = table.select_columns([column])
-    return [Clip(f"{name}[{index}]", labels[index] if labels else None, member=Row(table, index, column))
-            for index in range(len(table))]  # fmt: skip
-
-
-def _labels(table, column: str | None, name: str) -> list[str]:
-    """The labels of a dataset's rows: names where it has them (`ClassLabel`); several as a JSON list."""
-    import datasets
-
-    def classes(key: str) -> datasets.ClassLabel | None:
-        feature = table.features[key]
-        feature = getattr(feature, "feature", feature)  # of a list
-        return feature if isinstance(feature, datasets.ClassLabel) else None
-
-    found = table.column_names
-    if column is None:
-        named = [key for key in found if classes(key)]
-        column = next((key for key in LABEL_COLUMNS if key in found), named[0] if len(named) == 1 else None)
-    if column not in found:
-        raise ValueError(
-            f"{name} has no column {column or 'with labels'}, found {', '.join(found)}: name it with label=."
-        )
-    kind = classes(column)
-
-    def named(index: int, value: Any) -> str:
-        if value in (None, "", []) or (kind and value == -1):  # -1: a test set whose labels are kept secret
-            raise ValueError(f"{name}[{index}]: no label in the column {column}.")
-        if isinstance(value, list):
-            return json.dumps([named(index, one) for one in value])
-        if not isinstance(value, (str, int)):
-            raise ValueError(f"{name}[{index}]: {value!r} in the column {column}, expected a name or a whole number.")
-        return kind.int2str(value) if kind and isinstance(value, int) else str(value).strip()
-
-    return [named(index, value) for index, value in enumerate(table.select_columns([column])[:][column])]

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,8 @@ def embed_collection(
     report: Callable[[str, Exception], object] | None = None,
     progress: Callable[[Progress], object] | None = None,
     pooling: str | None = None,
+    channel: int | None = None,
+    accept_truncated: bool = False,
 ) -> Progress:
     """
     Writes the embeddings of a collection of sounds. The same call resumes a run that was interrupted: until it is
@@ -57,6 +60,7 @@ def embed_collection(
         overwrite (`bool`): Replace an output that exists, and begin anew.
         report: Called with each file that cannot be read, and why.
         progress: Called after each file.
+        channel (`int`, *optional*), accept_truncated (`bool`): As for [`load_audio`].
 
     Returns:
         [`Progress`]
@@ -67,9 +71,10 @@ def embed_collection(
     output, format = check_output(output, format, overwrite)
     layers = check_layers(layers, model.config.num_hidden_layers)
     check_pooling(pooling, level)
-    clips = _clips(files, shard, report)
+    how = {"channel": channel, "accept_truncated": accept_truncated}
+    clips = [replace(clip, **how) for clip in _clips(files, shard, report)]
     names = [clip.name for clip in clips]
-    settings = _settings(model, extractor, level, layers, pooling, shard, names)
+    settings = _settings(model, extractor, level, layers, pooling, shard, names, how)
     size = model.config.hidden_size * (model.config.num_frequency_patches if pooling == "rows" else 1)
     work = output if format == "npy" else output.with_name(output.name + ".partial")
     with Store(work, settings, _columns(level, size), overwrite) as store:
@@ -99,7 +104,7 @@ def _complete(store: Store, output: Path, format: str) -> None:
         store.remove()
 
 
-def _settings(model, extractor, level: str, layers, pooling: str | None, shard, names: list[str]) -> dict:
+def _settings(model, extractor, level: str, layers, pooling: str | None, shard, names: list[str], how: dict) -> dict:
     """What must be the same for a run to be resumed."""
     return {
         "model": checksum(model),
@@ -108,6 +113,7 @@ def _settings(model, extractor, level: str, layers, pooling: str | None, shard, 
         "layers": layers,
         **({} if pooling is None else {"pooling": pooling}),  # runs begun by earlier versions are resumed
         "shard": list(shard),
+        **{name: value for name, value in how.items() if value},
         "files": len(names),
         "files_digest": hashlib.sha256(b"\0".join(map(os.fsencode, names))).hexdigest(),
     }

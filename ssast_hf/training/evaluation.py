@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import evaluate
@@ -24,7 +25,6 @@ from .metrics import AUDIO_CLASSIFICATION
 
 logger = logging.getLogger(__name__)
 
-ALL_SECONDS = 1e6  # of a clip: no crop
 SMALLEST = 1e-15  # probability
 NAMED = {"accuracy": "accuracy", "f1_macro": "macro F1", "mAP": "mAP", "mAUC": "mAUC", "d_prime": "d-prime"}
 MOST_NAMED, MOST_COUNTED = 60, 25  # labels of a picture with names, with numbers
@@ -190,7 +190,9 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
     file = arguments.label_file
     if file and not (file.lower().endswith(".csv") and arguments.data.lower().endswith(".json")):
         raise ValueError(f"--label-file is a .csv for the original's .json, found {file} and --data {arguments.data}")
-    clips = name_official_labels(read_labelled(arguments.data), arguments.data, file)
+    how = {"channel": arguments.channel, "accept_truncated": arguments.accept_truncated}
+    found = [replace(clip, **how) for clip in read_labelled(arguments.data)]
+    clips = name_official_labels(found, arguments.data, file)
     labels = Labels(names, model.config.problem_type == "multi_label_classification")
     check_known(clips, labels, arguments.data, "the model has not")
     output = Path(arguments.output_dir)

@@ -11,18 +11,19 @@ import torch
 from transformers import EvalPrediction, set_seed
 
 from ..checkpoints.convert import read_label_names
-from ..data.decoded import fingerprint
-from ..data.labelled import AudioClips, Clip, clip_seconds
+from ..data.clips import Clip
+from ..data.decoded import decode, fingerprint
+from ..data.labelled import clip_seconds
 from ..data.labels import (
     Labels,
     check_complete,
     check_known,
     find_labels,
     hold_out,
-    labels_of_model,
     name_official_labels,
-    order_of_model,
 )
+from ..data.reader import Reader
+from ..data.skipped import Skipped
 from ..data.sources import LABELLED_HELP, read_column, read_labelled
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference.classify import load_classifier
@@ -31,7 +32,8 @@ from ..utils.logs import new_parts
 from .arguments import parse
 from .augment import Augmentation, LabelledClips, LabelledCollator
 from .card import write_facts_and_push
-from .evaluation import ALL_SECONDS, compute_metrics, describe, evaluate_clips
+from .classifier_labels import labels_of_model, order_of_model
+from .evaluation import compute_metrics, describe, evaluate_clips
 from .optimization import ClassificationLoss, class_weights, sampling_weights
 from .run_directory import RESUMES, RunDirectory
 from .tuning import FineTuner, FineTuningArguments, choose_trained
@@ -85,7 +87,12 @@ class FineTuningDataArguments:
     )
     mean: float | None = field(default=None, metadata={"help": "Mean of the log-mel features [model's]."})
     std: float | None = field(default=None, metadata={"help": "Standard deviation of the log-mel features."})
-    cache_audio: bool = field(default=False, metadata={"help": "Keep decoded sound in memory, 64 kB a second."})
+    cache_audio: bool = field(
+        default=False, metadata={"help": "Decode the clips for training once, to disk: 115 MB an hour at 16 kHz."}
+    )
+    cache_dir: str | None = field(
+        default=None, metadata={"help": "Where to keep decoded sound, for other runs too [OUTPUT_DIR/_decoded]."}
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -128,17 +135,15 @@ def _trainer(data, training, labels: Labels, clips, validation, chosen, model, e
     augmentation = Augmentation(data.mixup, data.frequency_mask, data.time_mask, data.noise)
     targets = labels.targets(clips)
 
-    def sound(part: list[Clip]) -> AudioClips:
-        return AudioClips(part, rate, ALL_SECONDS, cache=data.cache_audio)
-
+    reader = _reader(data, training, clips, rate)
     training.label_names = ["labels"]
     weights = torch.from_numpy(class_weights(targets)) if training.class_weights else None
     return FineTuner(
         model=chosen,
         args=training,
         data_collator=LabelledCollator(extractor, model.config.time_patch_size, augmentation),
-        train_dataset=LabelledClips(sound(clips), targets, seconds, augmentation, training.seed),
-        eval_dataset=LabelledClips(sound(validation), labels.targets(validation), seconds) if validation else None,
+        train_dataset=LabelledClips(clips, reader, targets, seconds, augmentation, training.seed),
+        eval_dataset=LabelledClips(validation, reader, labels.targets(validation), seconds) if validation else None,
         processing_class=extractor,
         compute_metrics=_metrics(labels, model),
         loss=ClassificationLoss(training.loss, training.label_smoothing_factor, weights),
@@ -215,6 +220,19 @@ def _read(
 
 def _clips(source: str, data: FineTuningDataArguments) -> list[Clip]:
     return name_official_labels(read_labelled(source), source, data.label_file)
+
+
+def _reader(
+    data: FineTuningDataArguments, training: FineTuningArguments, clips: list[Clip], sampling_rate: int
+) -> Reader:
+    """Reads the clips for training, from decoded sound if --cache_audio asks for it."""
+    reader = Reader(sampling_rate, Skipped())
+    if data.cache_audio:
+        with training.main_process_first(desc="decoding"):
+            folder = data.cache_dir or Path(training.output_dir, "_decoded")
+            workers = training.dataloader_num_workers
+            reader.decoded = decode(clips, sampling_rate, folder, reader.skipped, workers, skip_silent=False)
+    return reader
 
 
 def _overrides(data: FineTuningDataArguments) -> tuple[dict, dict]:

@@ -14,6 +14,8 @@ from transformers import set_seed
 from ..configuration_ssast import SSASTConfig
 from ..data.decoded import decode, fingerprint
 from ..data.labelled import clip_seconds, split
+from ..data.reader import Reader
+from ..data.skipped import Skipped
 from ..data.sources import SOURCE_HELP, Clip, Source, read_sources
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPreTraining
@@ -21,10 +23,12 @@ from ..utils.logs import new_parts
 from . import picture
 from .arguments import SharedArguments, parse
 from .card import write_facts_and_push
-from .crops import Crops, EpochSampler, MaskingCollator, Padded, Reader, Skipped, Stream
+from .crops import Crops, EpochSampler, Padded
+from .masked_batches import MaskingCollator
 from .pretrainer import PreTrainer
 from .resumable_trainer import PlateauWarmUp, SetEpoch
 from .run_directory import RESUMES, SKIPPED, RunDirectory
+from .streams import Stream
 
 PICTURE, PICTURED = "reconstruction.png", 4  # clips
 FEW = 100  # clips, which are decoded sooner than workers start

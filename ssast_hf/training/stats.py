@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ..data.sources import Clip, Source
+from ..data.clips import Clip, Held, encoded
+from ..data.skipped import reason_unusable
+from ..data.sources import Source
 from ..feature_extraction_ssast import log_mel_filterbank, num_frames
-from .crops import flaw
 
 BLOCK_SECONDS = 60.0  # of a long clip, which is read in blocks
 MIN_SECONDS = 0.025
@@ -51,7 +52,7 @@ class Moments(Dataset):
         for block in range(count):
             length = BLOCK_SECONDS if block < count - 1 else None
             waveform = clip.load(self.sampling_rate, block * BLOCK_SECONDS, length)
-            reason = flaw(waveform, round(MIN_SECONDS * self.sampling_rate), self.sampling_rate)
+            reason = reason_unusable(waveform, round(MIN_SECONDS * self.sampling_rate), self.sampling_rate)
             if reason is not None and count == 1:
                 raise ValueError(reason)
             if num_frames(len(waveform), self.sampling_rate):
@@ -103,9 +104,6 @@ def statistics(
 
 
 def _first(source: Source, count: int | None) -> list[Clip]:
-    from ..data.sources import encoded
-    from .crops import Held
-
     if count is None:
         raise ValueError(f"{source.name} is a stream: say with --clips how many clips to take from its beginning.")
     rows = source.stream.take(count)

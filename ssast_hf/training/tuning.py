@@ -261,7 +261,7 @@ class FineTuner(ResumableTrainer):
         clips; with FSDP, whose processes run the model together, each scores all of them.
         """
         dataset, prefix = dataloader.dataset, metric_key_prefix
-        clips = dataset.clips.clips
+        clips = dataset.clips
         processes = 1 if self.is_fsdp_enabled else self.args.world_size
         own = range(self.args.process_index if processes > 1 else 0, len(clips), processes)
         model = self.accelerator.unwrap_model(self.model)

@@ -1,0 +1,107 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Manifests: `.csv`, `.tsv` and `.jsonl` files, and the original's `.json`, that list clips."""
+
+import csv
+import io
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from .clips import Clip
+from .time_columns import SLACK, time_columns
+
+logger = logging.getLogger(__name__)
+
+FILE_COLUMNS = ("file", "file_name", "filename", "path", "audio", "wav")  # of a manifest, whichever comes first
+LABEL_COLUMNS = ("label", "labels", "event_label")  # whichever comes first
+MANIFESTS = (".csv", ".tsv", ".jsonl")
+
+
+def manifest_rows(path: Path) -> list[tuple[str, Any]]:
+    """The rows of a manifest (.csv, .tsv, .jsonl or the official .json), each with its place in it, for messages."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error}. Save it as UTF-8.") from None
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        try:
+            entries = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} is not JSON: {error}") from None
+        entries = entries.get("data") if isinstance(entries, dict) else entries
+        if not isinstance(entries, list):
+            raise ValueError(f'{path} holds no list, expected {{"data": [{{"wav": PATH, "labels": LABELS}}, ...]}}.')
+        return [(f"entry {number}", row) for number, row in enumerate(entries, start=1)]
+    if suffix == ".jsonl":
+        rows = []
+        for number, line in enumerate(text.split("\n"), start=1):
+            try:
+                rows.append((f"line {number}", json.loads(line))) if line.strip() else None
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{path}, line {number}: not a JSON object ({error}).") from None
+        return rows
+    head = text.partition("\n")[0]  # spreadsheets write semicolons where the comma is the decimal sign
+    delimiter = "\t" if suffix == ".tsv" else ";" if ";" in head and "," not in head else ","
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    return [(f"line {reader.line_num}", row) for row in reader]
+
+
+def read_manifest(path: Path, labelled: bool) -> list[Clip]:
+    """
+    The clips that a manifest lists, in its order.
+
+    Raises:
+        ValueError: A row names no file, has no label if `labelled`, or its times are not understood.
+    """
+    clips, places = [], []
+    for place, row in manifest_rows(path):
+        column = _column(row, FILE_COLUMNS)
+        if column is None:
+            found = ", ".join(map(str, row)) if isinstance(row, dict) else json.dumps(row)
+            raise ValueError(
+                f"{path}, {place}: no file name in {found}, expected a column named {' or '.join(FILE_COLUMNS)}."
+            )
+        offset, duration = time_columns(row, str(path)).part(row, f"{path}, {place}")
+        label = _label(row, f"{path}, {place}") if labelled else None
+        clips.append(Clip(str(path.parent / str(row[column])), label, offset, duration))
+        places.append(place)
+    _warn_of_ends(path, clips, places)
+    return clips
+
+
+def _column(row, names: tuple[str, ...]) -> str | None:
+    """The row's first column of these names, in any case, that is not empty."""
+    if not isinstance(row, dict):
+        return None
+    found = {str(key).strip().lower(): key for key, value in reversed(row.items()) if value not in (None, "")}
+    return next((found[name] for name in names if name in found), None)
+
+
+def _label(row: dict, place: str) -> str:
+    column = _column(row, LABEL_COLUMNS)
+    label = None if column is None else row[column]
+    if isinstance(label, list):  # of a clip with several
+        label = json.dumps(label)
+    if label is None or not str(label).strip():
+        raise ValueError(f"{place}: no label, expected a column named {' or '.join(LABEL_COLUMNS)}.")
+    return str(label).strip()
+
+
+def _warn_of_ends(path: Path, clips: list[Clip], places: list[str]) -> None:
+    """Warns once of the clips that reach past the end of their file, by the files' headers."""
+    lengths = {file: Clip(file).seconds() for file in {clip.path for clip in clips if clip.offset or clip.duration}}
+    late = []
+    for clip, place in zip(clips, places):
+        length = lengths.get(clip.path)
+        if length is not None and clip.offset + (clip.duration or 0) > length + SLACK:
+            late.append((clip, place, length))
+    if late:
+        clip, place, length = late[0]
+        more = f" So do {len(late) - 1} more." if len(late) > 1 else ""
+        logger.warning(
+            "%s, %s: the clip ends at %.3f s, and %s after %.3f s.%s",
+            path, place, clip.offset + (clip.duration or 0), clip.path, length, more,
+        )  # fmt: skip
