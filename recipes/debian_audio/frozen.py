@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from ssast_hf import SSASTFeatureExtractor, SSASTModel, load_audio
-from ssast_hf.inference import cut_windows
+from ssast_hf.inference.batches import cut_windows
 
 from .baseline import statistics
 

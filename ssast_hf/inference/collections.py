@@ -87,7 +87,8 @@ def embed_collection(
         "files_digest": hashlib.sha256(b"\0".join(map(os.fsencode, names))).hexdigest(),
     }
     work = output if format == "npy" else output.with_name(output.name + ".partial")
-    with Store(work, settings, _columns(level, model.config.hidden_size), overwrite) as store:
+    size = model.config.pooled_size if level == "clip" else model.config.hidden_size
+    with Store(work, settings, _columns(level, size), overwrite) as store:
         if output.exists() and format != "npy" and not (overwrite or store.state.get("interim")):
             raise ValueError(f"{output} exists: choose another name or give --overwrite")
         state = Progress(len(names), len(store.entries), store.failed, store.rows, resumed=len(store.entries))

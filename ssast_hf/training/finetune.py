@@ -4,6 +4,7 @@
 
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,8 @@ from ..utils.logs import new_parts
 from .arguments import parse
 from .augment import Augmentation, LabelledClips, LabelledCollator
 from .card import finish
-from .evaluation import ALL_SECONDS, compute_metrics, describe, evaluate_clips
+from .evaluation import ALL_SECONDS, compute_metrics, describe, describe_baseline, evaluate_clips, judge_baseline
+from .frozen import FrozenTrainer, check_flags
 from .optimization import ClassificationLoss, class_weights, sampling_weights
 from .resume import RESUMES, Run
 from .tuning import FineTuner, FineTuningArguments, choose_trained
@@ -65,6 +67,16 @@ class DataArguments:
         default=False, metadata={"help": "Go on where validation or test data has no clip of some label."}
     )
     new_classifier: bool = field(default=False, metadata={"help": "Replace a classifier that is for other labels."})
+    frozen: bool = field(
+        default=False,
+        metadata={
+            "help": "Leave the encoder as it is and fit logistic regression to its features, for few labels: "
+            "layer, pooling and regularization are chosen by cross-validation."
+        },
+    )
+    baseline: bool = field(
+        default=False, metadata={"help": "Say what logistic regression on mel statistics of the same clips reaches."}
+    )
     from_scratch: bool = field(default=False, metadata={"help": "Take --model's shape but not its weights."})
     eval_only: bool = field(
         default=False, metadata={"help": "Train nothing: judge --model by the validation and test data, else --data."}
@@ -81,7 +93,10 @@ class DataArguments:
     time_stride: int | None = field(default=None, metadata={"help": "Frames between patches [model's]."})
     pooling: str | None = field(
         default=None,
-        metadata={"help": "Mean of the patches or of the special tokens [model's].", "choices": ["mean", "cls"]},
+        metadata={
+            "help": "Mean of the patches, of the special tokens, or of each row of patches, side by side [model's].",
+            "choices": ["mean", "cls", "rows"],
+        },
     )
     mean: float | None = field(default=None, metadata={"help": "Mean of the log-mel features [model's]."})
     std: float | None = field(default=None, metadata={"help": "Standard deviation of the log-mel features."})
@@ -93,6 +108,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     data, training, flags = parse((DataArguments, FineTuningArguments), argv, "finetune", __doc__, EPILOG)
     set_seed(training.seed)
+    if data.frozen:
+        check_flags(flags)
     if data.eval_only:
         return _evaluate_only(data, training)
     clips, labels, parts = _read(data, training)
@@ -116,7 +133,8 @@ def main(argv: list[str] | None = None) -> int:
     chosen = choose_trained(model, training)
     run = Run(training, "finetune", flags)  # now that nothing is wrong with the command: this touches the directory
     run.start(fingerprint([*clips, *(clip for part in parts.values() for clip in part)], stated=False))
-    trainer = FineTuner(
+    trainer_class = partial(FrozenTrainer, groups=_groups(data), pooling=data.pooling) if data.frozen else FineTuner
+    trainer = trainer_class(
         model=chosen,
         args=training,
         data_collator=LabelledCollator(extractor, model.config.time_patch_size, augmentation),
@@ -133,7 +151,8 @@ def main(argv: list[str] | None = None) -> int:
     if run.main:
         print(f"{len(clips)} clips for training, {len(validation)} for validation; {len(labels.names)} labels: "
               f"{', '.join(labels.names[:20])}{', ...' if len(labels.names) > 20 else ''}; "
-              f"{trained / 1e6:.2f} M parameters to train", file=sys.stderr)  # fmt: skip
+              f"{'frozen encoder' if data.frozen else f'{trained / 1e6:.2f} M parameters to train'}",
+              file=sys.stderr)  # fmt: skip
     result = trainer.train(resume_from_checkpoint=run.checkpoint)
     trainer.finish_weights()
     trainer.save_model(_internal_call=True)  # pushed, if at all, with the results
@@ -141,8 +160,12 @@ def main(argv: list[str] | None = None) -> int:
     trainer.save_state()
     if run.main:
         judged = trainer.whole_model(SSASTForAudioClassification)
-        for name, results in _judge(judged, extractor, parts, labels, data, training).items():
-            trainer.save_metrics(name, results)  # into all_results.json, too
+        judged = _judge(judged, extractor, parts, labels, data, training)
+        baseline = judge_baseline(clips, parts, labels, rate) if data.baseline else {}
+        for name, results in judged.items():
+            if found := baseline.get(name):
+                print(f"{'Validation' if name == 'eval' else 'Test'}: {describe_baseline(found, labels.several)}")
+            trainer.save_metrics(name, {**results, **baseline.get(name, {})})  # into all_results.json, too
     counts = {"training": clips, "validation": validation, "test": parts.get("test", [])}
     base_model = None if data.from_scratch else data.model
     recipe = Path(argv[0]) if argv and argv[0].endswith((".yaml", ".yml")) else None
@@ -179,7 +202,7 @@ def _read(data: DataArguments, training: FineTuningArguments) -> tuple[list[Clip
             raise ValueError(f"{data.data} has one clip per label, too few to hold any out: give --validation_data.")
         if not data.allow_missing_labels:
             check_complete(clips, labels, "What is left of the training data")
-    elif data.group_column:
+    elif data.group_column and not data.frozen:
         raise ValueError("--group_column is for holding out validation data, which --validation_data replaces.")
     if not data.allow_missing_labels:
         for name, part in parts.items():
@@ -190,6 +213,13 @@ def _read(data: DataArguments, training: FineTuningArguments) -> tuple[list[Clip
         training.eval_strategy, training.load_best_model_at_end = "no", False
     training.judge_by("mAP" if labels.several else "accuracy", labels.several)
     return clips, labels, dict(sorted(parts.items()))
+
+
+def _groups(data: DataArguments) -> dict[Clip, str] | None:
+    """The group of each clip of --data, if a column tells."""
+    if not data.group_column:
+        return None
+    return dict(zip(_clips(data.data, data), map(str, read_column(data.data, data.group_column))))
 
 
 def _clips(source: str, data: DataArguments) -> list[Clip]:
@@ -258,6 +288,8 @@ def _judge(model, extractor, parts, labels: Labels, data: DataArguments, trainin
 
 
 def _evaluate_only(data: DataArguments, training: FineTuningArguments) -> int:
+    if data.baseline:
+        raise ValueError("--baseline needs clips to train on, not --eval_only: see ssast evaluate --baseline.")
     output = Path(training.output_dir)
     if output.is_dir() and any(output.iterdir()) and not training.overwrite:
         raise ValueError(f"--output_dir is {output}, which is not empty: choose another, or give --overwrite")
