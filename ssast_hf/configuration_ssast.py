@@ -25,6 +25,7 @@ PATCHES = {  # how the paper's models cut 128 mel bins, and the clusters in whic
 GRID_FIELDS = (
     "num_mel_bins", "max_length", "frequency_patch_size", "time_patch_size", "frequency_stride", "time_stride",
 )  # fmt: skip
+POOLINGS = ("mean", "cls", "rows")
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 MASKED_SHARE = 400 / 512  # of the patches, in the official pretraining
 CLASSIFIER_LAYER_NORM_EPS = 1e-5  # torch's default, which the official classifier was trained with
@@ -81,6 +82,8 @@ class SSASTConfig(PreTrainedConfig):
             (MAE, He et al. 2022), for short pretraining (`recipes/debian_audio`). They are learned either way.
         layer_norm_eps (`float`, defaults to 1e-6): Epsilon of the encoder's layer norms.
         classifier_layer_norm_eps (`float`, defaults to 1e-5): Epsilon of the classifier's layer norm.
+        classifier_layer_norm (`bool`, defaults to `True`): Whether the classifier has a layer norm before its linear
+            layer, as the official one does.
         qkv_bias (`bool`, defaults to `True`): Whether query, key and value have a bias.
         num_mel_bins (`int`, defaults to 128): Mel bins of the input.
         max_length (`int`, defaults to 1024): Frames (10 ms) that the position embeddings are laid out for. Inputs of
@@ -89,8 +92,9 @@ class SSASTConfig(PreTrainedConfig):
         time_patch_size (`int`, defaults to 16): Frames in a patch.
         frequency_stride (`int`, *optional*): Mel bins from one patch to the next. Default: the patch size.
         time_stride (`int`, *optional*): Frames from one patch to the next. Default: the patch size.
-        pooling (`str`, defaults to `"mean"`): `"mean"` of the patch outputs, or `"cls"`, the mean of the two special
-            tokens.
+        pooling (`str`, defaults to `"mean"`): `"mean"` of the patch outputs; `"cls"`, the mean of the two special
+            tokens; or `"rows"`, the mean over time of each row of patches, the rows concatenated, the lowest
+            frequencies first, as BYOL-A, M2D and EAT pool.
         num_mask_patches (`int`, *optional*): Patches masked in a clip of `max_length` frames in pretraining; clips
             of other lengths have the same share masked. Default: 400 of 512.
         mask_cluster_min (`int`, defaults to 3), mask_cluster_max (`int`, defaults to 5): Masked patches come in
@@ -126,6 +130,7 @@ class SSASTConfig(PreTrainedConfig):
     position_embedding_init: str = "normal"
     layer_norm_eps: float = 1e-6
     classifier_layer_norm_eps: float = CLASSIFIER_LAYER_NORM_EPS
+    classifier_layer_norm: bool = True
     qkv_bias: bool = True
     num_mel_bins: int = 128
     max_length: int = 1024
@@ -217,6 +222,11 @@ class SSASTConfig(PreTrainedConfig):
         """F * T at `max_length` frames."""
         return self.num_frequency_patches * self.num_time_patches()
 
+    @property
+    def pooled_size(self) -> int:
+        """Size of `pooler_output`: the hidden size, or for `pooling="rows"` that of all rows of patches."""
+        return self.hidden_size * (self.num_frequency_patches if self.pooling == "rows" else 1)
+
     def num_masked(self, num_patches):
         """
         Number of masked patches for a clip with `num_patches` real patches, at least 1: the same share as
@@ -247,11 +257,12 @@ class SSASTConfig(PreTrainedConfig):
             value = getattr(self, field)
             self._require(field, "a finite number above 0", _is_real(value) and 0 < value < float("inf"))
         self._require("hidden_act", f"one of {', '.join(sorted(ACT2FN))}", self.hidden_act in list(ACT2FN))
-        self._require("qkv_bias", "True or False", isinstance(self.qkv_bias, bool))
+        for field in ("qkv_bias", "classifier_layer_norm"):
+            self._require(field, "True or False", isinstance(getattr(self, field), bool))
         self._require("position_embedding_init", "'normal', or 'sincos' where hidden_size is a multiple of 4",
                       self.position_embedding_init == "normal"
                       or (self.position_embedding_init == "sincos" and self.hidden_size % 4 == 0))  # fmt: skip
-        self._require("pooling", "'mean' or 'cls'", self.pooling in ("mean", "cls"))
+        self._require("pooling", f"one of {', '.join(map(repr, POOLINGS))}", self.pooling in POOLINGS)
         self._require("problem_type", f"None or one of {', '.join(PROBLEM_TYPES)}",
                       self.problem_type in (None, *PROBLEM_TYPES))  # fmt: skip
         self._require("frequency_patch_size", f"at most num_mel_bins={self.num_mel_bins}",

@@ -485,7 +485,7 @@ class SSASTModel(SSASTPreTrainedModel):
         Returns:
             [`~transformers.modeling_outputs.BaseModelOutputWithPooling`]: `last_hidden_state` (batch, 2 + patches,
             hidden), the two special tokens first, then patch (f, t) at 2 + f * T + t; `pooler_output` (batch,
-            hidden) by `config.pooling`.
+            `config.pooled_size`) by `config.pooling`.
         """
         self.check_inputs(input_values, attention_mask, bool_masked_pos)
         lengths = self.num_real_time_patches(attention_mask)
@@ -503,11 +503,29 @@ class SSASTModel(SSASTPreTrainedModel):
             last_hidden_state=hidden_states, pooler_output=self.pool(hidden_states, real)
         )
 
-    def pool(self, hidden_states: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
-        """Tokens (B, N, D) -> clips (B, D) (official: `finetuningavgtok` and `finetuningcls`)."""
-        if self.config.pooling == "cls":
+    def pool(self, hidden_states: torch.Tensor, real: torch.Tensor | None, pooling: str | None = None) -> torch.Tensor:
+        """
+        Tokens -> one vector per clip (official: `finetuningavgtok` and `finetuningcls`).
+
+        Args:
+            hidden_states (`torch.FloatTensor` of shape `(B, N, D)`): Special tokens, then patches.
+            real (`torch.BoolTensor` of shape `(B, P)`, *optional*): False is a patch of padding, which is left out.
+            pooling (`str`, *optional*): As `config.pooling`, which is the default.
+
+        Returns:
+            `torch.FloatTensor` of shape `(B, D)`, or `(B, F * D)` for `"rows"`, the lowest frequencies first.
+        """
+        pooling = pooling or self.config.pooling
+        if pooling == "cls":
             return hidden_states[:, :NUM_SPECIAL_TOKENS].mean(dim=1)
         patches = hidden_states[:, NUM_SPECIAL_TOKENS:]
+        if pooling == "rows":
+            rows = (self.config.num_frequency_patches, -1)
+            patches = patches.unflatten(1, rows)  # (B, F, T, D)
+            if real is None:
+                return patches.mean(dim=2).flatten(1)
+            weights = real.to(patches.device, patches.dtype).unflatten(1, rows)  # (B, F, T)
+            return torch.einsum("bftd,bft->bfd", patches, weights / weights.sum(dim=2, keepdim=True)).flatten(1)
         if real is None:
             return patches.mean(dim=1)
         weights = real.to(patches.device, patches.dtype)
@@ -515,12 +533,14 @@ class SSASTModel(SSASTPreTrainedModel):
 
 
 class SSASTClassificationHead(nn.Module):
-    """Pooled output (B, D) -> logits (B, labels): LayerNorm, then Linear."""
+    """Pooled output (B, `config.pooled_size`) -> logits (B, labels): LayerNorm if there is one, then Linear."""
 
     def __init__(self, config: SSASTConfig):
         super().__init__()
-        self.layernorm = nn.LayerNorm(config.hidden_size, eps=config.classifier_layer_norm_eps)
-        self.dense = nn.Linear(config.hidden_size, config.num_labels)
+        self.layernorm = nn.Identity()
+        if config.classifier_layer_norm:
+            self.layernorm = nn.LayerNorm(config.pooled_size, eps=config.classifier_layer_norm_eps)
+        self.dense = nn.Linear(config.pooled_size, config.num_labels)
 
     def forward(self, pooled_output: torch.Tensor) -> torch.Tensor:
         return self.dense(self.layernorm(pooled_output))

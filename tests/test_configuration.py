@@ -16,6 +16,7 @@ def test_defaults_are_the_official_base_patch_400():
         "position_embedding_init": "normal",
         "num_mel_bins": 128, "max_length": 1024, "frequency_patch_size": 16, "time_patch_size": 16,
         "frequency_stride": 16, "time_stride": 16, "pooling": "mean", "num_mask_patches": 400, "mask_cluster_min": 3,
+        "classifier_layer_norm": True,
         "mask_cluster_max": 5, "discriminative_loss_weight": 1.0, "generative_loss_weight": 10.0,
     }.items()  # fmt: skip
 
@@ -52,7 +53,8 @@ IMPOSSIBLE = {
     "attention_probs_dropout_prob": [1.5], "initializer_range": [-1], "position_embedding_init": ["zeros", None],
     "layer_norm_eps": [0, -1e-6, float("inf")],
     "classifier_layer_norm_eps": [0, float("inf")], "problem_type": ["ranking"],
-    "qkv_bias": ["yes"], "pooling": ["max"], "num_mask_patches": [0, 513, 2.5], "mask_cluster_min": [0, 6],
+    "qkv_bias": ["yes"], "classifier_layer_norm": [1], "pooling": ["max", None],
+    "num_mask_patches": [0, 513, 2.5], "mask_cluster_min": [0, 6],
     "mask_cluster_max": [2], "discriminative_loss_weight": [-1], "generative_loss_weight": [-1, float("inf")],
 }  # fmt: skip
 

@@ -405,7 +405,7 @@ def clip_alone(config, mask, index, length, frames):
 
 
 @pytest.mark.parametrize(("lengths", "frames"), RAGGED, ids=str)
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("pooling", ["mean", "cls", "rows"])
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_a_clip_has_the_same_output_alone_and_padded(name, pooling, lengths, frames):
     """Of the encoder and the classifier, whatever is in the padding."""
@@ -911,3 +911,44 @@ def test_positions_begin_as_sines_and_cosines_where_the_config_says_so(config):
                 expected = [np.sin(angles[0]), np.cos(angles[0]), np.sin(angles[1]), np.cos(angles[1])]
                 np.testing.assert_allclose(found, expected, atol=1e-5)
     assert 0 < np.abs(positions[:2]).max() < 0.1  # of the special tokens: drawn, as ever
+
+
+def test_rows_are_pooled_one_by_one(config):
+    """Against the mean over time of each row, in a loop; a checkpoint of mean pooling leaves a new classifier."""
+    config.pooling = "rows"
+    model = build(SSASTForAudioClassification, config)
+    outputs = model.ssast(noise(2, 40, 24))
+    rows, columns = config.patch_grid()
+    expected = [
+        torch.cat([clip[2 + row * columns : 2 + (row + 1) * columns].mean(dim=0) for row in range(rows)])
+        for clip in outputs.last_hidden_state
+    ]
+    assert_close(outputs.pooler_output, torch.stack(expected), rtol=0, atol=1e-6)
+    assert outputs.pooler_output.shape == (2, config.pooled_size) == (2, rows * config.hidden_size)
+    assert model.classifier.dense.in_features == model.classifier.layernorm.normalized_shape[0] == config.pooled_size
+
+
+def test_a_classifier_of_another_pooling_is_replaced(config, tmp_path):
+    build(SSASTForAudioClassification, config).save_pretrained(tmp_path)
+    model, info = SSASTForAudioClassification.from_pretrained(
+        tmp_path, pooling="rows", ignore_mismatched_sizes=True, output_loading_info=True
+    )
+    assert {name for name, *_ in info["mismatched_keys"]} == {
+        "classifier.layernorm.weight", "classifier.layernorm.bias", "classifier.dense.weight"
+    }  # fmt: skip
+    assert model.classifier.dense.in_features == config.num_frequency_patches * config.hidden_size
+    assert SSASTModel.from_pretrained(tmp_path, pooling="rows").config.pooling == "rows"
+
+
+def test_the_classifiers_layer_norm_can_be_left_out(config, tmp_path):
+    config.classifier_layer_norm = False
+    model = build(SSASTForAudioClassification, config)
+    assert {name for name in model.state_dict() if "classifier" in name} == {
+        "classifier.dense.weight", "classifier.dense.bias"
+    }  # fmt: skip
+    model.save_pretrained(tmp_path)
+    loaded = SSASTForAudioClassification.from_pretrained(tmp_path).eval()
+    spectrograms = noise(2, 40, 24)
+    with torch.no_grad():
+        pooled = model.ssast(spectrograms).pooler_output
+        assert_close(loaded(spectrograms).logits, model.classifier.dense(pooled))

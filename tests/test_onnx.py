@@ -122,6 +122,19 @@ def test_the_other_flags_serve_exported_models_too(exported, tmp_path, capsys):
     assert len(output.read_text().splitlines()) == 1
 
 
+@pytest.mark.parametrize("mask", [True, False])
+@pytest.mark.parametrize("level", [None, "clip"])
+def test_rows_are_pooled_in_the_graph(tmp_path, level, mask):
+    """With padding masked and heard; the export itself compares with torch."""
+    torch.manual_seed(0)
+    config = SSASTConfig(**SMALL, max_length=64, num_labels=3, pooling="rows", classifier_layer_norm=False)
+    model = (SSASTModel if level else SSASTForAudioClassification)(config)
+    extractor = SSASTFeatureExtractor(max_length=64, return_attention_mask=mask)
+    export_module.export_onnx(model, extractor, tmp_path / "x.onnx", level)
+    found = OnnxModel(tmp_path / "x.onnx")([np.zeros(8000, np.float32), np.ones(12000, np.float32)])
+    assert found.shape == (2, config.pooled_size if level else 3)
+
+
 @pytest.mark.parametrize(("level", "mask"), [(None, None), (None, False), ("clip", False), ("frame", False)])
 def test_without_a_mask_the_graph_pads_as_the_original_does(tmp_path, level, mask):
     """What the extractor says about the mask is in the graph and in the metadata; clips alone and in a batch."""

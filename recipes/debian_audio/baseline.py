@@ -15,7 +15,6 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
@@ -25,17 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recipes.report import machine, write_between
 from ssast_hf import load_audio
-from ssast_hf.feature_extraction_ssast import log_mel_filterbank
+from ssast_hf.training.baseline import statistics
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- baselines: begin -->", "<!-- baselines: end -->"
 SECONDS = 10.0  # of a clip that count
-
-
-def statistics(waveform: np.ndarray) -> np.ndarray:
-    """Summary of a waveform (samples,) at 16 kHz: float32 of shape (256,)."""
-    bands = log_mel_filterbank(torch.from_numpy(waveform)[None], num_mel_bins=64)[0].numpy()
-    return np.concatenate([bands.mean(0), bands.std(0), bands.min(0), bands.max(0)])
 
 
 def read_task(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -30,6 +30,7 @@ METRICS = {  # end of a result's name -> title
     "mAP": "mAP",
     "mAUC": "mAUC",
 }
+BASELINE = "_baseline_"  # in a result's name: of logistic regression on mel statistics of the same clips
 CITATION = """```
 @inproceedings{gong2022ssast,
   title={SSAST: Self-Supervised Audio Spectrogram Transformer},
@@ -119,6 +120,9 @@ def model_card(
     if results:
         rows = [f"| {key.replace('_', ' ')} | {value:.4g} |" for key, value in results.items()]
         sections.append("\n".join(["## Results", "", "| on held-out clips | |", "|---|--:|", *rows]))
+        if any(BASELINE in key for key in results):
+            sections.append("Baseline: logistic regression on mel statistics (mean, deviation, least and largest over "
+                            "time of 64 log-mel bands) of the same clips.")  # fmt: skip
     sections.append(f"## Citation\n\n{CITATION}")
     return f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"
 
@@ -197,6 +201,8 @@ def _results(directory: Path) -> dict[str, float]:
 
 def _metric(key: str) -> tuple[str, str] | None:
     """The Hub's identifier and the name of a metric that model-index knows; None for losses and the like."""
+    if BASELINE in key:  # not the model's
+        return None
     return next(((m.split("_")[0], title) for m, title in METRICS.items() if key.endswith(f"_{m}")), None)
 
 

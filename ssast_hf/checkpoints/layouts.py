@@ -242,7 +242,7 @@ def official_state_dict(model: SSASTPreTrainedModel) -> State:
         model ([`SSASTForPreTraining`] or [`SSASTForAudioClassification`]): The model.
 
     Raises:
-        ValueError: The model is the encoder alone.
+        ValueError: The model is the encoder alone, or its classifier is not made as the official one.
     """
     if not isinstance(model, (SSASTForPreTraining, SSASTForAudioClassification)):
         raise ValueError(
@@ -250,6 +250,13 @@ def official_state_dict(model: SSASTPreTrainedModel) -> State:
             "classifier, one of which every official checkpoint has."
         )
     config = model.config
+    if isinstance(model, SSASTForAudioClassification) and (
+        config.pooling == "rows" or not config.classifier_layer_norm
+    ):
+        raise ValueError(
+            f"The classifier has pooling {config.pooling!r} and {'a' if config.classifier_layer_norm else 'no'} layer "
+            "norm, expected 'mean' or 'cls' and a layer norm: the official code has no other."
+        )
     state = {ours_to_official(name): value.detach().float().clone() for name, value in model.state_dict().items()}
     for head in ("v.head", "v.head_dist"):
         state[f"module.{head}.weight"] = torch.zeros(IMAGENET_CLASSES, config.hidden_size)
@@ -321,8 +328,8 @@ def ast_state_to_ours(state: State) -> State:
 
 def to_ast(model: SSASTPreTrainedModel) -> ASTModel | ASTForAudioClassification:
     """
-    The model as transformers' `ASTModel`, with the same hidden states. AST pools the special tokens: a classifier
-    comes along where that is the model's pooling too, and is left out where it is not.
+    The model as transformers' `ASTModel`, with the same hidden states. AST pools the special tokens and has a
+    layer norm in its classifier: a classifier comes along where that is so in the model too, else it is left out.
 
     Raises:
         ValueError: Patches are not square, which `ASTModel` needs.
@@ -333,7 +340,8 @@ def to_ast(model: SSASTPreTrainedModel) -> ASTModel | ASTForAudioClassification:
             f"Patches are {config.frequency_patch_size} x {config.time_patch_size}, expected square ones: "
             "transformers' ASTModel has no others."
         )
-    with_classifier = isinstance(model, SSASTForAudioClassification) and config.pooling == "cls"
+    has_classifier = isinstance(model, SSASTForAudioClassification) and config.classifier_layer_norm
+    with_classifier = has_classifier and config.pooling == "cls"
     fields = {name: getattr(config, name) for name in AST_FIELDS}
     if with_classifier:
         fields.update(id2label=config.id2label, label2id=config.label2id, problem_type=config.problem_type)

@@ -95,8 +95,9 @@ def run(arguments: Namespace) -> int:
             say("interrupted: the same command goes on from here")
             raise
     resumed = f", {state.resumed} of them in earlier runs" if state.resumed else ""
+    size = model.config.pooled_size if arguments.level == "clip" else model.config.hidden_size
     print(
-        f"{arguments.output}: {state.rows} embeddings of size {model.config.hidden_size}, "
+        f"{arguments.output}: {state.rows} embeddings of size {size}, "
         f"{state.done - state.failed} file(s){resumed}; {state.speed()}"
     )
     status = exit_status(state.failed + len(folders), state.total + len(folders))

@@ -34,6 +34,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--name", default="test", metavar="NAME", help="prefix of the names of files and metrics (default: test)"
     )
     parser.add_argument("--save-predictions", action="store_true", help="write the scores of each file, too")
+    parser.add_argument(
+        "--baseline",
+        metavar="SOURCE",
+        help="labelled clips that the model was trained on: say what logistic regression on mel statistics, fitted to "
+        "them, reaches on --data",
+    )
     parser.add_argument("--batch-size", type=positive, default=16, metavar="N", help="clips per batch (default: 16)")
     parser.add_argument("--overwrite", action="store_true", help="replace results of the same name")
 

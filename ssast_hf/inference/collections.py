@@ -75,7 +75,8 @@ def embed_collection(
     clips = [replace(clip, **how) for clip in _clips(files, shard, report)]
     names = [clip.name for clip in clips]
     settings = _settings(model, extractor, level, layers, pooling, shard, names, how)
-    size = model.config.hidden_size * (model.config.num_frequency_patches if pooling == "rows" else 1)
+    rows = level == "clip" and "rows" in (pooling, model.config.pooling)
+    size = model.config.hidden_size * (model.config.num_frequency_patches if rows else 1)
     work = output if format == "npy" else output.with_name(output.name + ".partial")
     with Store(work, settings, _columns(level, size), overwrite) as store:
         if output.exists() and format != "npy" and not (overwrite or store.state.get("interim")):

@@ -116,27 +116,17 @@ def _embeddings(
     outputs = model(**inputs, output_hidden_states=layers is not None)
     hidden, pooled = outputs.last_hidden_state, outputs.pooler_output
     steps = model.config.num_time_patches(frames).clamp(min=1)
-    heard = steps if "attention_mask" in inputs else None  # None: all of them, padding too
     if layers is not None:
         hidden = torch.stack([outputs.hidden_states[layer] for layer in layers]).mean(dim=0)
-        pooled = model.pool(hidden, model.real_patches(inputs["input_values"], heard))
-    by_time = hidden[:, NUM_SPECIAL_TOKENS:].unflatten(1, (model.config.num_frequency_patches, -1)).transpose(1, 2)
-    if pooling == "rows":
-        pooled = pool_rows(by_time, heard)
     if level == "clip":
+        heard = steps if "attention_mask" in inputs else None  # None: all of them, padding too
+        if layers is not None or pooling is not None:
+            pooled = model.pool(hidden, model.real_patches(inputs["input_values"], heard), pooling)
         return list(zip(pooled.float().cpu().numpy(), steps.tolist()))
+    by_time = hidden[:, NUM_SPECIAL_TOKENS:].unflatten(1, (model.config.num_frequency_patches, -1)).transpose(1, 2)
     if level == "frame":
         by_time = by_time.mean(dim=2, keepdim=True)
     return [clip[:n].numpy() for clip, n in zip(by_time.float().cpu(), steps.tolist())]
-
-
-def pool_rows(by_time: torch.Tensor, steps: torch.Tensor | None) -> torch.Tensor:
-    """Patches (B, T, F, hidden), of which `steps` (B,) in time are real (None: all) -> (B, F * hidden)."""
-    if steps is None:
-        return by_time.mean(dim=1).flatten(1)
-    real = torch.arange(by_time.shape[1], device=steps.device) < steps[:, None]
-    weights = (real / steps[:, None]).to(by_time.device, by_time.dtype)
-    return torch.einsum("btfd,bt->bfd", by_time, weights).flatten(1)
 
 
 def check_pooling(pooling: str | None, level: str) -> None:

@@ -47,14 +47,15 @@ class HearModel(torch.nn.Module):
 
     Attributes:
         sample_rate (`int`): Hz of the audio.
-        scene_embedding_size, timestamp_embedding_size (`int`): The model's hidden size.
+        scene_embedding_size (`int`): Size of the model's pooled output.
+        timestamp_embedding_size (`int`): The model's hidden size.
     """
 
     def __init__(self, model: SSASTModel, extractor: SSASTFeatureExtractor):
         super().__init__()
         self.model, self.extractor = model.eval(), extractor
         self.sample_rate: int = extractor.sampling_rate
-        self.scene_embedding_size: int = model.config.hidden_size
+        self.scene_embedding_size: int = model.config.pooled_size
         self.timestamp_embedding_size: int = model.config.hidden_size
 
     @torch.no_grad()
@@ -98,6 +99,7 @@ def load_model(model_file_path: str | os.PathLike = "", **kwargs) -> HearModel:
             `ssast-base-patch`.
         kwargs: For [`SSASTModel.from_pretrained`]. HEAR suggests a time step of at most 50 ms, which frame-based
             checkpoints have (20 ms) and patch-based ones (160 ms) with `time_stride=5`, at 3 times the patches.
+            `pooling="rows"` keeps the rows of patches apart in embeddings of sounds.
 
     Returns:
         [`HearModel`], a `torch.nn.Module` in eval mode, on the CPU.

@@ -21,6 +21,7 @@ from ..inference.batches import Window
 from ..inference.classify import run_classifier
 from ..inference.windows import ScoreJoiner
 from ..modeling_ssast import SSASTForAudioClassification
+from .baseline import baseline_scores
 from .metrics import AUDIO_CLASSIFICATION
 
 logger = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ def evaluate_clips(
     results[f"{prefix}_samples"] = len(clips)
     if failed:
         results[f"{prefix}_unreadable_samples"] = failed
-    (directory / f"{prefix}_results.json").write_text(json.dumps(results, indent=4) + "\n", encoding="utf-8")
+    write_results(directory, prefix, results)
     rows = [{"label": name, **row} for name, row in zip(labels.names, per_class)]
     _write_csv(directory / f"{prefix}_per_class.csv", list(rows[0]), [list(row.values()) for row in rows])
     if not labels.several:
@@ -126,6 +127,33 @@ def evaluate_clips(
                 for clip, row in zip(clips, scores)]  # fmt: skip
         _write_csv(directory / f"{prefix}_predictions.csv", ["file", "label", "predicted", *labels.names], rows)
     return results, failed
+
+
+def judge_baseline(
+    clips: list[Clip], parts: dict[str, list[Clip]], labels: Labels, sampling_rate: int
+) -> dict[str, dict[str, float]]:
+    """
+    What [`baseline_scores`] reaches on each part: `{part}_baseline_{metric}`, of accuracy (for clips of one label
+    each), macro F1 and mAP. Arguments as there.
+    """
+    results = {}
+    for name, (scores, targets) in baseline_scores(clips, parts, labels, sampling_rate).items():
+        metrics = compute_metrics(scores, targets, labels.several)
+        named = {metric: metrics[metric] for metric in ("accuracy", "f1_macro", "mAP") if metric in metrics}
+        results[name] = {f"{name}_baseline_{metric}": value for metric, value in named.items()}
+    return results
+
+
+def describe_baseline(results: dict[str, float], several: bool) -> str:
+    """The baseline's result on a part, by the metric that models are compared by, in one line."""
+    metric = "mAP" if several else "accuracy"
+    value = next((value for name, value in results.items() if name.endswith(f"_baseline_{metric}")), None)
+    found = "not defined" if value is None else f"{value:.3f}"
+    return f"{metric} {found} by the baseline, logistic regression on mel statistics of the same clips"
+
+
+def write_results(directory: Path, prefix: str, results: dict[str, float]) -> None:
+    (directory / f"{prefix}_results.json").write_text(json.dumps(results, indent=4) + "\n", encoding="utf-8")
 
 
 def _found(scores: np.ndarray, labels: Labels) -> str:
@@ -200,11 +228,33 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
         raise ValueError(f"{output} holds results named {arguments.name}: give another --name or --overwrite")
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output-dir is {output}, which is a file, expected a directory")
+    training_clips = _training_clips(arguments.baseline, clips, labels) if arguments.baseline else []
     results, failed = evaluate_clips(
         model, extractor, clips, labels, output, arguments.name, arguments.batch_size, arguments.save_predictions
     )
+    baseline = {}
+    if training_clips:
+        parts = {arguments.name: clips}
+        baseline = judge_baseline(training_clips, parts, labels, extractor.sampling_rate)[arguments.name]
+        write_results(output, arguments.name, {**results, **baseline})
     absent = sorted(set(names) - {label for clip in clips for label in labels.of(clip)})
     if absent:
         print(f"ssast: no clip has {len(absent)} of the model's {len(names)} labels", file=sys.stderr)
-    print(f"{describe(results, arguments.name)}\nwritten to {output}")
+    print(describe(results, arguments.name))
+    if baseline:
+        print(describe_baseline(baseline, labels.several))
+    print(f"written to {output}")
     return failed
+
+
+def _training_clips(source: str, judged: list[Clip], labels: Labels) -> list[Clip]:
+    """The clips of `--baseline`. Raises ValueError for unknown labels, and for clips that are to be judged by."""
+    clips = read_labelled(source)
+    check_known(clips, labels, source, "the model has not")
+    both = {clip.name for clip in clips} & {clip.name for clip in judged}
+    if both:
+        raise ValueError(
+            f"--baseline is {source}, which has {len(both)} of the {len(judged)} clips of --data, expected the clips "
+            "that the model was trained on."
+        )
+    return clips

@@ -4,6 +4,7 @@
 
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ from .arguments import parse
 from .augment import Augmentation, LabelledClips, LabelledCollator
 from .card import write_facts_and_push
 from .classifier_labels import labels_of_model, order_of_model
-from .evaluation import compute_metrics, describe, evaluate_clips
+from .evaluation import compute_metrics, describe, describe_baseline, evaluate_clips, judge_baseline
+from .frozen import FrozenTrainer, check_flags
 from .optimization import ClassificationLoss, class_weights, sampling_weights
 from .run_directory import RESUMES, RunDirectory
 from .tuning import FineTuner, FineTuningArguments, choose_trained
@@ -67,6 +69,16 @@ class FineTuningDataArguments:
         default=False, metadata={"help": "Go on where validation or test data has no clip of some label."}
     )
     new_classifier: bool = field(default=False, metadata={"help": "Replace a classifier that is for other labels."})
+    frozen: bool = field(
+        default=False,
+        metadata={
+            "help": "Leave the encoder as it is and fit logistic regression to its features, for few labels: "
+            "layer, pooling and regularization are chosen by cross-validation."
+        },
+    )
+    baseline: bool = field(
+        default=False, metadata={"help": "Say what logistic regression on mel statistics of the same clips reaches."}
+    )
     from_scratch: bool = field(default=False, metadata={"help": "Take --model's shape but not its weights."})
     eval_only: bool = field(
         default=False, metadata={"help": "Train nothing: judge --model by the validation and test data, else --data."}
@@ -83,7 +95,10 @@ class FineTuningDataArguments:
     time_stride: int | None = field(default=None, metadata={"help": "Frames between patches [model's]."})
     pooling: str | None = field(
         default=None,
-        metadata={"help": "Mean of the patches or of the special tokens [model's].", "choices": ["mean", "cls"]},
+        metadata={
+            "help": "Mean of the patches, of the special tokens, or of each row of patches, side by side [model's].",
+            "choices": ["mean", "cls", "rows"],
+        },
     )
     mean: float | None = field(default=None, metadata={"help": "Mean of the log-mel features [model's]."})
     std: float | None = field(default=None, metadata={"help": "Standard deviation of the log-mel features."})
@@ -102,6 +117,8 @@ def main(argv: list[str] | None = None) -> int:
         (FineTuningDataArguments, FineTuningArguments), argv, "finetune", __doc__, EPILOG
     )  # fmt: skip
     set_seed(training.seed)
+    if data.frozen:
+        check_flags(flags)
     if data.eval_only:
         return _evaluate_only(data, training)
     clips, labels, parts = _read(data, training)
@@ -115,7 +132,7 @@ def main(argv: list[str] | None = None) -> int:
         trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
         print(f"{len(clips)} clips for training, {len(parts.get('eval', []))} for validation; {len(labels.names)} "
               f"labels: {', '.join(labels.names[:20])}{', ...' if len(labels.names) > 20 else ''}; "
-              f"{trained / 1e6:.2f} M parameters to train", file=sys.stderr)  # fmt: skip
+              f"{'frozen encoder' if data.frozen else f'{trained / 1e6:.2f} M parameters to train'}", file=sys.stderr)  # fmt: skip
     result = trainer.train(resume_from_checkpoint=run.checkpoint)
     trainer.finish_weights()
     trainer.save_model(_internal_call=True)  # pushed, if at all, with the results
@@ -123,8 +140,7 @@ def main(argv: list[str] | None = None) -> int:
     trainer.save_state()
     if run.main:
         judged = trainer.whole_model(SSASTForAudioClassification)
-        for name, results in _judge(judged, extractor, parts, labels, data, training).items():
-            trainer.save_metrics(name, results)  # into all_results.json, too
+        _judge_all(judged, extractor, clips, parts, labels, data, training, trainer)
     _write_facts(trainer, data, labels, {"training": clips, "validation": parts.get("eval"), **parts}, argv)
     return _close(run, trainer)
 
@@ -138,7 +154,8 @@ def _trainer(data, training, labels: Labels, clips, validation, chosen, model, e
     reader = _reader(data, training, clips, rate)
     training.label_names = ["labels"]
     weights = torch.from_numpy(class_weights(targets)) if training.class_weights else None
-    return FineTuner(
+    trainer_class = partial(FrozenTrainer, groups=_groups(data), pooling=data.pooling) if data.frozen else FineTuner
+    return trainer_class(
         model=chosen,
         args=training,
         data_collator=LabelledCollator(extractor, model.config.time_patch_size, augmentation),
@@ -149,6 +166,16 @@ def _trainer(data, training, labels: Labels, clips, validation, chosen, model, e
         loss=ClassificationLoss(training.loss, training.label_smoothing_factor, weights),
         sampling_weights=sampling_weights(targets) if training.balanced_sampling else None,
     )
+
+
+def _judge_all(model, extractor, clips, parts, labels: Labels, data, training, trainer: FineTuner) -> None:
+    """Judges the trained model, and the baseline if asked, by validation and test data; keeps both results."""
+    judged = _judge(model, extractor, parts, labels, data, training)
+    baseline = judge_baseline(clips, parts, labels, extractor.sampling_rate) if data.baseline else {}
+    for name, results in judged.items():
+        if found := baseline.get(name):
+            print(f"{'Validation' if name == 'eval' else 'Test'}: {describe_baseline(found, labels.several)}")
+        trainer.save_metrics(name, {**results, **baseline.get(name, {})})  # into all_results.json, too
 
 
 def _write_facts(trainer, data, labels: Labels, parts: dict[str, list[Clip] | None], argv: list[str]) -> None:
@@ -205,7 +232,7 @@ def _read(
             raise ValueError(f"{data.data} has one clip per label, too few to hold any out: give --validation_data.")
         if not data.allow_missing_labels:
             check_complete(clips, labels, "What is left of the training data")
-    elif data.group_column:
+    elif data.group_column and not data.frozen:
         raise ValueError("--group_column is for holding out validation data, which --validation_data replaces.")
     if not data.allow_missing_labels:
         for name, part in parts.items():
@@ -216,6 +243,13 @@ def _read(
         training.eval_strategy, training.load_best_model_at_end = "no", False
     training.judge_by("mAP" if labels.several else "accuracy", labels.several)
     return clips, labels, dict(sorted(parts.items()))
+
+
+def _groups(data: FineTuningDataArguments) -> dict[Clip, str] | None:
+    """The group of each clip of --data, if a column tells."""
+    if not data.group_column:
+        return None
+    return dict(zip(_clips(data.data, data), map(str, read_column(data.data, data.group_column))))
 
 
 def _clips(source: str, data: FineTuningDataArguments) -> list[Clip]:
@@ -299,6 +333,8 @@ def _judge(
 
 
 def _evaluate_only(data: FineTuningDataArguments, training: FineTuningArguments) -> int:
+    if data.baseline:
+        raise ValueError("--baseline needs clips to train on, not --eval_only: see ssast evaluate --baseline.")
     output = Path(training.output_dir)
     if output.is_dir() and any(output.iterdir()) and not training.overwrite:
         raise ValueError(f"--output_dir is {output}, which is not empty: choose another, or give --overwrite")

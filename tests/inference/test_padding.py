@@ -105,5 +105,9 @@ def test_rows_are_means_over_time_side_by_side(clips, patches):
         expected = np.concatenate([patch["embeddings"][patch["mel_bin"] == lowest].mean(axis=0) for lowest in bins])
         assert found["embeddings"].shape == (config.num_frequency_patches * config.hidden_size,)
         np.testing.assert_allclose(found["embeddings"], expected, atol=1e-5)
+        encoder.config.pooling = "rows"  # the same by the model's own pooling
+        ((_, own),) = embed(encoder, extractor, [clips[4]], layers=layers)
+        np.testing.assert_allclose(own["embeddings"], found["embeddings"], atol=1e-6)
+        encoder.config.pooling = "mean"
     with pytest.raises(ValueError, match="expected 'rows' for level='clip', or None"):
         next(embed(encoder, extractor, clips, "frame", pooling="rows"))

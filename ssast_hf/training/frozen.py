@@ -1,0 +1,240 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`ssast finetune --frozen`: logistic regression on features of the pretrained encoder, which stays as it is."""
+
+import logging
+import math
+import sys
+import time
+from collections.abc import Collection, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from transformers.trainer_utils import TrainOutput
+
+from ..data.sources import Clip
+from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..inference.batches import End, run_model, windows_of
+from ..modeling_ssast import SSASTClassificationHead, SSASTForAudioClassification, SSASTModel
+from .regression import Regression, WindowFeatures, cross_validate, fit, make_folds
+from .tuning import FineTuner
+
+logger = logging.getLogger(__name__)
+
+LAYERS = 6  # that are tried, evenly spaced up to the last
+POOLINGS = ("mean", "rows")
+STRENGTHS = (0.01, 0.03, 0.1, 0.3)  # scikit-learn's C
+UNTRIED = 0.05  # C where cross-validation is impossible
+MOST_TO_CHOOSE_BY = 1000  # clips in cross-validation
+# Flags of `ssast finetune` that mean something here.
+FLAGS = {
+    "data", "model", "validation_data", "validation_fraction", "group_column", "test_data", "multi_label",
+    "label_file", "allow_missing_labels", "new_classifier", "from_scratch", "save_predictions", "frozen", "baseline",
+    "max_length", "frequency_stride", "time_stride", "pooling", "mean", "std", "output_dir", "overwrite", "seed",
+    "per_device_eval_batch_size", "dataloader_num_workers", "use_cpu", "disable_tqdm", "report_to", "log_level",
+    "push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "hub_revision",
+}  # fmt: skip
+
+Choice = tuple[int, str, float]  # layer from 1, pooling, C
+
+
+def check_flags(given: Collection[str]) -> None:
+    """Raises ValueError, with their names, for flags that say how to train an encoder."""
+    if other := sorted(set(given) - FLAGS):
+        names = ", ".join(f"--{name}" for name in other)
+        raise ValueError(f"--frozen trains no encoder and has no use for {names}: leave out one or the other.")
+
+
+def layers_to_try(num_hidden_layers: int) -> list[int]:
+    """Up to `LAYERS` layers, counted from 1, evenly spaced, the last of them included."""
+    return sorted({math.ceil(num_hidden_layers * part / LAYERS) for part in range(1, LAYERS + 1)})
+
+
+def frozen_features(
+    model: SSASTModel,
+    extractor: SSASTFeatureExtractor,
+    clips: list[Clip],
+    layers: Sequence[int],
+    poolings: Sequence[str] = POOLINGS,
+    batch_size: int = 16,
+    num_workers: int = 0,
+) -> tuple[dict[tuple[int, str], WindowFeatures], list[int]]:
+    """
+    Pooled outputs of several layers in one pass, as the model would give them if it ended with that layer: after the
+    final LayerNorm. Clips are read in pieces and cut into windows as `ssast classify` cuts them.
+
+    Args:
+        model ([`SSASTModel`]), extractor ([`SSASTFeatureExtractor`]): Any checkpoint.
+        clips (`list[Clip]`): What to read. Unreadable ones are skipped, with a warning.
+        layers (`Sequence[int]`): Counted from 1.
+        poolings (`Sequence[str]`): As `config.pooling`.
+        batch_size (`int`), num_workers (`int`): As for [`~ssast_hf.classify`].
+
+    Returns:
+        The [`WindowFeatures`] of the readable clips by layer and pooling, and the indices of these clips.
+    """
+    keys = [(layer, pooling) for layer in layers for pooling in poolings]
+    compute = partial(_pooled, model.eval(), keys)
+    outputs, place, weight, readable = [], [], [], []
+    own: list[tuple[list[np.ndarray], int]] = []  # of the clip that is being read
+    windows = windows_of(extractor, model.config.max_length)
+    for event in run_model(model, extractor, clips, batch_size, compute, windows, num_workers):
+        if not isinstance(event, End):
+            own.append((event.output, event.weight))
+            continue
+        if event.error is not None:
+            logger.warning("Skipped %s: %s", clips[event.index].name, event.error)
+        else:
+            total = sum(samples for _, samples in own)
+            outputs += [output for output, _ in own]
+            weight += [samples / total for _, samples in own]
+            place += [len(readable)] * len(own)
+            readable.append(event.index)
+        own = []
+    if not readable:
+        raise ValueError(f"None of the {len(clips)} sound files can be read: see the warnings above.")
+    place, weight = np.array(place), np.array(weight)
+    columns = (np.stack(column) for column in zip(*outputs))
+    return {key: WindowFeatures(column, place, weight) for key, column in zip(keys, columns)}, readable
+
+
+def _pooled(model: SSASTModel, keys: list[tuple[int, str]], inputs: dict, frames: torch.Tensor) -> list:
+    """For each window the pooled outputs (size,) by layer and pooling, float32."""
+    hidden_states = model(**inputs, output_hidden_states=True).hidden_states
+    real = model.real_patches(inputs["input_values"], model.num_real_time_patches(inputs.get("attention_mask")))
+    normalised = {layer: model.layernorm(hidden_states[layer]) for layer in {layer for layer, _ in keys}}
+    pooled = [model.pool(normalised[layer], real, pooling).float().cpu().numpy() for layer, pooling in keys]
+    return list(zip(*pooled))
+
+
+def choose(
+    features: dict[tuple[int, str], WindowFeatures],
+    targets: np.ndarray,
+    several: bool,
+    seed: int,
+    groups: Sequence[str] | None = None,
+) -> tuple[Choice, list[str]]:
+    """
+    Pooling, layer and `C` by the accuracy in cross-validation, or for several labels mAP; of equals, by the logarithmic
+    loss. With few clips the best of many combinations is best by chance. So the pooling is chosen by its mean over all
+    layers and C, the layer by the mean over C and its neighbours, and C by its mean over layers.
+
+    Args:
+        features: [`WindowFeatures`] by layer and pooling.
+        targets (`np.ndarray` of shape `(clips, labels)`): 1 for the labels of a clip, else 0.
+        several (`bool`): Whether a clip may have several labels.
+        seed (`int`): Of the division into parts.
+        groups (`Sequence[str]`, *optional*): One per clip; a group is never fitted on and judged by.
+
+    Returns:
+        The choice, and a line each about layer, pooling and C.
+    """
+    drawn = np.arange(len(targets))
+    if len(drawn) > MOST_TO_CHOOSE_BY:
+        drawn = np.sort(np.random.default_rng(seed).choice(drawn, MOST_TO_CHOOSE_BY, replace=False))
+    own_groups = None if groups is None else [groups[index] for index in drawn]
+    folds = make_folds(targets[drawn], several, seed, own_groups)
+    if not folds:
+        layers, poolings = (sorted({key[part] for key in features}) for part in (0, 1))
+        choice = (layers[len(layers) // 2], poolings[-1], UNTRIED)
+        why = "no label has two clips" if groups is None else "the clips are of one group"
+        return choice, [f"Layer {choice[0]}, pooling {choice[1]} and C {choice[2]:g}: not chosen by the clips, {why}"]
+    worth: dict[Choice, tuple[float, float]] = {}
+    for (layer, pooling), windows in features.items():
+        found = cross_validate(windows.of(drawn), targets[drawn], STRENGTHS, several, folds)
+        worth.update({(layer, pooling, strength): value for strength, value in zip(STRENGTHS, found)})
+    choice, tables = _best(worth)
+    metric, count = "mAP" if several else "accuracy", f"{len(drawn)} clips in {len(folds)} parts"
+    how = f"mean {metric} in cross-validation of {count}{'' if groups is None else ' by group'}"
+    lines = []
+    for name, chosen, table in zip(("Layer", "Pooling", "C"), choice, tables):
+        listed = ", ".join(f"{option} {value[0]:.3f}" for option, value in table.items())
+        lines.append(f"{name} {chosen}: {how}: {listed}")
+    return choice, lines
+
+
+def _best(worth: dict[Choice, tuple[float, float]]) -> tuple[Choice, tuple[dict, dict, dict]]:
+    """The choice of [`choose`], and what it compared: layers, poolings and strengths."""
+
+    def means(part: int, entries: dict) -> dict:
+        options = sorted({key[part] for key in entries})
+        return {option: tuple(np.mean([value for key, value in entries.items() if key[part] == option], axis=0))
+                for option in options}  # fmt: skip
+
+    poolings = means(1, worth)
+    pooling = max(poolings, key=poolings.__getitem__)
+    own = {key: value for key, value in worth.items() if key[1] == pooling}
+    alone, strengths = means(0, own), means(2, own)
+    values = list(alone.values())
+    layers = {layer: tuple(np.mean(values[max(0, i - 1) : i + 2], axis=0)) for i, layer in enumerate(alone)}
+    layer, strength = (max(table, key=table.__getitem__) for table in (layers, strengths))
+    return (layer, pooling, strength), (layers, poolings, strengths)
+
+
+def to_classifier(
+    model: SSASTForAudioClassification, layer: int, pooling: str, regression: Regression
+) -> SSASTForAudioClassification:
+    """
+    Cuts off the layers above `layer` and makes the regression the classifier, in place. The classifier has no layer
+    norm then; the encoder's final one stays.
+    """
+    config = model.config
+    config.num_hidden_layers, config.pooling, config.classifier_layer_norm = layer, pooling, False
+    model.ssast.layers = model.ssast.layers[:layer]
+    head = SSASTClassificationHead(config)
+    with torch.no_grad():
+        head.dense.weight.copy_(torch.from_numpy(regression.weight))
+        head.dense.bias.copy_(torch.from_numpy(regression.bias))
+    model.classifier = head.to(model.device, model.dtype)
+    return model
+
+
+class FrozenTrainer(FineTuner):
+    """
+    Fits the classifier of a frozen encoder to features of `train_dataset`, all at once.
+
+    Args:
+        groups (`dict[Clip, str]`, *optional*): For cross-validation.
+        pooling (`str`, *optional*): The only one to try.
+    """
+
+    def __init__(self, *args, groups: dict[Clip, str] | None = None, pooling: str | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.args.world_size > 1:
+            raise ValueError(f"--frozen takes one process, found {self.args.world_size}: start it without torchrun.")
+        self.groups, self.pooling = groups, pooling
+        self.choice: Choice | None = None
+
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs) -> TrainOutput:
+        """Fits and says on stderr what was chosen. The metrics are the choice and how long it took."""
+        begun = time.monotonic()
+        model, clips = self.model, self.train_dataset.clips.clips
+        several = model.config.problem_type == "multi_label_classification"
+        poolings = POOLINGS if model.config.num_frequency_patches > 1 else POOLINGS[:1]  # one row: the same
+        features, readable = frozen_features(
+            model.ssast, self.processing_class, clips, layers_to_try(model.config.num_hidden_layers),
+            poolings if self.pooling is None else [self.pooling], self.args.eval_batch_size,
+            self.args.dataloader_num_workers,
+        )  # fmt: skip
+        targets = self.train_dataset.targets[readable]
+        groups = None if self.groups is None else [self.groups[clips[index]] for index in readable]
+        self.choice, lines = choose(features, targets, several, self.args.seed, groups)
+        print("\n".join(lines), file=sys.stderr)
+        layer, pooling, strength = self.choice
+        (regression,) = fit(features[layer, pooling], targets, [strength], several)
+        to_classifier(model, layer, pooling, regression)
+        metrics = {
+            "train_runtime": round(time.monotonic() - begun, 4),
+            "train_samples": len(readable),
+            "frozen_layer": layer,
+            "frozen_pooling": pooling,
+            "frozen_C": strength,
+        }
+        return TrainOutput(0, 0.0, metrics)
+
+    def facts(self) -> dict[str, dict | str]:
+        """What was chosen, in place of the arguments that train an encoder."""
+        layer, pooling, strength = self.choice
+        chosen = {"encoder": "frozen", "layer": layer, "pooling": pooling, "C": strength, "seed": self.args.seed}
+        return {**super().facts(), "arguments": chosen}

@@ -1,0 +1,206 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`ssast finetune --frozen` and `--baseline`, as users give them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from transformers import pipeline
+
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPreTraining, SSASTModel, classify, load_audio
+from ssast_hf.checkpoints.cards import model_card
+from ssast_hf.cli import main
+from ssast_hf.data.sources import Clip
+from ssast_hf.feature_extraction_ssast import log_mel_filterbank
+from ssast_hf.inference import load_classifier
+from ssast_hf.training import frozen
+from ssast_hf.training.baseline import statistics, statistics_of_clips
+
+from ..conftest import SMALL
+
+PITCHES = {"high": 3000, "low": 200, "mid": 900}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Tones in `clips/LABEL`, of which one is 2 s long; manifests with speakers and with several labels; a `model`."""
+    folder = tmp_path_factory.mktemp("frozen")
+    rng = np.random.default_rng(0)
+    single, several, two = ["file,label,speaker"], ["file,label"], ["file,label"]
+    for label, pitch in PITCHES.items():
+        (folder / "clips" / label).mkdir(parents=True)
+        for i in range(8):
+            time = np.arange(32000 if (label, i) == ("mid", 7) else 9000 - 400 * i) / 16000
+            tone = 0.1 * np.sin(2 * np.pi * pitch * rng.uniform(0.5, 1.8) * time)
+            path = folder / "clips" / label / f"{i}.wav"
+            soundfile.write(path, tone + 0.1 * rng.standard_normal(len(time)), 16000)
+            single.append(f"clips/{label}/{i}.wav,{label},speaker{i % 4}")
+            several.append(f"clips/{label}/{i}.wav,{label};{'even' if i % 2 == 0 else 'odd'}")
+            two += [] if label == "mid" else [f"clips/{label}/{i}.wav,{label}"]
+    for name, lines in (("single", single), ("several", several), ("two", two)):
+        (folder / f"{name}.csv").write_text("\n".join(lines))
+    torch.manual_seed(0)
+    config = SSASTConfig(**{**SMALL, "num_hidden_layers": 3}, max_length=64, initializer_range=0.2)
+    SSASTForPreTraining(config).save_pretrained(folder / "model")
+    SSASTFeatureExtractor(max_length=64).save_pretrained(folder / "model")
+    return folder
+
+
+def finetune(folder: Path, output: Path, data: str, *flags) -> int:
+    return main(["finetune", "--data", str(folder / data), "--model", str(folder / "model"), "--output_dir",
+                 str(output), "--frozen", *map(str, flags)])  # fmt: skip
+
+
+def expected_scores(folder: Path, output: Path, clips: list[Path], targets: np.ndarray) -> np.ndarray:
+    """Of scikit-learn, fitted to the encoder's own outputs, clip by clip without padding; clips of one window each."""
+    chosen = json.loads((output / "train_results.json").read_text())
+    encoder = SSASTModel.from_pretrained(folder / "model").eval()
+    extractor = SSASTFeatureExtractor.from_pretrained(folder / "model")
+    rows = []
+    for clip in clips:
+        inputs = extractor(load_audio(clip), sampling_rate=16000, padding="longest", return_tensors="pt")
+        with torch.no_grad():
+            hidden = encoder(inputs["input_values"], output_hidden_states=True).hidden_states
+            patches = encoder.layernorm(hidden[chosen["frozen_layer"]])[0, 2:].unflatten(0, (8, -1))
+        by_row = patches.mean(dim=1).flatten() if chosen["frozen_pooling"] == "rows" else patches.mean(dim=(0, 1))
+        rows.append(by_row.double().numpy())
+    rows, scores = np.stack(rows), []
+    scaled = StandardScaler().fit_transform(rows)
+    solver = LogisticRegression(C=chosen["frozen_C"], tol=1e-8, max_iter=5000)
+    if targets.ndim == 1:
+        return solver.fit(scaled, targets).predict_proba(scaled)
+    for has in targets.T:
+        scores.append(solver.fit(scaled, has).predict_proba(scaled)[:, 1])
+    return np.stack(scores, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("data", "flags"),
+    [("single", ["--pooling", "rows"]), ("single", ["--pooling", "mean", "--group_column", "speaker"]),
+     ("two", []), ("several", ["--multi_label", "True", "--pooling", "rows"])],
+)  # fmt: skip
+def test_the_model_has_scikit_learns_probabilities(folder, tmp_path, capsys, data, flags):
+    lines = (folder / f"{data}.csv").read_text().splitlines()
+    (folder / "short.csv").write_text("\n".join(line for line in lines if "mid/7" not in line))  # one window each
+    assert finetune(folder, tmp_path / "out", "short.csv", "--validation_fraction", 0, *flags) == 0
+    told = capsys.readouterr().err
+    assert all(f"\n{name} " in told for name in ("Layer", "Pooling", "C"))
+    assert ("by group" in told) == ("--group_column" in flags)
+    rows = [line.split(",") for line in (folder / "short.csv").read_text().splitlines()[1:]]
+    clips = [folder / row[0] for row in rows]
+    model = load_classifier(tmp_path / "out")
+    names = list(model.config.label2id)
+    targets = np.array([[name in row[1].split(";") for name in names] for row in rows])
+    targets = targets if data == "several" else targets.argmax(axis=1)
+    expected = expected_scores(folder, tmp_path / "out", clips, targets)
+    extractor = SSASTFeatureExtractor.from_pretrained(tmp_path / "out")
+    for (_, found), wanted in zip(classify(model, extractor, clips), expected, strict=True):
+        np.testing.assert_allclose([found[name] for name in names], wanted, atol=1e-4)
+    chosen = json.loads((tmp_path / "out/train_results.json").read_text())
+    assert model.config.num_hidden_layers == len(model.ssast.layers) == chosen["frozen_layer"]
+    assert not model.config.classifier_layer_norm
+
+
+def test_pipelines_onnx_and_cards_take_the_model(folder, tmp_path, capsys):
+    output = tmp_path / "out"
+    held_out = ["--validation_data", folder / "single.csv", "--test_data", folder / "clips"]
+    assert finetune(folder, output, "clips", *held_out, "--baseline", "--pooling", "rows") == 0
+    out = capsys.readouterr().out
+    assert "Validation: accuracy" in out and "by the baseline, logistic regression on mel statistics" in out
+    results = json.loads((output / "all_results.json").read_text())
+    assert results["eval_baseline_accuracy"] == results["test_baseline_accuracy"] > 0.9
+    card = model_card(output, "me/tones")
+    assert "| test baseline accuracy |" in card and "| encoder | frozen |" in card and "learning_rate" not in card
+    assert card.count("type: accuracy") == 2  # the model's alone
+
+    path = folder / "clips/high/3.wav"
+    (found,) = classify(load_classifier(output), SSASTFeatureExtractor.from_pretrained(output), [path])
+    answer = pipeline("audio-classification", model=str(output))(load_audio(path))
+    assert {entry["label"]: entry["score"] for entry in answer} == pytest.approx(found[1], abs=1e-4)
+    assert main(["export", "--model", str(output), "--onnx", str(tmp_path / "x.onnx")]) == 0
+    capsys.readouterr()
+    assert main(["classify", str(path), "--model", str(tmp_path / "x.onnx"), "--json", "--top-k", "3"]) == 0
+    labels = json.loads(capsys.readouterr().out)["labels"]
+    assert {entry["label"]: entry["score"] for entry in labels} == pytest.approx(found[1], abs=1e-4)
+
+    assert finetune(folder, output, "clips") == 2
+    assert "which holds another run" in capsys.readouterr().err
+
+
+def test_a_long_clip_is_fitted_and_judged_window_by_window(folder):
+    encoder = SSASTModel.from_pretrained(folder / "model")
+    extractor = SSASTFeatureExtractor.from_pretrained(folder / "model")
+    clips = [Clip(str(folder / "clips/mid" / name)) for name in ("7.wav", "missing.wav", "0.wav")]
+    features, readable = frozen.frozen_features(encoder, extractor, clips, [1, 3], ("mean", "rows", "cls"))
+    assert readable == [0, 2]
+    assert {key: windows.inputs.shape[1] for key, windows in features.items()} == {
+        (layer, pooling): size for layer in (1, 3) for pooling, size in (("mean", 32), ("rows", 256), ("cls", 32))
+    }
+    windows = features[3, "mean"]
+    assert windows.clip.tolist() == [0, 0, 0, 0, 1]
+    np.testing.assert_allclose(windows.weight[:4].sum(), 1)
+    assert windows.weight[4] == 1
+
+
+def test_flags_without_meaning_are_named(folder, tmp_path, capsys):
+    assert finetune(folder, tmp_path / "out", "clips", "--lora_rank", 4, "--mixup", 0.5, "--num-train-epochs", 3) == 2
+    error = capsys.readouterr().err
+    assert "--frozen trains no encoder and has no use for --lora_rank, --mixup, --num_train_epochs" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_clip_per_label_is_enough_and_said(folder, tmp_path, capsys):
+    lines = ["file,label", *(f"clips/{label}/0.wav,{label}" for label in PITCHES)]
+    (folder / "one.csv").write_text("\n".join(lines))
+    assert finetune(folder, tmp_path / "out", "one.csv", "--validation_fraction", 0) == 0
+    assert "not chosen by the clips, no label has two clips" in capsys.readouterr().err
+
+
+def test_layers_are_evenly_spaced():
+    assert frozen.layers_to_try(12) == [2, 4, 6, 8, 10, 12]
+    assert frozen.layers_to_try(4) == [1, 2, 3, 4]
+    assert frozen.layers_to_try(1) == [1]
+
+
+def test_statistics_are_those_of_the_whole_sound(tmp_path):
+    """Against NumPy on all frames at once, also where the sound is read in pieces."""
+    rng = np.random.default_rng(0)
+    sound = (0.1 * rng.standard_normal(16000 * 70)).astype(np.float32)
+    soundfile.write(tmp_path / "long.wav", sound, 16000, subtype="FLOAT")
+    bands = log_mel_filterbank(torch.from_numpy(sound)[None], num_mel_bins=64)[0].numpy()
+    expected = np.concatenate([bands.mean(0), bands.std(0), bands.min(0), bands.max(0)])
+    np.testing.assert_allclose(statistics(sound), expected, rtol=1e-4, atol=1e-4)
+    rows, readable = statistics_of_clips([Clip(str(tmp_path / "no.wav")), Clip(str(tmp_path / "long.wav"))], 16000)
+    assert readable == [1]
+    np.testing.assert_allclose(rows[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_evaluate_tells_the_baseline(folder, tmp_path, capsys):
+    rows = (folder / "single.csv").read_text().splitlines()
+    parts = {"train": rows[1::2], "held": rows[2::2]}
+    for name, part in parts.items():
+        (folder / f"{name}.csv").write_text("\n".join([rows[0], *part]))
+    assert finetune(folder, tmp_path / "model", "train.csv", "--validation_fraction", 0) == 0
+    command = ["evaluate", "--data", str(folder / "held.csv"), "--model", str(tmp_path / "model"), "--output-dir"]
+    assert main([*command, str(tmp_path / "out"), "--baseline", str(folder / "train.csv")]) == 0
+    results = json.loads((tmp_path / "out/test_results.json").read_text())
+    shown = f"accuracy {results['test_baseline_accuracy']:.3f} by the baseline"
+    assert shown in capsys.readouterr().out
+
+    inputs, labels = ({}, {})
+    for name, part in parts.items():
+        inputs[name] = np.stack([statistics(load_audio(folder / row.split(",")[0])) for row in part])
+        labels[name] = [row.split(",")[1] for row in part]
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=1000))
+    expected = model.fit(inputs["train"], labels["train"]).score(inputs["held"], labels["held"])
+    assert results["test_baseline_accuracy"] == pytest.approx(expected)
+
+    assert main([*command, str(tmp_path / "again"), "--baseline", str(folder / "single.csv")]) == 2
+    assert "which has 12 of the 12 clips of --data" in capsys.readouterr().err
