@@ -387,6 +387,7 @@ def test_hostile_file_names_are_one_line_and_come_back(checkpoints, tmp_path, ca
     assert sorted(os.fsencode(Path(str(name)).name) for name in np.load(output)["files"]) == sorted(names)
     assert main(["classify", str(folder), *flags, "--plot", str(tmp_path / "plots")]) == 0
     assert len(list((tmp_path / "plots").iterdir())) == len(names)
+    capsysbinary.readouterr()  # a test's report must be UTF-8
 
 
 def test_collections_keep_rows_where_asked_to(encoder, collection, tmp_path):

@@ -129,10 +129,7 @@ def main(argv: list[str] | None = None) -> int:
     run.start(fingerprint([*clips, *(clip for part in parts.values() for clip in part)], stated=False))
     trainer = _trainer(data, training, labels, clips, parts.get("eval", []), chosen, model, extractor)
     if run.main:
-        trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
-        print(f"{len(clips)} clips for training, {len(parts.get('eval', []))} for validation; {len(labels.names)} "
-              f"labels: {', '.join(labels.names[:20])}{', ...' if len(labels.names) > 20 else ''}; "
-              f"{'frozen encoder' if data.frozen else f'{trained / 1e6:.2f} M parameters to train'}", file=sys.stderr)  # fmt: skip
+        _say_what_is_trained(trainer.model, clips, parts.get("eval", []), labels, data.frozen)
     result = trainer.train(resume_from_checkpoint=run.checkpoint)
     trainer.finish_weights()
     trainer.save_model(_internal_call=True)  # pushed, if at all, with the results
@@ -143,6 +140,14 @@ def main(argv: list[str] | None = None) -> int:
         _judge_all(judged, extractor, clips, parts, labels, data, training, trainer)
     _write_facts(trainer, data, labels, {"training": clips, "validation": parts.get("eval"), **parts}, argv)
     return _close(run, trainer)
+
+
+def _say_what_is_trained(model, clips: list[Clip], validation: list[Clip], labels: Labels, frozen: bool) -> None:
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    what = "frozen encoder" if frozen else f"{trained / 1e6:.2f} M parameters to train"
+    print(f"{len(clips)} clips for training, {len(validation)} for validation; {len(labels.names)} labels: "
+          f"{', '.join(labels.names[:20])}{', ...' if len(labels.names) > 20 else ''}; {what}",
+          file=sys.stderr)  # fmt: skip
 
 
 def _trainer(data, training, labels: Labels, clips, validation, chosen, model, extractor) -> FineTuner:

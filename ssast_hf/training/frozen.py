@@ -116,8 +116,8 @@ def choose(
     groups: Sequence[str] | None = None,
 ) -> tuple[Choice, list[str]]:
     """
-    Pooling, layer and `C` by the accuracy in cross-validation, or for several labels mAP; of equals, by the logarithmic
-    loss. With few clips the best of many combinations is best by chance. So the pooling is chosen by its mean over all
+    Pooling, layer and `C` by the accuracy in cross-validation, or for several labels mAP; of equals, by the
+    logarithmic loss. With few clips the best of many combinations is best by chance. So the pooling is chosen by its mean over all
     layers and C, the layer by the mean over C and its neighbours, and C by its mean over layers.
 
     Args:
@@ -209,7 +209,7 @@ class FrozenTrainer(FineTuner):
     def train(self, resume_from_checkpoint: str | None = None, **kwargs) -> TrainOutput:
         """Fits and says on stderr what was chosen. The metrics are the choice and how long it took."""
         begun = time.monotonic()
-        model, clips = self.model, self.train_dataset.clips.clips
+        model, clips = self.model, self.train_dataset.clips
         several = model.config.problem_type == "multi_label_classification"
         poolings = POOLINGS if model.config.num_frequency_patches > 1 else POOLINGS[:1]  # one row: the same
         features, readable = frozen_features(
