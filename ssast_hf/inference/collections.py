@@ -75,14 +75,13 @@ def embed_collection(
     clips = [replace(clip, **how) for clip in _clips(files, shard, report)]
     names = [clip.name for clip in clips]
     settings = _settings(model, extractor, level, layers, pooling, shard, names, how)
-    rows = level == "clip" and "rows" in (pooling, model.config.pooling)
-    size = model.config.hidden_size * (model.config.num_frequency_patches if rows else 1)
     work = output if format == "npy" else output.with_name(output.name + ".partial")
-    with Store(work, settings, _columns(level, size), overwrite) as store:
+    with Store(work, settings, _columns(level, _row_size(model, level, pooling)), overwrite) as store:
         if output.exists() and format != "npy" and not (overwrite or store.state.get("interim")):
             raise ValueError(f"{output} exists: choose another name or give --overwrite")
-        rest = clips[len(store.entries) :]
-        parts = embed_parts(model, extractor, rest, level, batch_size, layers, num_workers, pooling)
+        parts = embed_parts(
+            model, extractor, clips[len(store.entries) :], level, batch_size, layers, num_workers, pooling
+        )
         try:
             state = _run(store, names, parts, report, progress)
         except KeyboardInterrupt:
@@ -92,6 +91,11 @@ def embed_collection(
             raise
         _complete(store, output, format)
     return state
+
+
+def _row_size(model: SSASTModel, level: str, pooling: str | None) -> int:
+    rows = level == "clip" and "rows" in (pooling, model.config.pooling)
+    return model.config.hidden_size * (model.config.num_frequency_patches if rows else 1)
 
 
 def _complete(store: Store, output: Path, format: str) -> None:
