@@ -199,9 +199,9 @@ def read_sources(texts: str | list[str]) -> list[Source]:
 
 def _read_source(text: str) -> Source:
     place, options = parse_source(text)
-    weight = options.pop("weight", None)
+    given = options.pop("weight", None)
     try:
-        weight = None if weight is None else float(weight)
+        weight = None if given is None else float(given)
     except ValueError:
         weight = math.nan
     if weight is not None and not 0 < weight < math.inf:
@@ -468,7 +468,7 @@ def _load_dataset(place: str, options: dict[str, str], labelled: bool = False) -
     return full, *_undecoded(table, column, full, labelled)
 
 
-def _undecoded(table, column: str | None, name: str, labelled: bool = False) -> tuple:
+def _undecoded(table, column: str | None, name: str, labelled: bool = False) -> tuple[Any, str]:
     """The table with audio as bytes or paths and, if it is not `labelled`, nothing else; and that column's name."""
     import datasets
 
@@ -509,8 +509,8 @@ def _labels(table, column: str | None, name: str) -> list[str]:
 
     found = table.column_names
     if column is None:
-        named = [key for key in found if classes(key)]
-        column = next((key for key in LABEL_COLUMNS if key in found), named[0] if len(named) == 1 else None)
+        possible = [key for key in found if classes(key)]
+        column = next((key for key in LABEL_COLUMNS if key in found), possible[0] if len(possible) == 1 else None)
     if column not in found:
         raise ValueError(
             f"{name} has no column {column or 'with labels'}, found {', '.join(found)}: name it with label=."
