@@ -276,7 +276,7 @@ class SSASTConfig(PreTrainedConfig):
 
 
 def _is_count(value) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
 
 
 def _is_real(value) -> bool:

@@ -13,18 +13,18 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from ..inference.label_formats import Writer
 from ..utils.files import beside, is_special, lock
 
 PARTIAL, PROGRESS = ".partial", ".progress"
-TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
 MakeWriter = Callable[[TextIO], Writer]
 
 
 def plan_targets(
-    path: str | None, names: list[str], ending: str, by_file: bool, replace: bool, flag: str
+    path: str | Path | None, names: list[str], ending: str, by_file: bool, replace: bool, flag: str
 ) -> list[Path] | None:
     """
     The files to write: `path`; or, `by_file` and if there are several sounds, one for each in the directory `path`.

@@ -9,6 +9,7 @@ import sys
 import time
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..inference.label_formats import PICTURE_LABELS, WRITERS, LabelChoice
 from ..utils.files import is_special, replacing
@@ -19,6 +20,9 @@ from ..utils.text import printable
 from .flags import reading
 from .label_output import TEXT, FileOutput, Output, TrackOutput, plan_targets, progress_of
 from .terminal import Meter, is_terminal, report_skipped, say
+
+if TYPE_CHECKING:
+    from ..inference.plots import Picture
 
 
 class Labelling:
@@ -47,7 +51,7 @@ class Labelling:
             raise ValueError("a label track has the labels of one sound: give --output DIR for several")
         self.chosen = LabelChoice(arguments.format, arguments.top_k, arguments.threshold)
         self.state = Progress(len(self.names))
-        self.output = None
+        self.output: Output | None = None
 
     def open(self, model: str) -> "Labelling":
         """
@@ -179,7 +183,8 @@ class Sound:
 
         self.labelling, self.extractor, self.model = labelling, extractor, model
         self.joiner = ScoreJoiner(labelling.arguments.aggregate)
-        self.windows, self.seconds, self.picture = 0, 0.0, None
+        self.windows, self.seconds = 0, 0.0
+        self.picture: Picture | None = None
 
     def window(self, window) -> None:
         from ..inference.classify import named_scores

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ..utils.logs import without_bars
 from ..utils.parser import EXIT_WRONG
@@ -92,7 +93,7 @@ class Meter:
         shown (`bool`, defaults to `True`): Whether to show a bar; False where results go to the same terminal.
     """
 
-    bar = None  # that of the one running command
+    bar: Any = None  # that of the one running command
 
     def __init__(self, shown: bool = True):
         self.shown, self.last = shown, time.monotonic()
@@ -132,6 +133,7 @@ def _encode_anyway(error: UnicodeError) -> tuple[str | bytes, int]:
     """Bytes of file names that are not UTF-8 as they were; other characters that an encoding lacks as escapes."""
     if isinstance(error, UnicodeDecodeError):
         return codecs.lookup_error("surrogateescape")(error)
+    assert isinstance(error, UnicodeEncodeError)
     char = error.object[error.start]
     if 0xDC80 <= ord(char) <= 0xDCFF:
         return bytes([ord(char) - 0xDC00]), error.start + 1

@@ -99,9 +99,9 @@ def read_sources(texts: str | list[str]) -> list[Source]:
 
 def _read_source(text: str) -> Source:
     place, options = parse_source(text)
-    weight = options.pop("weight", None)
+    given = options.pop("weight", None)
     try:
-        weight = None if weight is None else float(weight)
+        weight = None if given is None else float(given)
     except ValueError:
         weight = math.nan
     if weight is not None and not 0 < weight < math.inf:

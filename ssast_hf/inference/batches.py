@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ class Window:
     end: float
     features: np.ndarray
     weight: int = 1
-    output: object = None
+    output: Any = None
 
 
 @dataclass
@@ -133,7 +134,8 @@ def run_model(
                 window.output = output
         return events
 
-    events, count, enough = [], 0, BATCHES_PER_ROUND * batch_size
+    events: list[Window | End] = []
+    count, enough = 0, BATCHES_PER_ROUND * batch_size
     for chunk in _in_workers(chunks, num_workers) if num_workers > 0 else chunks:
         events += [chunk.window(span, features) for span, features in chunk.windows]
         events += [] if chunk.end is None else [chunk.end]

@@ -201,7 +201,7 @@ def check_output(output: str | os.PathLike, format: str | None, overwrite: bool)
 
 
 def _columns(level: str, size: int) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
-    columns = {"embeddings": (np.dtype("<f4"), (size,))}
+    columns: dict[str, tuple[np.dtype, tuple[int, ...]]] = {"embeddings": (np.dtype("<f4"), (size,))}
     if level != "clip":
         columns["time"] = (np.dtype("<f8"), ())
     if level == "patch":

@@ -7,6 +7,7 @@ import io
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class Store:
         found = self._found(settings, columns, overwrite)
         directory.mkdir(exist_ok=True)
         if not found:
-            self.state = {"settings": settings, "complete": False}
+            self.state: dict[str, Any] = {"settings": settings, "complete": False}
             self.save_state()
         self.index = open(directory / INDEX, "a+b", buffering=0)  # noqa: SIM115
         self._lock()
@@ -134,7 +135,7 @@ class Store:
         """The end of a file: its rows count from now on, or never did if it could not be read."""
         rows = next(iter(self.columns.values())).rows() - self.rows
         if end.error is None:
-            entry = {"file": name, "row": self.rows, "rows": rows, "seconds": round(end.seconds, 6)}
+            entry: dict[str, Any] = {"file": name, "row": self.rows, "rows": rows, "seconds": round(end.seconds, 6)}
         else:
             entry = {"file": name, "error": str(end.error)}
         size = os.fstat(self.index.fileno()).st_size

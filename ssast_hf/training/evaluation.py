@@ -119,13 +119,13 @@ def evaluate_clips(
     _write_csv(directory / f"{prefix}_per_class.csv", list(rows[0]), [list(row.values()) for row in rows])
     if not labels.several:
         matrix = confusion_matrix(scores, targets)
-        rows = [[name, *row] for name, row in zip(labels.names, matrix.tolist())]
-        _write_csv(directory / f"{prefix}_confusion_matrix.csv", ["label", *labels.names], rows)
+        cells = [[name, *row] for name, row in zip(labels.names, matrix.tolist())]
+        _write_csv(directory / f"{prefix}_confusion_matrix.csv", ["label", *labels.names], cells)
         draw_confusion_matrix(matrix, labels.names, directory / f"{prefix}_confusion_matrix.png")
     if save_predictions:
-        rows = [[clip.name, ";".join(labels.of(clip)), _found(row, labels), *np.round(row.astype(float), 6)]
+        cells = [[clip.name, ";".join(labels.of(clip)), _found(row, labels), *np.round(row.astype(float), 6)]
                 for clip, row in zip(clips, scores)]  # fmt: skip
-        _write_csv(directory / f"{prefix}_predictions.csv", ["file", "label", "predicted", *labels.names], rows)
+        _write_csv(directory / f"{prefix}_predictions.csv", ["file", "label", "predicted", *labels.names], cells)
     return results, failed
 
 

@@ -276,10 +276,11 @@ def _reader(
 
 def _overrides(data: FineTuningDataArguments) -> tuple[dict, dict]:
     """What the command line gives of the model's configuration, and of the features' statistics."""
-    return tuple(
-        {name: getattr(data, name) for name in names if getattr(data, name) is not None}
-        for names in (("max_length", "frequency_stride", "time_stride", "pooling"), ("mean", "std"))
-    )
+
+    def given(*names: str) -> dict:
+        return {name: getattr(data, name) for name in names if getattr(data, name) is not None}
+
+    return given("max_length", "frequency_stride", "time_stride", "pooling"), given("mean", "std")
 
 
 def _load(

@@ -54,7 +54,7 @@ def list_recordings(sources: Sequence[str]) -> Iterator[tuple]:
 
     for text in sources:
         (source,) = read_sources([text])
-        facts = [{}] * len(source.clips)
+        facts: list[dict] = [{}] * len(source.clips)
         path = text.split(",")[0]
         if path.endswith(".csv"):
             with open(path, encoding="utf-8", newline="") as file:
@@ -90,7 +90,8 @@ def pack(
     """
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    shards, seconds = [[]], 0.0
+    shards: list[list] = [[]]
+    seconds = 0.0
     for clip, kind, group in list_recordings(sources):
         if seconds >= shard_seconds:
             shards.append([])

@@ -44,7 +44,8 @@ class Moments(Dataset):
             blocks = list(self._blocks(clip))
         except (OSError, ValueError) as error:
             return clip.name, str(error)
-        return tuple(map(sum, zip(*blocks)))
+        frames, sums, squares = map(sum, zip(*blocks))
+        return frames, sums, squares
 
     def _blocks(self, clip: Clip) -> Iterator[tuple[int, float, float]]:
         seconds = clip.seconds()

@@ -225,7 +225,8 @@ class FineTuner(ResumableTrainer):
         if self.args.average_epochs:
             weights = self.accelerator.unwrap_model(self.model).state_dict
             steps = steps_per_epoch(len(self.train_dataset), self.args)
-            self.average = AverageWeights(*self.args.average_epochs, weights, steps)
+            first, last = self.args.average_epochs
+            self.average = AverageWeights(first, last, weights, steps)
             self.add_callback(self.average)
         self.stopper: EarlyStoppingCallback | None = None
         if self.args.early_stopping_patience:
@@ -274,8 +275,8 @@ class FineTuner(ResumableTrainer):
             found = gather_object(found)
         if not found:
             raise ValueError(f"None of the {len(clips)} clips for validation can be read: see the warnings above.")
-        indices, scores = zip(*sorted(found, key=itemgetter(0)))
-        logits, targets = logits_of(np.stack(scores), model.config.problem_type), dataset.targets[list(indices)]
+        indices, ordered = zip(*sorted(found, key=itemgetter(0)))
+        logits, targets = logits_of(np.stack(ordered), model.config.problem_type), dataset.targets[list(indices)]
         loss = self.plain_loss(torch.from_numpy(logits), torch.from_numpy(targets)).item()
         metrics = {f"{prefix}_loss": loss, f"{prefix}_samples": len(indices)}
         if len(indices) < len(clips):
