@@ -30,9 +30,10 @@ test: .venv/ready  ## run every test
 	$(BIN)/python tests/transformers_common/fetch.py
 	$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
-style: .venv/ready  ## check formatting and lint
+style: .venv/ready  ## check formatting, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy ssast_hf
 
 # The variable silences a notice of the theme's authors; the Hub is not asked for anything.
 docs: export NO_MKDOCS_2_WARNING := 1
@@ -52,4 +53,4 @@ constraints: .venv/ready  ## write the installed versions to constraints.txt
 	mv .venv/constraints.txt constraints.txt
 
 clean:  ## remove .venv and everything the commands made
-	rm -rf .venv runs .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv runs .pytest_cache .ruff_cache .mypy_cache *.egg-info

@@ -15,8 +15,7 @@ ROOT = Path(ssast_hf.__file__).parents[1]
 
 
 def check(code: str) -> str:
-    command = [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", "--follow-imports", "silent",
-               "--cache-dir", str(ROOT / ".mypy_cache"), "-c", code]  # fmt: skip
+    command = [sys.executable, "-m", "mypy", "--follow-imports", "silent", "-c", code]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
 
 

@@ -16,6 +16,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import torch
 import transformers
 
 import ssast_hf
@@ -25,7 +26,7 @@ from ssast_hf.utils.transformers_internals import ATTRIBUTES, METHODS
 PACKAGE = Path(ssast_hf.__file__).parent
 ROOMS = ("training", "integrations", "checkpoints")
 CLASSES = sorted({*ATTRIBUTES, *(place for place, _ in METHODS)})
-OTHERS = (argparse.ArgumentParser(), argparse.HelpFormatter("prog"))  # private members of argparse are used as well
+OTHERS = (argparse.ArgumentParser(), argparse.HelpFormatter("prog"), torch)  # whose private members are in use, too
 
 
 def find_class(place: str) -> type:
