@@ -19,7 +19,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from .flat_corpus import FULL_SCALE, RATE, Recording
 
 SHARD_SECONDS = 1200.0
 KBITS = 16.0  # a second
+KBITS_RANGE = (6.0, 256.0)  # of Opus with one channel
 
 
 def list_recordings(sources: Sequence[str]) -> Iterator[tuple]:
@@ -49,6 +50,10 @@ def list_recordings(sources: Sequence[str]) -> Iterator[tuple]:
             yield clip, row.get("kind") or "other", group
 
 
+def print_skipped(name: str, reason: str) -> None:
+    print(f"Skipped {name}: {reason}", file=sys.stderr)
+
+
 def pack(
     sources: Sequence[str],
     output: str | os.PathLike,
@@ -56,6 +61,7 @@ def pack(
     shard_seconds: float = SHARD_SECONDS,
     folder_megabytes: float | None = None,
     workers: int | None = None,
+    report: Callable[[str, str], None] = print_skipped,
 ) -> list[Path]:
     """
     Writes what `sources` (as `--data` takes them) hold into Opus shards.
@@ -63,14 +69,21 @@ def pack(
     Args:
         sources: Manifests, folders, ...
         output: Folder of the shards.
-        kbits: Thousand bits a second, about.
+        kbits: Thousand bits a second, about, 6 to 256.
         shard_seconds: A shard ends with the recording that reaches so many.
         folder_megabytes: Put shards into subfolders 0, 1, ... of at most so much, for transports with a limit.
         workers: Processes.
+        report: Is called with the name of each recording that cannot be read, and the reason.
 
     Returns:
         The shards.
+
+    Raises:
+        ValueError: `kbits` is out of range.
+        OSError: Neither FFmpeg nor libsndfile can write a shard.
     """
+    if not KBITS_RANGE[0] <= kbits <= KBITS_RANGE[1]:
+        raise ValueError(f"kbits is {kbits:g}, expected {KBITS_RANGE[0]:g} to {KBITS_RANGE[1]:g}")
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     shards, seconds = [[]], 0.0
@@ -82,10 +95,15 @@ def pack(
         seconds += clip.seconds() or 0.0
     paths = [output / f"{number:04}.opus" for number in range(len(shards))]
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        list(pool.map(_write_shard, paths, shards, [kbits] * len(shards)))
+        for skipped in pool.map(_write_shard, paths, shards, [kbits] * len(shards)):
+            for name, reason in skipped:
+                report(name, reason)
     paths = [path for path in paths if path.exists()]
-    if folder_megabytes is None:
-        return paths
+    return paths if folder_megabytes is None else _divide(paths, output, folder_megabytes)
+
+
+def _divide(paths: list[Path], output: Path, folder_megabytes: float) -> list[Path]:
+    """Moves shards into subfolders 0, 1, ... of at most so much; returns their new places."""
     moved, size, folder = [], math.inf, -1
     for path in paths:
         parts = [path, path.with_suffix(".json")]
@@ -101,23 +119,25 @@ def pack(
     return moved
 
 
-def _write_shard(path: Path, entries: list[tuple], kbits: float) -> None:
-    pieces, recordings, start = [], [], 0
+def _write_shard(path: Path, entries: list[tuple], kbits: float) -> list[tuple[str, str]]:
+    """Writes a shard of the recordings that can be read; returns the names of the others, with the reasons."""
+    pieces, recordings, skipped, start = [], [], [], 0
     for clip, kind, group in entries:
         try:
             waveform = clip.load(RATE)
         except (OSError, ValueError) as error:
-            print(f"Skipped {clip.name}: {error}", file=sys.stderr)
+            skipped.append((clip.name, str(error)))
             continue
         waveform = waveform / max(1.0, float(np.abs(waveform).max(initial=0.0)))  # quieter rather than clipped
         pieces.append(np.rint(waveform * FULL_SCALE).astype(np.int16))
         recordings.append([os.path.basename(clip.name), kind, group, start, len(waveform)])
         start += len(waveform)
     if not recordings:
-        return
+        return skipped
     encode_opus(np.concatenate(pieces), path, kbits)
     index = {"samples": start, "recordings": recordings}
     path.with_suffix(".json").write_text(json.dumps(index, ensure_ascii=False), encoding="utf-8")
+    return skipped
 
 
 def encode_opus(samples: np.ndarray, path: str | os.PathLike, kbits: float = KBITS) -> None:
@@ -146,7 +166,10 @@ def encode_opus(samples: np.ndarray, path: str | os.PathLike, kbits: float = KBI
             "ogg",
             os.fspath(path),
         ]
-        subprocess.run(command, input=np.ascontiguousarray(samples).tobytes(), check=True)
+        done = subprocess.run(command, input=np.ascontiguousarray(samples).tobytes(), stderr=subprocess.PIPE)
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip()
+            raise OSError(f"FFmpeg cannot write {os.fspath(path)} as Opus: {said}")
         return
     import soundfile
 
@@ -161,7 +184,9 @@ def decode_opus(path: str | os.PathLike, samples: int) -> np.ndarray:
     import soundfile
 
     with soundfile.SoundFile(path) as file:
-        found = file.read(samples, dtype="int16")
+        decoded = file.read(samples, dtype="float32")
+    # Opus exceeds full scale where a recording reaches it. Read as int16, libsndfile wraps such samples around.
+    found = np.rint(decoded.clip(-1, 1) * FULL_SCALE).astype(np.int16)
     return found if len(found) == samples else np.pad(found, (0, samples - len(found)))
 
 
