@@ -4,15 +4,12 @@
 
 import csv
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import throughput
 from recipes.debian_audio import ablate, frozen, measure, pack_tasks, variants
