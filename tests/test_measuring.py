@@ -4,6 +4,7 @@
 
 import csv
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 
