@@ -15,8 +15,6 @@ import numpy as np
 import pytest
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from recipes import debian
 from recipes.debian_audio import corpus, kinds, packages, prepare, sounds, tasks
 from recipes.debian_audio.packages import PACKAGES, RESERVED, Package
@@ -401,9 +399,9 @@ def test_kinds_need_a_corpus(tmp_path, monkeypatch, capsys):
 
 
 def test_a_machine_without_apt_gets_status_3_and_one_line(tmp_path):
-    command = [sys.executable, str(ROOT / "recipes/debian_audio/prepare.py"), "corpus", str(tmp_path / "data")]
+    command = [sys.executable, "-m", "recipes.debian_audio.prepare", "corpus", str(tmp_path / "data")]
     environment = {"PYTHONPATH": str(ROOT), "PATH": str(tmp_path)}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
     assert (result.returncode, result.stderr) == (
         debian.UNAVAILABLE,
         "the packages cannot be fetched here: apt-get is not installed\n",

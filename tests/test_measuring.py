@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from benchmarks import throughput
 from recipes.debian_audio import ablate, frozen, measure, pack_tasks, variants
 from recipes.report import Measured, write_between

@@ -13,8 +13,9 @@ from recipes.pretrain import judge, one_gpu
 from ssast_hf import SSASTConfig, SSASTForPreTraining, SSASTModel, patchify
 from ssast_hf.feature_extraction_ssast import log_mel_filterbank
 from ssast_hf.modeling_ssast import discriminative_loss, generative_loss
-from ssast_hf.training import packed, synth
-from ssast_hf.training.objectives import Augmentation, Learner, LogMel, Weights, contrast, encode, match, take
+from ssast_hf.training import flat_corpus, packed, synth
+from ssast_hf.training.objectives import Learner, Weights, contrast, encode, match, take
+from ssast_hf.training.spectrogram_augmentation import Augmentation, LogMel
 
 SMALL = {
     "max_length": 128,
@@ -37,9 +38,9 @@ def flat(tmp_path_factory):
     folder = tmp_path_factory.mktemp("packed")
     rows, waveforms = ["file,kind,group"], []
     for number, seconds in enumerate((2.0, 0.3, 12.0, 1.0)):
-        time = np.arange(int(seconds * packed.RATE)) / packed.RATE
+        time = np.arange(int(seconds * flat_corpus.RATE)) / flat_corpus.RATE
         waveforms.append(0.4 * np.sin(2 * np.pi * (300 + 200 * number) * time).astype(np.float32))
-        soundfile.write(folder / f"{number}.wav", waveforms[-1], packed.RATE)
+        soundfile.write(folder / f"{number}.wav", waveforms[-1], flat_corpus.RATE)
         rows.append(f"{number}.wav,{'speech' if number < 2 else 'music'},g{number % 2}")
     (folder / "list.csv").write_text("\n".join(rows) + "\n")
     shards = packed.pack(
@@ -60,7 +61,7 @@ def test_packs_come_back(flat):
     ]
     assert sum(r.samples for r in recordings) == len(samples)
     for recording, waveform in zip(recordings, waveforms):
-        decoded = samples[recording.start : recording.start + recording.samples] / packed.FULL_SCALE
+        decoded = samples[recording.start : recording.start + recording.samples] / flat_corpus.FULL_SCALE
         assert np.corrcoef(decoded[800:-800], waveform[800:-800])[0, 1] > 0.9
 
 
@@ -70,10 +71,12 @@ def test_unpacking_an_empty_folder_says_what_is_missing(tmp_path):
 
 
 def test_crops_stay_in_recordings_that_hold_them_and_pairs_near_each_other(flat):
-    corpus = packed.FlatCorpus.load(flat[0], weights={"speech": 0.5, "music": 0.5}, onsets=0.0)
+    corpus = flat_corpus.FlatCorpus.load(flat[0], weights={"speech": 0.5, "music": 0.5}, onsets=0.0)
     generator = torch.Generator().manual_seed(0)
     chosen = corpus.draw(4000, generator)
-    assert float((corpus.kinds[chosen] == packed.KINDS.index("speech")).float().mean()) == pytest.approx(0.5, abs=0.03)
+    assert float((corpus.kinds[chosen] == flat_corpus.KINDS.index("speech")).float().mean()) == pytest.approx(
+        0.5, abs=0.03
+    )
     span = torch.full((4000,), 8000)
     start = corpus.places(chosen, span, None, generator)
     near = corpus.places(chosen, span, start, generator)
@@ -81,13 +84,13 @@ def test_crops_stay_in_recordings_that_hold_them_and_pairs_near_each_other(flat)
     for place in (start, near):
         inside = (place >= corpus.starts[chosen]) & (place + 8000 <= corpus.starts[chosen] + corpus.lengths[chosen])
         assert bool((inside | ~fits).all())
-    assert int((start - near).abs()[fits].max()) <= packed.NEARBY_SECONDS * packed.RATE
+    assert int((start - near).abs()[fits].max()) <= flat_corpus.NEARBY_SECONDS * flat_corpus.RATE
     whole = ~fits  # the crop holds them
     assert bool((start[whole] <= corpus.starts[chosen][whole]).all())
 
 
 def test_speed_changes_pitch(flat):
-    corpus = packed.FlatCorpus.load(flat[0])
+    corpus = flat_corpus.FlatCorpus.load(flat[0])
     long = torch.tensor([flat[2][2].start + 1600])
     peaks = [
         int(torch.fft.rfft(corpus.cut(long, 16000, speed)[0]).abs().argmax())

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """
@@ -19,8 +18,6 @@ from functools import cache, partial
 from pathlib import Path
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recipes.debian_audio import frozen, measure
 from recipes.report import Measured, mean_and_deviation, write_between

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """Judges each labelled task with logistic regression on summary statistics of 64 mel bands: what a model has to beat.
@@ -9,7 +8,6 @@ mean and unit deviation on the training folds. Nothing is tuned.
 
 import argparse
 import csv
-import sys
 from collections import Counter
 from datetime import date
 from pathlib import Path
@@ -19,8 +17,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recipes.report import machine, write_between
 from ssast_hf import load_audio

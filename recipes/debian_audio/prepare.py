@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """Prepares recorded sound from Debian packages: an unlabelled corpus, and labelled tasks to judge models with.
@@ -11,8 +10,6 @@ cannot fetch it.
 import argparse
 import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recipes.debian import UNAVAILABLE, Unavailable
 from recipes.debian_audio import corpus, kinds, tasks

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """
@@ -14,8 +13,6 @@ import sys
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recipes.debian_audio.frozen import divide, folds_of, read
 from recipes.debian_audio.measure import README, parser_of_tasks, train_and_judge

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """Manifests of the Berlin Database of Emotional Speech (Emo-DB), folds of whole speakers.
@@ -14,9 +13,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import manifests
+from recipes import manifests
 
 NAME = re.compile(r"(?P<speaker>\d\d)(?P<sentence>[ab]\d\d)(?P<letter>[WLEAFTN])(?P<version>[a-z])\.wav")
 EMOTIONS = {

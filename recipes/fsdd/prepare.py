@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """Manifests of the Free Spoken Digit Dataset, for two tasks.
@@ -15,9 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import manifests
+from recipes import manifests
 
 NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_]+)_(?P<take>\d+)\.wav")
 

@@ -23,8 +23,9 @@ import torch
 from recipes.pretrain.judge import Judge, table
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor
 from ssast_hf.training import synth
-from ssast_hf.training.objectives import Augmentation, Learner, LogMel, Weights
-from ssast_hf.training.packed import RATE, FlatCorpus
+from ssast_hf.training.flat_corpus import RATE, FlatCorpus
+from ssast_hf.training.objectives import Learner, Weights
+from ssast_hf.training.spectrogram_augmentation import Augmentation, LogMel
 
 PEAK = 800e12  # bf16 operations a second that a large matrix product reached on an H100
 WARM_UP = 0.03  # of the time

@@ -6,7 +6,7 @@ import sys
 
 from .. import __version__
 from ..utils.parser import BOTH_SPELLINGS, EXIT_WRONG, Parser
-from . import checkpoints, classify, convert, demo, embed, evaluate, export, finetune, pretrain, push, stats
+from . import checkpoints, classify, convert, demo, embed, evaluate, export, finetune, pack, pretrain, push, stats
 from .terminal import guarded, prepare
 
 # Modules with SUMMARY, DESCRIPTION, EPILOG, `add_arguments(parser)` and `run(arguments) -> exit status`; those that
@@ -19,6 +19,7 @@ COMMANDS = {
     "export": export,
     "push": push,
     "stats": stats,
+    "pack": pack,
     "evaluate": evaluate,
     "demo": demo,
     "pretrain": pretrain,

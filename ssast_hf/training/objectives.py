@@ -19,7 +19,6 @@ Letters in shape comments, beside those of `modeling_ssast.py`: C = visible patc
 """
 
 import copy
-import math
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +26,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..configuration_ssast import SSASTConfig
-from ..feature_extraction_ssast import FRAME_SECONDS, PREEMPHASIS, SHIFT_SECONDS, mel_filters
 from ..masking import sample_masks
 from ..modeling_ssast import (
     NUM_SPECIAL_TOKENS,
@@ -37,100 +35,6 @@ from ..modeling_ssast import (
     patchify,
     sinusoidal_positions,
 )
-
-FLOOR = math.log(torch.finfo(torch.float32).eps)  # of log-mel energies
-FRAMES_AT_ONCE = 2**17  # about 1 GB of memory
-
-
-class LogMel(nn.Module):
-    """
-    `log_mel_filterbank` for large batches: the same numbers, but with its constants kept on the device, so that
-    nothing waits for a copy to it.
-    """
-
-    def __init__(self, num_mel_bins: int = 128, sampling_rate: int = 16000):
-        super().__init__()
-        self.length, self.shift = int(sampling_rate * FRAME_SECONDS), int(sampling_rate * SHIFT_SECONDS)
-        self.fft_length = 2 ** math.ceil(math.log2(self.length))
-        self.register_buffer("filters", mel_filters(num_mel_bins, sampling_rate, self.fft_length), persistent=False)
-        self.register_buffer("window", torch.hann_window(self.length, periodic=False), persistent=False)
-
-    def samples(self, frames: int) -> int:
-        """Samples that make so many frames."""
-        return (frames - 1) * self.shift + self.length
-
-    @torch.no_grad()
-    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        """(B, samples) -> (B, frames, mel bins)"""
-        frames = (waveform.shape[1] - self.length) // self.shift + 1
-        clips = max(1, FRAMES_AT_ONCE // frames)
-        return torch.cat([self._features(part) for part in waveform.split(clips)])
-
-    def _features(self, waveform: torch.Tensor) -> torch.Tensor:
-        waveform = waveform - waveform.mean(dim=1, keepdim=True)
-        chunk = waveform.unfold(1, self.length, self.shift)
-        chunk = chunk - chunk.mean(dim=2, keepdim=True)  # (B, frames, length)
-        previous = torch.cat([chunk[..., :1], chunk[..., :-1]], dim=2)
-        emphasized = previous.mul_(-PREEMPHASIS).add_(chunk).mul_(self.window)
-        spectrum = torch.fft.rfft(emphasized, n=self.fft_length)
-        power = spectrum.real.square() + spectrum.imag.square()
-        with torch.autocast(waveform.device.type, enabled=False):
-            return (power @ self.filters).clamp(min=torch.finfo(torch.float32).eps).log()
-
-
-@dataclass
-class Augmentation:
-    """
-    Changes of log-mel spectrograms, each crop's own. Off: 0.
-
-    Args:
-        gain (`float`): Deviation of the loudness, in nats of energy (1 is 4.3 dB).
-        tilt (`float`): Deviation of a smooth equaliser's components, in nats: a slope and three cosines over the mel
-            bins.
-        mix (`float`): Share of the crops that another crop of the batch is added to, `mix_snr` (low, high) dB below
-            it.
-        noise (`float`): Share of the crops that steady coloured noise is added to, 5 to 40 dB below the mean.
-    """
-
-    gain: float = 1.0
-    tilt: float = 0.7
-    mix: float = 0.0
-    mix_snr: tuple[float, float] = (0.0, 15.0)
-    noise: float = 0.0
-
-    def __call__(
-        self, mel: torch.Tensor, generator: torch.Generator | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, frames, bins) -> the same, louder or quieter and equalised, and with other sound added besides."""
-        batch, _, bins = mel.shape
-
-        def normal(*shape: int) -> torch.Tensor:
-            return torch.randn(batch, *shape, generator=generator, device=mel.device)
-
-        def uniform(*shape: int) -> torch.Tensor:
-            return torch.rand(batch, *shape, generator=generator, device=mel.device)
-
-        place = torch.linspace(-1, 1, bins, device=mel.device)
-        shapes = torch.stack([place, *(torch.cos(math.pi * (place + 1) / 2 * n) for n in (2, 3, 4))])  # (4, bins)
-        clean = mel
-        if self.gain or self.tilt:
-            clean = (mel + self.gain * normal(1, 1) + self.tilt * (normal(4) @ shapes)[:, None]).clamp(min=FLOOR)
-        noisy = clean
-        if self.mix or self.noise:
-            level = clean.logsumexp(dim=(1, 2), keepdim=True)
-        if self.mix:
-            other = torch.roll(clean, 1 + batch // 4, 0)
-            low, high = self.mix_snr
-            below = (low + (high - low) * uniform(1, 1)) * (math.log(10) / 10)
-            shift = level - torch.roll(level, 1 + batch // 4, 0) - below
-            mixed = torch.logaddexp(noisy, other + shift)
-            noisy = torch.where(uniform(1, 1) < self.mix, mixed, noisy)
-        if self.noise:
-            color = 2.0 * (normal(4) @ shapes)[:, None]
-            below = (5 + 35 * uniform(1, 1)) * (math.log(10) / 10)
-            steady = level - math.log(mel.shape[1] * bins) - below + color - 0.6 * uniform(*mel.shape[1:])
-            noisy = torch.where(uniform(1, 1) < self.noise, torch.logaddexp(noisy, steady), noisy)
-        return clean, noisy.clamp(min=FLOOR)
 
 
 @dataclass
@@ -336,58 +240,92 @@ class Learner(nn.Module):
         Returns:
             `loss`, to be minimised, and what it consists of, each of shape `()`.
         """
-        config, weights = self.config, self.weights
-        rows, columns = config.patch_grid(clean.shape[1])
+        weights = self.weights
+        masks, visible, masked = self._draw_masks(clean, generator)
+        seen, wanted = patchify(noisy, self.config), patchify(clean, self.config)
+        predicted, pooled = self._encode_and_predict(seen, masks, visible, masked)
+        losses = {}
+        if weights.mspm:
+            losses |= self._match_and_reconstruct(predicted, take(wanted, masked).float())
+        if self.teacher is not None:
+            losses |= self._regress_on_teacher(predicted, pooled, masked, wanted)
+        if weights.clip:
+            losses |= self._contrast_crops(pooled, recordings)
+        if weights.source:
+            losses["source"] = F.cross_entropy(self.source_head(pooled).float(), sources.repeat(2))
+        return {"loss": self._weighted_sum(losses), **losses}
+
+    def _draw_masks(
+        self, spectrograms: torch.Tensor, generator: torch.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Masks (B, P) for spectrograms (B, frames, mel bins), and the numbers of visible (B, C) and masked (B, M)."""
+        config = self.config
+        rows, columns = config.patch_grid(spectrograms.shape[1])
         count = config.num_masked(rows * columns)
         masks = sample_masks(
-            len(clean),
+            len(spectrograms),
             (rows, columns),
             count,
             config.mask_cluster_min,
             config.mask_cluster_max,
             generator=generator,
-            device=clean.device,
+            device=spectrograms.device,
         )
         order = masks.to(torch.uint8).argsort(dim=1, stable=True)
-        visible, masked = order[:, : rows * columns - count], order[:, rows * columns - count :]
-        seen, wanted = patchify(noisy, config), patchify(clean, config)
-        whole = self.decoder is None and self.predicts
-        hidden = encode(self.model.ssast, seen, mask=masks) if whole else encode(self.model.ssast, seen, visible)
-        outputs = hidden[-1][:, NUM_SPECIAL_TOKENS:]
+        return masks, order[:, : rows * columns - count], order[:, rows * columns - count :]
+
+    def _encode_and_predict(
+        self, patches: torch.Tensor, masks: torch.Tensor, visible: torch.Tensor, masked: torch.Tensor
+    ) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """Outputs at masked patches (B, M, D), None without a loss there, and the mean of the visible ones' (B, D)."""
+        if self.decoder is None and self.predicts:  # mask tokens go through the encoder
+            outputs = encode(self.model.ssast, patches, mask=masks)[-1][:, NUM_SPECIAL_TOKENS:]
+            return take(outputs, masked), take(outputs, visible).float().mean(dim=1)
+        outputs = encode(self.model.ssast, patches, visible)[-1][:, NUM_SPECIAL_TOKENS:]
+        predicted = self.decoder(outputs, visible, masked) if self.predicts else None
+        return predicted, outputs.float().mean(dim=1)
+
+    def _match_and_reconstruct(self, predicted: torch.Tensor, truth: torch.Tensor) -> dict[str, torch.Tensor]:
+        """SSAST's two losses, of outputs (B, M, D) and patches (B, M, V), and the accuracy of the first."""
+        predictions = self.model.discriminative_head(predicted).float()
+        reconstruction = self.model.generative_head(predicted).float()
+        with torch.autocast(truth.device.type, enabled=False):
+            discriminative, accuracy = match(predictions, truth)
+            generative = F.mse_loss(reconstruction, truth)
+        return {"discriminative": discriminative, "accuracy": accuracy, "generative": generative}
+
+    def _regress_on_teacher(
+        self, predicted: torch.Tensor | None, pooled: torch.Tensor, masked: torch.Tensor, patches: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """`latent` and `utterance`, those that are on, with the teacher's view of all patches (B, P, V)."""
+        local, clip = self.targets(patches)
         losses = {}
-        if self.predicts:
-            predicted = take(outputs, masked) if whole else self.decoder(outputs, visible, masked)
-        pooled = (take(outputs, visible) if whole else outputs).float().mean(dim=1)
-        total = 0.0
-        if weights.mspm:
-            truth = take(wanted, masked).float()
-            predictions = self.model.discriminative_head(predicted).float()
-            reconstruction = self.model.generative_head(predicted).float()
-            with torch.autocast(clean.device.type, enabled=False):
-                losses["discriminative"], losses["accuracy"] = match(predictions, truth)
-                losses["generative"] = F.mse_loss(reconstruction, truth)
+        if self.weights.latent:
+            losses["latent"] = F.mse_loss(self.latent_head(predicted).float(), take(local, masked))
+        if self.weights.utterance:
+            losses["utterance"] = F.mse_loss(self.utterance_head(pooled).float(), clip)
+        return losses
+
+    def _contrast_crops(self, pooled: torch.Tensor, recordings: torch.Tensor) -> dict[str, torch.Tensor]:
+        """`clip` and its accuracy, of the means (2 * R, D) of pairs of crops of recordings (R,)."""
+        vectors = self.projection(pooled).float()
+        with torch.autocast(pooled.device.type, enabled=False):
+            loss, accuracy = contrast(vectors, recordings, self.temperature)
+        return {"clip": loss, "clip_accuracy": accuracy}
+
+    def _weighted_sum(self, losses: dict[str, torch.Tensor]) -> torch.Tensor:
+        """What is minimised, ()."""
+        config, total = self.config, 0.0
+        if self.weights.mspm:
             mspm = (
                 config.discriminative_loss_weight * losses["discriminative"]
                 + config.generative_loss_weight * losses["generative"]
             )
-            total = total + weights.mspm * mspm
-        if self.teacher is not None:
-            local, clip = self.targets(wanted)
-        if weights.latent:
-            losses["latent"] = F.mse_loss(self.latent_head(predicted).float(), take(local, masked))
-            total = total + weights.latent * losses["latent"]
-        if weights.utterance:
-            losses["utterance"] = F.mse_loss(self.utterance_head(pooled).float(), clip)
-            total = total + weights.utterance * losses["utterance"]
-        if weights.clip:
-            vectors = self.projection(pooled).float()
-            with torch.autocast(clean.device.type, enabled=False):
-                losses["clip"], losses["clip_accuracy"] = contrast(vectors, recordings, self.temperature)
-            total = total + weights.clip * losses["clip"]
-        if weights.source:
-            losses["source"] = F.cross_entropy(self.source_head(pooled).float(), sources.repeat(2))
-            total = total + weights.source * losses["source"]
-        return {"loss": total, **losses}
+            total = total + self.weights.mspm * mspm
+        for name in ("latent", "utterance", "clip", "source"):
+            if weight := getattr(self.weights, name):
+                total = total + weight * losses[name]
+        return total
 
     def flops(self, columns: int) -> float:
         """Floating-point operations of a training step per crop of so many time patches, two per multiplication."""

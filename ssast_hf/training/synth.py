@@ -140,73 +140,91 @@ def _shape_spectrum(waveform: torch.Tensor, gain_at) -> torch.Tensor:
 
 def _source(kind: str, draw: _Draw, time: torch.Tensor, seconds: float, rate: int) -> torch.Tensor:
     """One sound source per batch entry, (B, S), its loudness changing over time."""
+    if kind in ("harmonic", "inharmonic"):
+        return _tone(kind, draw, time, seconds, rate)
+    if kind == "fm":
+        return _frequency_modulation(draw, time, seconds, rate)
+    if kind == "voice":
+        return _voice(draw, time, seconds, rate)
+    return _filtered_noise(kind, draw, time, seconds, rate)
+
+
+def _tone(kind: str, draw: _Draw, time: torch.Tensor, seconds: float, rate: int) -> torch.Tensor:
+    """Partials at whole multiples of a fundamental, slightly stretched or not, or at other ratios: (B, S)."""
+    numbers = torch.arange(1, PARTIALS + 1, device=time.device)[None].float()
+    frequency, phase = _phase(draw, time, seconds, 50, 1800, rate)
+    if kind == "harmonic":
+        stretch = draw(1e-5, 3e-3, log=True) * draw.chance(0.3)
+        ratios = numbers * (1 + stretch * numbers.square()).sqrt()
+        odd = 1 - draw.chance(0.25) * (numbers % 2 == 0)
+    else:
+        ratios = 1 + (draw(0.2, 2.2, PARTIALS) * numbers / 2).cumsum(1) / 2 - draw(0.0, 0.3)
+        odd = torch.ones_like(ratios)
+    slope, damping = draw(0.3, 2.5), draw(0.0, 6.0) * draw.chance(0.6)
+    levels = odd * numbers**-slope * draw(0.4, 1.0, PARTIALS)
+    envelope = _envelope(draw, time, seconds)
+
+    def gains(n: int, hertz: torch.Tensor) -> torch.Tensor:
+        # High partials die earlier: as the envelope falls, they fall faster.
+        return levels[:, n : n + 1] * envelope.clamp(min=1e-4) ** (1 + damping * n / PARTIALS)
+
+    return _partials(phase, frequency, ratios, gains, rate)
+
+
+def _frequency_modulation(draw: _Draw, time: torch.Tensor, seconds: float, rate: int) -> torch.Tensor:
+    """A sine whose phase another one modulates, (B, S)."""
+    _, phase = _phase(draw, time, seconds, 60, 1500, rate)
+    whole = draw.chance(0.6)
+    ratio = draw(0.3, 6.0)
+    ratio = torch.where(whole > 0, ratio.round().clamp(min=1), ratio)
+    envelope = _envelope(draw, time, seconds)
+    index = draw(0.3, 12.0, log=True) * envelope ** draw(0.0, 2.0)
+    modulator = torch.sin(2 * math.pi * (phase * ratio.double()).remainder(1.0).float())
+    return torch.sin(2 * math.pi * phase.remainder(1.0).float() + index * modulator) * envelope
+
+
+def _voice(draw: _Draw, time: torch.Tensor, seconds: float, rate: int) -> torch.Tensor:
+    """Syllables of a vowel and a hiss, (B, S): partials under three formants, which glide."""
     batch, samples = len(draw.index), time.shape[1]
     numbers = torch.arange(1, PARTIALS + 1, device=time.device)[None].float()
-    if kind in ("harmonic", "inharmonic"):
-        frequency, phase = _phase(draw, time, seconds, 50, 1800, rate)
-        if kind == "harmonic":
-            stretch = draw(1e-5, 3e-3, log=True) * draw.chance(0.3)
-            ratios = numbers * (1 + stretch * numbers.square()).sqrt()
-            odd = 1 - draw.chance(0.25) * (numbers % 2 == 0)
-        else:
-            ratios = 1 + (draw(0.2, 2.2, PARTIALS) * numbers / 2).cumsum(1) / 2 - draw(0.0, 0.3)
-            odd = torch.ones_like(ratios)
-        slope, damping = draw(0.3, 2.5), draw(0.0, 6.0) * draw.chance(0.6)
-        levels = odd * numbers**-slope * draw(0.4, 1.0, PARTIALS)
-        envelope = _envelope(draw, time, seconds)
+    frequency, phase = _phase(draw, time, seconds, 80, 350, rate)
+    syllables = 10
+    table = torch.tensor(FORMANTS, device=time.device).float()
+    vowels = table[(draw(0, 1, syllables) * len(table)).long().clamp(max=len(table) - 1)]  # (B, syllables, 3)
+    place = time * draw(2.0, 7.0)
+    now, blend = place.floor().long() % syllables, ((place % 1 - 0.6) / 0.4).clamp(0, 1)
+    size = draw(0.8, 1.3)  # of the vocal tract
+    rows = torch.arange(batch, device=time.device)[:, None]
+    formants = torch.lerp(vowels[rows, now], vowels[rows, (now + 1) % syllables], blend[..., None]) * size[..., None]
+    width = draw(0.7, 2.0)
+    tilt = draw(0.6, 1.6)
 
-        def gains(n: int, hertz: torch.Tensor) -> torch.Tensor:
-            # High partials die earlier: as the envelope falls, they fall faster.
-            return levels[:, n : n + 1] * envelope.clamp(min=1e-4) ** (1 + damping * n / PARTIALS)
-
-        return _partials(phase, frequency, ratios, gains, rate)
-    if kind == "fm":
-        frequency, phase = _phase(draw, time, seconds, 60, 1500, rate)
-        whole = draw.chance(0.6)
-        ratio = draw(0.3, 6.0)
-        ratio = torch.where(whole > 0, ratio.round().clamp(min=1), ratio)
-        envelope = _envelope(draw, time, seconds)
-        index = draw(0.3, 12.0, log=True) * envelope ** draw(0.0, 2.0)
-        modulator = torch.sin(2 * math.pi * (phase * ratio.double()).remainder(1.0).float())
-        return torch.sin(2 * math.pi * phase.remainder(1.0).float() + index * modulator) * envelope
-    if kind == "voice":
-        frequency, phase = _phase(draw, time, seconds, 80, 350, rate)
-        syllables = 10
-        table = torch.tensor(FORMANTS, device=time.device).float()
-        vowels = table[(draw(0, 1, syllables) * len(table)).long().clamp(max=len(table) - 1)]  # (B, syllables, 3)
-        place = time * draw(2.0, 7.0)
-        now, blend = place.floor().long() % syllables, ((place % 1 - 0.6) / 0.4).clamp(0, 1)
-        size = draw(0.8, 1.3)  # of the vocal tract
-        rows = torch.arange(batch, device=time.device)[:, None]
-        formants = (
-            torch.lerp(vowels[rows, now], vowels[rows, (now + 1) % syllables], blend[..., None]) * size[..., None]
-        )
-        width = draw(0.7, 2.0)
-        tilt = draw(0.6, 1.6)
-
-        def resonance(hertz: torch.Tensor) -> torch.Tensor:
-            return (
-                sum(
-                    level / (1 + ((hertz - formants[..., k]) / (BANDWIDTHS[k] * width)).square())
-                    for k, level in enumerate((1.0, 0.6, 0.35))
-                )
-                + 0.01
-            )
-
-        beat = place % 1
-        consonant = draw(0.0, 0.35)
-        voiced = ((beat - consonant) / 0.1).clamp(0, 1) * (1 - ((beat - 0.85) / 0.15).clamp(0, 1) * draw(0.0, 1.0))
-        spoken = (draw(0, 1, syllables) < 0.85).float().gather(1, now)
-        tone = _partials(
-            phase, frequency, numbers.expand(batch, -1), lambda n, hertz: (n + 1) ** -tilt * resonance(hertz), rate
-        )
-        hiss = draw.noise(samples)
-        center, wide = draw(1500, 6500), draw(500, 3000)
-        hiss = _shape_spectrum(hiss, lambda f: torch.exp(-((f * rate / 2 - center) / wide).square()))
-        breath = draw(0.0, 0.2)
+    def resonance(hertz: torch.Tensor) -> torch.Tensor:
         return (
-            tone * voiced + hiss * (0.35 * (1 - voiced) * (beat < consonant + 0.05) + breath * voiced * 0.2)
-        ) * spoken
+            sum(
+                level / (1 + ((hertz - formants[..., k]) / (BANDWIDTHS[k] * width)).square())
+                for k, level in enumerate((1.0, 0.6, 0.35))
+            )
+            + 0.01
+        )
+
+    beat = place % 1
+    consonant = draw(0.0, 0.35)
+    voiced = ((beat - consonant) / 0.1).clamp(0, 1) * (1 - ((beat - 0.85) / 0.15).clamp(0, 1) * draw(0.0, 1.0))
+    spoken = (draw(0, 1, syllables) < 0.85).float().gather(1, now)
+    tone = _partials(
+        phase, frequency, numbers.expand(batch, -1), lambda n, hertz: (n + 1) ** -tilt * resonance(hertz), rate
+    )
+    hiss = draw.noise(samples)
+    center, wide = draw(1500, 6500), draw(500, 3000)
+    hiss = _shape_spectrum(hiss, lambda f: torch.exp(-((f * rate / 2 - center) / wide).square()))
+    breath = draw(0.0, 0.2)
+    return (tone * voiced + hiss * (0.35 * (1 - voiced) * (beat < consonant + 0.05) + breath * voiced * 0.2)) * spoken
+
+
+def _filtered_noise(kind: str, draw: _Draw, time: torch.Tensor, seconds: float, rate: int) -> torch.Tensor:
+    """White noise, or random clicks, through four resonances: (B, S)."""
+    samples = time.shape[1]
     if kind == "noise":
         waveform = draw.noise(samples)
     else:  # clicks
