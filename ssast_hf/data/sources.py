@@ -34,8 +34,8 @@ SOURCE_HELP = (
 LABELLED_HELP = (
     "A folder with a subfolder per label (FOLDER,label=first or FOLDER,label=last where folders lie in folders); a "
     ".csv, .tsv or .jsonl manifest with columns file and label; the original's .json; a .parquet file with audio "
-    "bytes and a label column; or hf:NAME, a dataset on the Hub or a directory that `datasets` loads, with options after "
-    "commas: config=, split=, column= (the audio's) and label= (the label's)."
+    "bytes and a label column; or hf:NAME, a dataset on the Hub or a directory that `datasets` loads, with "
+    "options after commas: config=, split=, column= (the audio's) and label= (the label's)."
 )
 
 

@@ -14,7 +14,9 @@ from ssast_hf.data.labelled import label_names
 from ssast_hf.data.labelled_checks import check_found, readable, warn_of_labels, warn_of_shared
 from ssast_hf.data.labels import find_labels, hold_out
 from ssast_hf.data.sources import Clip, read_labelled
+from ssast_hf.training import finetune
 from ssast_hf.training.optimization import sampling_weights
+from ssast_hf.training.tuning import FineTuningArguments
 
 
 def sounds(folder: Path, *names: str) -> Path:
@@ -112,3 +114,20 @@ def test_labels_that_may_not_be_meant_are_warned_of_once(caplog):
     assert "_background_noise_" in messages[0] and "Owl and owl" in messages[1] and "Crow (1)" in messages[2]
     assert "1 sound(s) two labels" in messages[3] and "0.wav (Owl, owl)" in messages[3]
     assert "--group_column file" in messages[4]
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_a_label_without_a_readable_clip_is_refused(tmp_path, held_out):
+    """For training and for validation; --allow_missing_labels lifts it, and the clips that are left are counted."""
+    folder = sounds(tmp_path, *(f"{label}/{i}.wav" for label in ("a", "b") for i in range(6)))
+    (tmp_path / "a.csv").write_text("file,label\na/0.wav,a\nb/0.wav,b\n")
+    for number in range(1 if held_out else 6):
+        (folder / "b" / f"{number}.wav").write_bytes(b"no sound")
+    fields = {"validation_data": str(tmp_path / "a.csv")} if held_out else {"validation_fraction": 0.0}
+    data = finetune.FineTuningDataArguments(str(folder), "no model", from_scratch=True, **fields)
+    training = FineTuningArguments(str(tmp_path / "run"), use_cpu=True)
+    with pytest.raises(ValueError, match="has no clip of b. If that is as it should be, give --allow_missing_labels"):
+        finetune._read(data, training)
+    data.allow_missing_labels = True
+    clips, labels, _ = finetune._read(data, training)
+    assert labels.names == ("a", "b") and len(clips) == (11 if held_out else 6)
