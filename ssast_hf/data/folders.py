@@ -2,30 +2,84 @@
 # SPDX-License-Identifier: Apache-2.0
 """Folders of sound files or shards, and `.tar` shards."""
 
+import logging
+import re
 import tarfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from ..audio import audio_extensions, find_audio_files
+from ..audio.find import passed_over
 from .clips import Clip, TarMember
 from .tables import read_parquet
 
+logger = logging.getLogger(__name__)
+
+SPLITS = r"(train|test|val|valid|dev|eval)(ing|idation|uation)?[-_ ]?(set|data|split)?"
+
 
 def read_folder(
-    folder: Path, labelled: bool, column: str | None = None, onerror: Callable[[OSError], object] | None = None
+    folder: Path, column: str | None = None, onerror: Callable[[OSError], object] | None = None
 ) -> list[Clip]:
-    paths = find_audio_files(folder, onerror)
-    if not labelled:
-        if not paths:
-            parquet = sorted(folder.rglob("*.parquet"))
-            return read_parquet(parquet, column) if parquet else [
-                clip for path in sorted(folder.rglob("*.tar")) for clip in read_tar(path)
-            ]  # fmt: skip
-        return [Clip(str(path)) for path in paths]
-    loose = [path for path in paths if path.parent == folder]
+    """
+    The sounds of a folder at any depth, else what its `.parquet` or `.tar` shards hold. The log counts what is passed
+    over.
+    """
+    others: Counter[str] = Counter()
+    paths = find_audio_files(folder, onerror, others)
+    if not paths:
+        parquet = sorted(folder.rglob("*.parquet"))
+        return read_parquet(parquet, column) if parquet else [
+            clip for path in sorted(folder.rglob("*.tar")) for clip in read_tar(path)
+        ]  # fmt: skip
+    _log_passed_over(folder, others)
+    return [Clip(str(path)) for path in paths]
+
+
+def read_labelled_folder(folder: Path, label: str | None = None) -> list[Clip]:
+    """
+    The sounds of a folder with a subfolder per label.
+
+    Args:
+        folder (`Path`): The folder.
+        label (`str`, *optional*): Which folder names the label where folders lie in folders: `first` (below `folder`)
+            or `last` (the sound's own).
+
+    Raises:
+        ValueError: A sound lies in no subfolder; folders lie in folders and `label` does not say which is the label;
+            or the subfolders are parts of a split.
+    """
+    if label not in (None, "first", "last"):
+        raise ValueError(f"{folder}: label is {label!r}, expected first or last: which folder names the label.")
+    others: Counter[str] = Counter()
+    found = {path: path.relative_to(folder).parts[:-1] for path in find_audio_files(folder, None, others)}
+    loose = next((path for path, parts in found.items() if not parts), None)
     if loose:
-        raise ValueError(f"{loose[0]} lies in no label's folder: expected {folder}/LABEL/{loose[0].name}.")
-    return [Clip(str(path), path.relative_to(folder).parts[0]) for path in paths]
+        raise ValueError(f"{loose} lies in no label's folder: expected {folder}/LABEL/{loose.name}.")
+    tops = sorted({parts[0] for parts in found.values()})
+    splits = [name for name in tops if re.fullmatch(SPLITS, name, re.IGNORECASE)]
+    if splits and len(splits) == len(tops) and label is None:
+        raise ValueError(
+            f"The folders in {folder} are parts of a split ({', '.join(splits)}), expected labels: give one of them "
+            f"(--data {folder}/{splits[0]}) and the others as --validation_data and --test_data, or write "
+            f"{folder},label=last to train on all of them."
+        )
+    nested = next((path for path, parts in found.items() if len(parts) > 1), None)
+    if nested and label is None:
+        parts = found[nested]
+        raise ValueError(
+            f"{nested} lies in folders in folders: is its label {parts[0]} or {parts[-1]}? Write {folder},label=first "
+            f"or {folder},label=last."
+        )
+    _log_passed_over(folder, others)
+    return [Clip(str(path), parts[-1 if label == "last" else 0]) for path, parts in found.items()]
+
+
+def _log_passed_over(folder: Path, others: Counter[str]) -> None:
+    line = passed_over(folder, others)
+    if line:
+        logger.warning("%s", line)
 
 
 def read_tar(path: Path) -> list[Clip]:

@@ -3,14 +3,17 @@
 """Labelled clips: which labels occur, which clips are held out, how long a clip may be."""
 
 import random
+import re
 
 from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS
 from .clips import Clip
 
 
 def label_names(clips: list[Clip]) -> list[str]:
-    """The labels that occur, sorted. Raises ValueError for fewer than two."""
+    """The labels that occur, sorted, numbers by their value. Raises ValueError for fewer than two."""
     names = sorted({clip.label for clip in clips})
+    if all(re.fullmatch(r"-?\d+(\.\d+)?", name) for name in names):
+        names.sort(key=float)
     if len(names) < 2:
         raise ValueError(f"Found {len(names)} label ({', '.join(names)}), expected two or more.")
     return names

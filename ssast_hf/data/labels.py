@@ -44,7 +44,7 @@ class Labels:
 
 
 def labels_of(clip: Clip, several: bool) -> list[str]:
-    """The clip's labels, each once. Raises ValueError where there seem to be several and may not be, or none."""
+    """The clip's labels, each once. Raises ValueError where there are several or none and may not be."""
     text = clip.label or ""
     found = [text]
     if text.startswith("["):
@@ -57,7 +57,7 @@ def labels_of(clip: Clip, several: bool) -> list[str]:
     elif ";" in text:
         found = [label.strip() for label in text.split(";")]
     found = list(dict.fromkeys(label for label in found if label))
-    if not found:
+    if not found and not several:
         raise ValueError(f"{clip.path} has no label.")
     if len(found) > 1 and not several:
         raise ValueError(f"{clip.path} has {len(found)} labels ({text}): give --multi_label True if that is meant.")
@@ -93,7 +93,10 @@ def name_official_labels(clips: list[Clip], source: str, label_file: str | None)
         names = {row["mid"]: row["display_name"] for row in csv.DictReader(file) if row.get("mid")}
     named = []
     for clip in clips:
-        identifiers = [identifier.strip() for identifier in (clip.label or "").split(",")]
+        if not clip.label:
+            named.append(clip)
+            continue
+        identifiers = [identifier.strip() for identifier in clip.label.split(",")]
         unknown = [identifier for identifier in identifiers if identifier not in names]
         if unknown:
             raise ValueError(
@@ -158,6 +161,10 @@ def hold_out(
         wanted = max(0, wanted - sum(side[index] for index in members if index in side))
         for position, index in enumerate(open_):
             side[index] = position < wanted
+    negatives = [index for index in range(len(clips)) if index not in side]  # clips without any label
+    rng.shuffle(negatives)
+    for position, index in enumerate(negatives):
+        side[index] = position < round(fraction * len(negatives))
     return (
         [clip for index, clip in enumerate(clips) if not side[index]],
         [clip for index, clip in enumerate(clips) if side[index]],
@@ -174,7 +181,7 @@ def _hold_out_groups(clips, labels: Labels, fraction, seed, groups) -> tuple[lis
             f"There are {distinct} groups, expected {folds} or more to hold out {fraction:g} of the clips: give "
             "another --validation_fraction."
         )
-    main_label = [labels.names.index(labels.of(clip)[0]) for clip in clips]
+    main_label = [labels.names.index(of[0]) if (of := labels.of(clip)) else -1 for clip in clips]
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     train, held_out = next(splitter.split(clips, main_label, groups))
     if fraction > 0.5:

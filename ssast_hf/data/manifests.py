@@ -49,9 +49,9 @@ def manifest_rows(path: Path) -> list[tuple[str, Any]]:
     return [(f"line {reader.line_num}", row) for row in reader]
 
 
-def read_manifest(path: Path, labelled: bool) -> list[Clip]:
+def read_manifest(path: Path, labelled: bool, several: bool = False) -> list[Clip]:
     """
-    The clips that a manifest lists, in its order.
+    The clips that a manifest lists, in its order. With `several` labels a clip may have none: an empty one.
 
     Raises:
         ValueError: A row names no file, has no label if `labelled`, or its times are not understood.
@@ -65,7 +65,7 @@ def read_manifest(path: Path, labelled: bool) -> list[Clip]:
                 f"{path}, {place}: no file name in {found}, expected a column named {' or '.join(FILE_COLUMNS)}."
             )
         offset, duration = time_columns(row, str(path)).part(row, f"{path}, {place}")
-        label = _label(row, f"{path}, {place}") if labelled else None
+        label = _label(row, f"{path}, {place}", several) if labelled else None
         clips.append(Clip(str(path.parent / str(row[column])), label, offset, duration))
         places.append(place)
     _warn_of_ends(path, clips, places)
@@ -80,14 +80,22 @@ def _column(row, names: tuple[str, ...]) -> str | None:
     return next((found[name] for name in names if name in found), None)
 
 
-def _label(row: dict, place: str) -> str:
+def _label(row: dict, place: str, several: bool) -> str:
     column = _column(row, LABEL_COLUMNS)
-    label = None if column is None else row[column]
+    label = "" if column is None else row[column]
     if isinstance(label, list):  # of a clip with several
-        label = json.dumps(label)
-    if label is None or not str(label).strip():
-        raise ValueError(f"{place}: no label, expected a column named {' or '.join(LABEL_COLUMNS)}.")
-    return str(label).strip()
+        label = json.dumps(label) if label else ""
+    if str(label).strip() or (several and _has_label(row)):
+        return str(label).strip()
+    if _has_label(row):
+        raise ValueError(
+            f"{place}: the label is empty; expected one, or several labels (--multi_label), or the row gone."
+        )
+    raise ValueError(f"{place}: no label, expected a column named {' or '.join(LABEL_COLUMNS)}.")
+
+
+def _has_label(row: dict) -> bool:
+    return any(str(key).strip().lower() in LABEL_COLUMNS for key in row)
 
 
 def _warn_of_ends(path: Path, clips: list[Clip], places: list[str]) -> None:

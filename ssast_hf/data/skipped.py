@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from ..utils.files import replacing
+from .clips import Clip
 
 logger = logging.getLogger(__name__)
 
 SILENCE = 1e-4  # peak around the mean, -80 dB of full scale: three steps of 16-bit sound
+PROBED_SECONDS = 60.0
 WARNINGS = 10  # logged per process where there is a report of all
 
 
@@ -23,6 +25,15 @@ def reason_unusable(waveform: np.ndarray, min_samples: int, sampling_rate: int) 
         seconds, least = len(waveform) / sampling_rate, min_samples / sampling_rate
         return f"too short: {seconds:.3f} s, expected {least:.3f} s or more"
     return "silent" if np.abs(waveform - waveform.mean()).max() < SILENCE else None
+
+
+def holds_sound(clip: Clip, sampling_rate: int = 16000) -> bool:
+    """Whether a clip can be read and its first minute is not silent or too short."""
+    try:
+        waveform = clip.load(sampling_rate, 0.0, PROBED_SECONDS)
+    except (OSError, ValueError):
+        return False
+    return reason_unusable(waveform, sampling_rate // 40, sampling_rate) is None
 
 
 class Skipped:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..audio import audio_extensions
 from .clips import Clip
-from .folders import read_folder, read_tar
+from .folders import read_folder, read_labelled_folder, read_tar
 from .manifests import MANIFESTS, manifest_rows, read_manifest
 from .tables import HUB, column_labels, load_dataset, read_parquet, rows_of
 
@@ -32,9 +32,10 @@ SOURCE_HELP = (
     "for all sources or none), and for hf: config=, split=, column= and streaming=true."
 )
 LABELLED_HELP = (
-    "A folder with a subfolder per label; a .csv, .tsv or .jsonl manifest with columns file and label; the original's "
-    ".json; a .parquet file with audio bytes and a label column; or hf:NAME, a dataset on the Hub or a directory that "
-    "`datasets` loads, with options after commas: config=, split=, column= (the audio's) and label= (the label's)."
+    "A folder with a subfolder per label (FOLDER,label=first or FOLDER,label=last where folders lie in folders); a "
+    ".csv, .tsv or .jsonl manifest with columns file and label; the original's .json; a .parquet file with audio "
+    "bytes and a label column; or hf:NAME, a dataset on the Hub or a directory that `datasets` loads, with "
+    "options after commas: config=, split=, column= (the audio's) and label= (the label's)."
 )
 
 
@@ -69,7 +70,7 @@ def find_sounds(
                 raise ValueError(f"{text} is a stream, expected a dataset whose rows are known: leave streaming out.")
             clips.extend(found.clips)
         elif os.path.isdir(text):
-            found = read_folder(Path(text), labelled=False, onerror=onerror)
+            found = read_folder(Path(text), onerror=onerror)
             if not found:
                 raise ValueError(f"{text} holds no audio files.")
             clips.extend(found)
@@ -117,9 +118,10 @@ def _read_source(text: str) -> Source:
     return Source(place, rows_of(table, column, name), weight)
 
 
-def read_labelled(text: str) -> list[Clip]:
+def read_labelled(text: str, several: bool = False) -> list[Clip]:
     """
-    Reads what `--data` of fine-tuning and evaluation names; see [`LABELLED_HELP`].
+    Reads what `--data` of fine-tuning and evaluation names; see [`LABELLED_HELP`]. Where clips may have `several`
+    labels, one without any has the label "".
 
     Raises:
         ValueError: As [`read_clips`], or an option is unknown or a stream is asked for; FileNotFoundError: there is no
@@ -132,9 +134,9 @@ def read_labelled(text: str) -> list[Clip]:
         raise ValueError(f"{text}: a stream has no known labels: leave streaming= out.")
     if not place.startswith(HUB):
         _check_options(text, place, options)
-        return read_clips(place, labelled=True, column=options.get("column"), label=options.get("label"))
+        return read_clips(place, True, options.get("column"), options.get("label"), several)
     name, table, column = load_dataset(place, options, labelled=True)
-    return rows_of(table, column, name, column_labels(table, options.get("label"), name))
+    return rows_of(table, column, name, column_labels(table, options.get("label"), name, several))
 
 
 def read_column(text: str, column: str) -> list:
@@ -162,7 +164,8 @@ def read_column(text: str, column: str) -> list:
 
 
 def _check_options(text: str, place: str, options: dict[str, str]) -> None:
-    if options.keys() - ({"column", "label"} if "parquet" in place else set()):
+    allowed = {"label"} if os.path.isdir(place) else {"column", "label"} if "parquet" in place else set()
+    if options.keys() - allowed:
         raise ValueError(f"{text}: {', '.join(sorted(options))} is for datasets, written {HUB}NAME.")
 
 
@@ -184,7 +187,11 @@ def parse_source(text: str) -> tuple[str, dict[str, str]]:
 
 
 def read_clips(
-    source: str | os.PathLike, labelled: bool, column: str | None = None, label: str | None = None
+    source: str | os.PathLike,
+    labelled: bool,
+    column: str | None = None,
+    label: str | None = None,
+    several: bool = False,
 ) -> list[Clip]:
     """
     The clips of a data source, sorted by path (folders) or in the file's order.
@@ -198,7 +205,9 @@ def read_clips(
             `shards/*.tar`.
         labelled (`bool`): Whether every clip needs a label.
         column (`str`, *optional*), label (`str`, *optional*): The columns with audio and labels of `.parquet` files.
-            Default: the first that looks like it.
+            Default: the first that looks like it. Of folders in folders, `label` is the folder that names the label:
+            `first` or `last`.
+        several (`bool`): Whether clips may have several labels, or none.
 
     Raises:
         ValueError: Nothing is found, a column is missing, or a clip has no label; FileNotFoundError: no such source.
@@ -206,20 +215,20 @@ def read_clips(
     path = Path(source)
     suffix = path.suffix.lower()
     if path.is_dir():
-        clips = read_folder(path, labelled, column)
+        clips = read_labelled_folder(path, label) if labelled else read_folder(path, column)
     elif not path.exists():
         matches = [] if labelled else sorted(glob.glob(str(source), recursive=True))
         if not matches:
             looks_so = re.fullmatch(r"[\w.-]+/[\w.-]+", str(source))
             hint = f" (a dataset on the Hub is written {HUB}{source})" if looks_so else ""
             raise FileNotFoundError(f"No such folder or manifest: {source}{hint}")
-        clips = [clip for match in matches for clip in read_clips(match, labelled, column, label)]
+        clips = [clip for match in matches for clip in read_clips(match, labelled, column, label, several)]
     elif suffix in MANIFESTS or suffix == ".json":
-        clips = read_manifest(path, labelled)
+        clips = read_manifest(path, labelled, several)
     elif not labelled and suffix == ".tar":
         clips = read_tar(path)
     elif suffix == ".parquet":
-        clips = read_parquet([path], column, labelled, label)
+        clips = read_parquet([path], column, labelled, label, several)
     elif not labelled and suffix in audio_extensions():
         clips = [Clip(str(path))]
     else:

@@ -218,10 +218,11 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
     file = arguments.label_file
     if file and not (file.lower().endswith(".csv") and arguments.data.lower().endswith(".json")):
         raise ValueError(f"--label-file is a .csv for the original's .json, found {file} and --data {arguments.data}")
+    several = model.config.problem_type == "multi_label_classification"
     how = {"channel": arguments.channel, "accept_truncated": arguments.accept_truncated}
-    found = [replace(clip, **how) for clip in read_labelled(arguments.data)]
+    found = [replace(clip, **how) for clip in read_labelled(arguments.data, several)]
     clips = name_official_labels(found, arguments.data, file)
-    labels = Labels(names, model.config.problem_type == "multi_label_classification")
+    labels = Labels(names, several)
     check_known(clips, labels, arguments.data, "the model has not")
     output = Path(arguments.output_dir)
     if output.is_dir() and any(output.glob(f"{arguments.name}_*")) and not arguments.overwrite:

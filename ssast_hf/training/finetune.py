@@ -15,6 +15,7 @@ from ..checkpoints.convert import read_label_names
 from ..data.clips import Clip
 from ..data.decoded import decode, fingerprint
 from ..data.labelled import clip_seconds
+from ..data.labelled_checks import check_found, readable, warn_of_labels, warn_of_shared
 from ..data.labels import (
     Labels,
     check_complete,
@@ -225,6 +226,7 @@ def _read(
     labels = find_labels(clips, data.multi_label, order)
     if order is None and not data.from_scratch and not data.new_classifier:
         labels = order_of_model(data.model, labels)
+    warn_of_labels(clips, labels, data.data)
     parts = {}
     for name, source in (("eval", data.validation_data), ("test", data.test_data)):
         if source:
@@ -237,11 +239,18 @@ def _read(
             raise ValueError(f"{data.data} has one clip per label, too few to hold any out: give --validation_data.")
         if not data.allow_missing_labels:
             check_complete(clips, labels, "What is left of the training data")
+        warn_of_shared(clips, parts["eval"], data.data)
     elif data.group_column and not data.frozen:
         raise ValueError("--group_column is for holding out validation data, which --validation_data replaces.")
+    found = readable(clips)
+    if not found:
+        raise ValueError(f"None of the {len(clips)} clips for training in {data.data} can be read.")
     if not data.allow_missing_labels:
+        if len(found) < len(clips):
+            check_complete(found, labels, f"What can be read of {data.data} for training")
         for name, part in parts.items():
-            check_complete(part, labels, {"eval": "The validation data", "test": data.test_data}[name])
+            check_complete(readable(part), labels, {"eval": "The validation data", "test": data.test_data}[name])
+    clips = found
     if "eval" not in parts:
         if training.early_stopping_patience:
             raise ValueError("--early_stopping_patience needs validation data, found --validation_fraction 0.")
@@ -258,7 +267,9 @@ def _groups(data: FineTuningDataArguments) -> dict[Clip, str] | None:
 
 
 def _clips(source: str, data: FineTuningDataArguments) -> list[Clip]:
-    return name_official_labels(read_labelled(source), source, data.label_file)
+    clips = name_official_labels(read_labelled(source, data.multi_label), source, data.label_file)
+    check_found(clips, source)
+    return clips
 
 
 def _reader(

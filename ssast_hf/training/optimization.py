@@ -35,8 +35,10 @@ def class_weights(targets: np.ndarray) -> np.ndarray:
 def sampling_weights(targets: np.ndarray) -> np.ndarray:
     """
     Weights of the clips for class-balanced sampling, (clips, labels) -> (clips,): the sum over a clip's labels of one
-    over the number of clips that have the label, as in AST's and PSLA's `gen_weight_file.py`.
+    over the number of clips that have the label, as in AST's and PSLA's `gen_weight_file.py`. Clips without any label
+    are balanced like those of one more label.
     """
+    targets = np.column_stack([targets, ~targets.any(axis=1)])
     return (targets / np.maximum(targets.sum(axis=0), 1)).sum(axis=1)
 
 

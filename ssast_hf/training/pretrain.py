@@ -4,8 +4,10 @@
 
 import json
 import os
+import random
 import sys
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -15,7 +17,7 @@ from ..configuration_ssast import SSASTConfig
 from ..data.decoded import decode, fingerprint
 from ..data.labelled import clip_seconds, split
 from ..data.reader import Reader
-from ..data.skipped import Skipped
+from ..data.skipped import Skipped, holds_sound
 from ..data.sources import SOURCE_HELP, Clip, Source, read_sources
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPreTraining
@@ -23,7 +25,7 @@ from ..utils.logs import new_parts
 from . import picture
 from .arguments import SharedArguments, parse
 from .card import write_facts_and_push
-from .crops import Crops, EpochSampler, Padded
+from .crops import PROBES, Crops, EpochSampler, Padded
 from .masked_batches import MaskingCollator
 from .pretrainer import PreTrainer
 from .resumable_trainer import PlateauWarmUp, SetEpoch
@@ -224,10 +226,19 @@ def _trainer(data, training, config, extractor, model, train: Crops | Stream, he
 
 
 def hold_out(sources: list[Source], fraction: float, seed: int) -> tuple[list[Source], list[Source]]:
-    """Draws `fraction` of each source's clips for validation; of a source with one clip, none."""
+    """
+    Draws `fraction` of each source's clips for validation; of a source with one clip, none. Where none of those drawn
+    holds sound, one more is drawn that does.
+    """
     train, validation = [], []
     for source in sources:
         kept, held_out = split(source.clips, fraction, seed)
+        if held_out and not any(map(holds_sound, held_out)):
+            candidates = random.Random(seed).sample(kept, min(len(kept), PROBES))
+            usable = list(islice(filter(holds_sound, candidates), 2))  # one of them remains to train on
+            if len(usable) == 2:
+                kept.remove(usable[0])
+                held_out.append(usable[0])
         train.append(Source(source.name, kept, source.weight))
         if held_out:
             validation.append(Source(source.name, held_out))

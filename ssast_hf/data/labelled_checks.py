@@ -1,0 +1,107 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of labelled clips before training: missing and unreadable files, and labels that may not be meant."""
+
+import logging
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+from .clips import Clip, Row
+from .labels import Labels, listed
+
+logger = logging.getLogger(__name__)
+
+FEW = 5  # clips of a label
+NOISE = "_background_noise_"  # folder of the Speech Commands data sets
+MOST_NAMED = 3  # files in a message
+THREADS = 16  # reading headers waits for the disk
+
+
+def check_found(clips: list[Clip], source: str) -> None:
+    """Raises ValueError if files do not exist; says so where they would, relative to the working directory."""
+    missing = sorted({clip.path for clip in clips if clip.member is None and not os.path.exists(clip.path)})
+    if not missing:
+        return
+    some = ", ".join(missing[:MOST_NAMED]) + (", ..." if len(missing) > MOST_NAMED else "")
+    folder = os.path.dirname(source)
+    here = [path for path in missing if folder and os.path.exists(os.path.relpath(path, folder))]
+    hint = ""
+    if here:
+        hint = (
+            f" {len(here)} of them exist relative to the working directory, such as "
+            f"{os.path.relpath(here[0], folder)}; paths are expected relative to {folder}."
+        )
+    raise ValueError(f"{source}: {len(missing)} of its files do not exist: {some}.{hint}")
+
+
+def readable(clips: list[Clip]) -> list[Clip]:
+    """
+    The clips that can be read, by their headers; where a header does not tell, by their first 0.1 s. Logs the others.
+    Rows of datasets are taken for readable: their bytes are not read twice.
+    """
+
+    def reason(clip: Clip) -> str | None:
+        if isinstance(clip.member, Row):
+            return None
+        try:
+            seconds = clip.seconds()
+            if seconds is None:
+                clip.load(16000, 0.0, 0.1)
+            elif seconds <= 0:
+                return f"the clip begins at {clip.offset:g} s, after the end of its file"
+        except (OSError, ValueError) as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        reasons = list(threads.map(reason, clips))
+    for name, why in {clip.name: why for clip, why in zip(clips, reasons) if why is not None}.items():
+        logger.warning("Skipped %s: %s", name, why)
+    return [clip for clip, why in zip(clips, reasons) if why is None]
+
+
+def warn_of_labels(clips: list[Clip], labels: Labels, source: str) -> None:
+    """Logs, once each, what in labels may not be meant: noise, case, few clips, one sound with two labels."""
+    counts = Counter(label for clip in clips for label in labels.of(clip))
+    if NOISE in counts:
+        logger.warning(
+            "%s has the label %s, a folder of noise in Speech Commands: remove it unless it shall be a label.",
+            source, NOISE,
+        )  # fmt: skip
+    folded: dict[str, list[str]] = {}
+    for label in sorted(counts):
+        folded.setdefault(label.casefold(), []).append(label)
+    alike = [" and ".join(names) for names in folded.values() if len(names) > 1]
+    if alike:
+        logger.warning(
+            "%s has labels that differ only in case: %s. Rename one if they are one.", source, listed(alike)
+        )
+    few = [f"{label} ({counts[label]})" for label in labels.names if 0 < counts[label] < FEW]
+    if few:
+        logger.warning(
+            "%s has labels of fewer than %d clips: %s. Add clips, or leave these out.", source, FEW, listed(few)
+        )
+    if labels.several:
+        return
+    of: dict[tuple, set[str]] = {}
+    for clip in clips:
+        of.setdefault((os.path.realpath(clip.path), clip.offset, clip.duration, clip.member), set()).update(
+            labels.of(clip)
+        )
+    twice = [f"{place[0]} ({', '.join(sorted(names))})" for place, names in of.items() if len(names) > 1]
+    if twice:
+        logger.warning(
+            "%s gives %d sound(s) two labels, such as %s: correct it, or list them with --multi_label.",
+            source, len(twice), twice[0],
+        )  # fmt: skip
+
+
+def warn_of_shared(train: list[Clip], held_out: list[Clip], source: str) -> None:
+    """Logs recordings with parts on both sides of a split, which makes results look better than they are."""
+    shared = sorted({clip.path for clip in train if clip.member is None} & {clip.path for clip in held_out})
+    if shared:
+        logger.warning(
+            "%s: parts of %d recording(s), such as %s, are in training and held out: --group_column file keeps each "
+            "recording on one side.", source, len(shared), shared[0],
+        )  # fmt: skip

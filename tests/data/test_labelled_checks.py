@@ -1,0 +1,133 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Labels that may not be meant, and files that cannot be read, are found before training."""
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ssast_hf.data.labelled import label_names
+from ssast_hf.data.labelled_checks import check_found, readable, warn_of_labels, warn_of_shared
+from ssast_hf.data.labels import find_labels, hold_out
+from ssast_hf.data.sources import Clip, read_labelled
+from ssast_hf.training import finetune
+from ssast_hf.training.optimization import sampling_weights
+from ssast_hf.training.tuning import FineTuningArguments
+
+
+def sounds(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / name, np.full(1600, 0.1), 16000)
+    return folder
+
+
+def test_unlabelled_clips_are_negatives_with_several_labels(tmp_path):
+    rows = [f"{i}.wav,{('a', 'b', '', 'a;b')[i % 4]}" for i in range(40)]
+    (tmp_path / "m.csv").write_text("\n".join(["file,label", *rows]))
+    clips = read_labelled(str(tmp_path / "m.csv"), several=True)
+    labels = find_labels(clips, True)
+    expected = [([1, 0], [0, 1], [0, 0], [1, 1])[i % 4] for i in range(40)]
+    np.testing.assert_array_equal(labels.targets(clips), expected)
+    train, held_out = hold_out(clips, labels, 0.2, 0)
+    assert sorted(train + held_out, key=str) == sorted(clips, key=str)
+    assert sum(clip.label == "" for clip in held_out) == 2
+    groups = [str(i // 4) for i in range(40)]
+    train, held_out = hold_out(clips, labels, 0.2, 0, groups)
+    assert len(train) + len(held_out) == 40 and any(clip.label == "" for clip in held_out)
+    weights = sampling_weights(np.array(expected, np.float32))
+    assert weights[2] == pytest.approx(0.1) and weights[0] == pytest.approx(1 / 20)
+    (tmp_path / "m.jsonl").write_text('{"file": "a.wav", "label": []}\n')
+    assert [clip.label for clip in read_labelled(str(tmp_path / "m.jsonl"), several=True)] == [""]
+
+
+def test_an_empty_label_is_told_from_a_missing_column(tmp_path):
+    (tmp_path / "m.csv").write_text("file,label\na.wav,x\nb.wav,\n")
+    with pytest.raises(ValueError, match="line 3: the label is empty"):
+        read_labelled(str(tmp_path / "m.csv"))
+    (tmp_path / "m.csv").write_text("file,kind\na.wav,x\n")
+    for several in (False, True):
+        with pytest.raises(ValueError, match="line 2: no label, expected a column named label"):
+            read_labelled(str(tmp_path / "m.csv"), several)
+
+
+def test_folders_in_folders_are_asked_about(tmp_path):
+    folder = sounds(tmp_path, "Session1/Owl/a.wav", "Session2/Crow/b.wav")
+    with pytest.raises(ValueError, match="is its label Session1 or Owl.*label=first or .*label=last"):
+        read_labelled(str(folder))
+    assert [clip.label for clip in read_labelled(f"{folder},label=first")] == ["Session1", "Session2"]
+    assert [clip.label for clip in read_labelled(f"{folder},label=last")] == ["Owl", "Crow"]
+    with pytest.raises(ValueError, match="label is 'middle', expected first or last"):
+        read_labelled(f"{folder},label=middle")
+
+
+@pytest.mark.parametrize("names", [("train/Owl/a.wav", "test/Owl/b.wav"), ("Training/a.wav", "validation/b.wav"),
+                                   ("train_set/Owl/a.wav", "val/Owl/b.wav")])  # fmt: skip
+def test_parts_of_a_split_are_no_labels(tmp_path, names):
+    with pytest.raises(ValueError, match="are parts of a split.*--validation_data"):
+        read_labelled(str(sounds(tmp_path, *names)))
+
+
+def test_files_passed_over_are_counted(tmp_path, caplog):
+    folder = sounds(tmp_path, "Owl/a.wav", "Crow/b.wav")
+    for name in ("Owl/a.txt", "Crow/b.txt", "Crow/c.xyz"):
+        (folder / name).write_text("x")
+    read_labelled(str(folder))
+    assert len(caplog.messages) == 1 and "3 file(s) passed over: 2 .txt, 1 .xyz" in caplog.text
+
+
+def test_numbers_are_sorted_as_numbers():
+    assert label_names([Clip("x", str(n)) for n in (10, 9, 100, 1, 2.5, -3)]) == ["-3", "1", "2.5", "9", "10", "100"]
+    assert label_names([Clip("x", name) for name in ("10", "9", "x")]) == ["10", "9", "x"]
+
+
+def test_missing_files_are_found(tmp_path, monkeypatch):
+    sounds(tmp_path, "sets/there.wav", "a/b.wav")
+    (tmp_path / "sets" / "m.csv").write_text("file,label\nthere.wav,x\na/b.wav,y\nnowhere.wav,y\n")
+    monkeypatch.chdir(tmp_path)
+    source = os.path.join("sets", "m.csv")
+    with pytest.raises(ValueError, match="2 of its files do not exist: .*1 of them exist relative to the working"):
+        check_found(read_labelled(source), source)
+
+
+def test_unreadable_clips_are_found_by_their_headers(tmp_path, caplog):
+    sounds(tmp_path, "good.wav")
+    (tmp_path / "bad.wav").write_bytes(b"no sound")
+    clips = [Clip(str(tmp_path / "good.wav")), Clip(str(tmp_path / "bad.wav")),
+             Clip(str(tmp_path / "good.wav"), offset=3.0)]  # fmt: skip
+    assert readable(clips) == clips[:1]
+    assert len(caplog.messages) == 2
+
+
+def test_labels_that_may_not_be_meant_are_warned_of_once(caplog):
+    names = ["Owl"] * 6 + ["owl"] * 6 + ["_background_noise_"] * 6 + ["Crow"]
+    clips = [Clip(f"{i}.wav", name) for i, name in enumerate(names)] + [Clip("0.wav", "owl")]
+    with caplog.at_level(logging.WARNING):
+        warn_of_labels(clips, find_labels(clips, False), "here")
+        warn_of_shared([Clip("0.wav", "x", 0.0, 1.0)], [Clip("0.wav", "x", 1.0, 1.0)], "here")
+    messages = caplog.messages
+    assert len(messages) == 5
+    assert "_background_noise_" in messages[0] and "Owl and owl" in messages[1] and "Crow (1)" in messages[2]
+    assert "1 sound(s) two labels" in messages[3] and "0.wav (Owl, owl)" in messages[3]
+    assert "--group_column file" in messages[4]
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_a_label_without_a_readable_clip_is_refused(tmp_path, held_out):
+    """For training and for validation; --allow_missing_labels lifts it, and the clips that are left are counted."""
+    folder = sounds(tmp_path, *(f"{label}/{i}.wav" for label in ("a", "b") for i in range(6)))
+    (tmp_path / "a.csv").write_text("file,label\na/0.wav,a\nb/0.wav,b\n")
+    for number in range(1 if held_out else 6):
+        (folder / "b" / f"{number}.wav").write_bytes(b"no sound")
+    fields = {"validation_data": str(tmp_path / "a.csv")} if held_out else {"validation_fraction": 0.0}
+    data = finetune.FineTuningDataArguments(str(folder), "no model", from_scratch=True, **fields)
+    training = FineTuningArguments(str(tmp_path / "run"), use_cpu=True)
+    with pytest.raises(ValueError, match="has no clip of b. If that is as it should be, give --allow_missing_labels"):
+        finetune._read(data, training)
+    data.allow_missing_labels = True
+    clips, labels, _ = finetune._read(data, training)
+    assert labels.names == ("a", "b") and len(clips) == (11 if held_out else 6)
