@@ -118,13 +118,20 @@ def model_card(
     if facts.keys() - {"base_model", "official"}:
         sections.append(_training(facts))
     if results:
-        rows = [f"| {key.replace('_', ' ')} | {value:.4g} |" for key, value in results.items()]
-        sections.append("\n".join(["## Results", "", "| on held-out clips | |", "|---|--:|", *rows]))
-        if any(BASELINE in key for key in results):
-            sections.append("Baseline: logistic regression on mel statistics (mean, deviation, least and largest over "
-                            "time of 64 log-mel bands) of the same clips.")  # fmt: skip
+        sections.append(_results_section(results))
     sections.append(f"## Citation\n\n{CITATION}")
     return f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"
+
+
+def _results_section(results: dict[str, float]) -> str:
+    rows = [f"| {key.replace('_', ' ')} | {value:.4g} |" for key, value in results.items()]
+    table = "\n".join(["## Results", "", "| on held-out clips | |", "|---|--:|", *rows])
+    if any(BASELINE in key for key in results):
+        table += (
+            "\n\nBaseline: logistic regression on mel statistics (mean, deviation, least and largest over time of 64 "
+            "log-mel bands) of the same clips."
+        )
+    return table
 
 
 def _labels(labels: list[str]) -> str:

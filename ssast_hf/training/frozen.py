@@ -117,8 +117,8 @@ def choose(
 ) -> tuple[Choice, list[str]]:
     """
     Pooling, layer and `C` by the accuracy in cross-validation, or for several labels mAP; of equals, by the
-    logarithmic loss. With few clips the best of many combinations is best by chance. So the pooling is chosen by its mean over all
-    layers and C, the layer by the mean over C and its neighbours, and C by its mean over layers.
+    logarithmic loss. With few clips the best of many combinations is best by chance. So the pooling is chosen by its
+    mean over all layers and C, the layer by the mean over C and its neighbours, and C by its mean over layers.
 
     Args:
         features: [`WindowFeatures`] by layer and pooling.
