@@ -125,11 +125,13 @@ def model_card(
 
 def _results_section(results: dict[str, float]) -> str:
     rows = [f"| {key.replace('_', ' ')} | {value:.4g} |" for key, value in results.items()]
-    lines = ["## Results", "", "| on held-out clips | |", "|---|--:|", *rows]
+    table = "\n".join(["## Results", "", "| on held-out clips | |", "|---|--:|", *rows])
     if any(BASELINE in key for key in results):
-        lines += ["", "Baseline: logistic regression on mel statistics (mean, deviation, least and largest over time "
-                  "of 64 log-mel bands) of the same clips."]  # fmt: skip
-    return "\n".join(lines)
+        table += (
+            "\n\nBaseline: logistic regression on mel statistics (mean, deviation, least and largest over time of 64 "
+            "log-mel bands) of the same clips."
+        )
+    return table
 
 
 def _labels(labels: list[str]) -> str:
