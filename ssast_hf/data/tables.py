@@ -25,7 +25,8 @@ def read_parquet(
     except (datasets.exceptions.DatasetGenerationError, datasets.exceptions.DataFilesNotFoundError) as error:
         raise ValueError(f"{name} cannot be read as Parquet: {error.__cause__ or error}") from error
     labels = column_labels(table, label, name, several) if labelled else None
-    return rows_of(*_undecoded(table, column, name), name, labels)
+    table, column = _undecoded(table, column, name)
+    return rows_of(table, column, name, labels)
 
 
 def load_dataset(place: str, options: dict[str, str], labelled: bool = False) -> tuple:
@@ -103,15 +104,15 @@ def column_labels(table, column: str | None, name: str, several: bool = False) -
         )
     kind = classes(column)
 
-    def named(index: int, value: Any) -> str:
+    def label_of(index: int, value: Any) -> str:
         if several and value in (None, "", []):
             return ""
         if value in (None, "", []) or (kind and value == -1):  # -1: a test set whose labels are kept secret
             raise ValueError(f"{name}[{index}]: no label in the column {column}.")
         if isinstance(value, list):
-            return json.dumps([named(index, one) for one in value])
+            return json.dumps([label_of(index, one) for one in value])
         if not isinstance(value, (str, int)):
             raise ValueError(f"{name}[{index}]: {value!r} in the column {column}, expected a name or a whole number.")
         return kind.int2str(value) if kind and isinstance(value, int) else str(value).strip()
 
-    return [named(index, value) for index, value in enumerate(table.select_columns([column])[:][column])]
+    return [label_of(index, value) for index, value in enumerate(table.select_columns([column])[:][column])]

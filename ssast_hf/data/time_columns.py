@@ -120,11 +120,9 @@ def _time_columns(names: tuple[str, ...]) -> TimeColumns:
             raise ValueError(f"the columns {found[kind]} and {found[OFFSET]} both state the {kind} of a clip.")
         found[kind] = found.pop(OFFSET)
     # Begin Sample beside Begin Time (s) states the same again.
-    unclear = [name for name, kinds in unclear.items() if not kinds or not kinds <= found.keys()]
-    if unclear:
-        raise ValueError(
-            f"the column {unclear[0]} looks like a time column and is not understood: rename or remove it."
-        )
+    left = [name for name, kinds in unclear.items() if not kinds or not kinds <= found.keys()]
+    if left:
+        raise ValueError(f"the column {left[0]} looks like a time column and is not understood: rename or remove it.")
     if "start" not in found and found:
         raise ValueError(f"the column {next(iter(found.values()))} has no start beside it.")
     return TimeColumns(**found)

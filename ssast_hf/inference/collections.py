@@ -52,14 +52,13 @@ def embed_collection(
 
     Args:
         model ([`SSASTModel`]), extractor ([`SSASTFeatureExtractor`]): Any checkpoint.
-        files: What [`find_sounds`] takes (sound files, folders, manifests, shards, Hub datasets), or one of these.
+        files: One or several of what [`find_sounds`] takes.
         output: A file .npz or .parquet, or a directory of memory maps (see [`read_embeddings`]).
         level, layers, batch_size, num_workers, pooling: As for [`embed`].
         format (`str`, *optional*): `"npz"`, `"npy"` or `"parquet"`; default by the ending of `output`.
         shard (`tuple[int, int]`, defaults to `(1, 1)`): `(i, n)` embeds every n-th file, from the i-th of 1 to n.
         overwrite (`bool`): Replace an output that exists, and begin anew.
-        report: Called with each file that cannot be read, and why.
-        progress: Called after each file.
+        report, progress: Called with each file that cannot be read, and why; and after each file.
         channel (`int`, *optional*), accept_truncated (`bool`): As for [`load_audio`].
 
     Returns:
@@ -72,16 +71,15 @@ def embed_collection(
     layers = check_layers(layers, model.config.num_hidden_layers)
     check_pooling(pooling, level)
     how = {"channel": channel, "accept_truncated": accept_truncated}
-    clips = [replace(clip, **how) for clip in _clips(files, shard, report)]
+    clips = _clips(files, shard, report, how)
     names = [clip.name for clip in clips]
     settings = _settings(model, extractor, level, layers, pooling, shard, names, how)
     work = output if format == "npy" else output.with_name(output.name + ".partial")
     with Store(work, settings, _columns(level, _row_size(model, level, pooling)), overwrite) as store:
         if output.exists() and format != "npy" and not (overwrite or store.state.get("interim")):
             raise ValueError(f"{output} exists: choose another name or give --overwrite")
-        parts = embed_parts(
-            model, extractor, clips[len(store.entries) :], level, batch_size, layers, num_workers, pooling
-        )
+        rest = clips[len(store.entries) :]
+        parts = embed_parts(model, extractor, rest, level, batch_size, layers, num_workers, pooling)
         try:
             state = _run(store, names, parts, report, progress)
         except KeyboardInterrupt:
@@ -125,9 +123,9 @@ def _settings(model, extractor, level: str, layers, pooling: str | None, shard, 
 
 
 def _clips(
-    files: str | os.PathLike | Iterable[str | os.PathLike], shard: tuple[int, int], report: Callable | None
+    files: str | os.PathLike | Iterable[str | os.PathLike], shard: tuple[int, int], report: Callable | None, how: dict
 ) -> list[Clip]:
-    """The clips of a shard. Raises ValueError where it is impossible or empty."""
+    """The clips of a shard, read as `how` (channel, accept_truncated) says. Raises ValueError where it is impossible or empty."""
     files = [files] if isinstance(files, (str, os.PathLike)) else files
     clips = find_sounds(files, None if report is None else lambda error: report(error.filename, error))
     number, shards = shard
@@ -135,7 +133,7 @@ def _clips(
         raise ValueError(f"`shard` is {number}/{shards}, expected 1/{shards} to {shards}/{shards}.")
     if number > len(clips):
         raise ValueError(f"`shard` {number}/{shards} of {len(clips)} file(s) is empty.")
-    return clips[number - 1 :: shards]
+    return [replace(clip, **how) for clip in clips[number - 1 :: shards]]
 
 
 def _run(

@@ -76,7 +76,8 @@ def frozen_features(
     """
     keys = [(layer, pooling) for layer in layers for pooling in poolings]
     compute = partial(_pooled, model.eval(), keys)
-    outputs, place, weight, readable = [], [], [], []
+    outputs, place, weight = [], [], []
+    readable: list[int] = []
     own: list[tuple[list[np.ndarray], int]] = []  # of the clip that is being read
     windows = windows_of(extractor, model.config.max_length)
     for event in run_model(model, extractor, clips, batch_size, compute, windows, num_workers):
@@ -133,10 +134,10 @@ def choose(
     drawn = np.arange(len(targets))
     if len(drawn) > MOST_TO_CHOOSE_BY:
         drawn = np.sort(np.random.default_rng(seed).choice(drawn, MOST_TO_CHOOSE_BY, replace=False))
-    own_groups = None if groups is None else [groups[index] for index in drawn]
+    own_groups = None if groups is None else [groups[int(index)] for index in drawn]
     folds = make_folds(targets[drawn], several, seed, own_groups)
     if not folds:
-        layers, poolings = (sorted({key[part] for key in features}) for part in (0, 1))
+        layers, poolings = sorted({layer for layer, _ in features}), sorted({pooling for _, pooling in features})
         choice = (layers[len(layers) // 2], poolings[-1], UNTRIED)
         why = "no label has two clips" if groups is None else "the clips are of one group"
         return choice, [f"Layer {choice[0]}, pooling {choice[1]} and C {choice[2]:g}: not chosen by the clips, {why}"]

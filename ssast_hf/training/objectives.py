@@ -244,7 +244,7 @@ class Learner(nn.Module):
         masks, visible, masked = self._draw_masks(clean, generator)
         seen, wanted = patchify(noisy, self.config), patchify(clean, self.config)
         predicted, pooled = self._encode_and_predict(seen, masks, visible, masked)
-        losses = {}
+        losses: dict[str, torch.Tensor] = {}
         if weights.mspm:
             losses |= self._match_and_reconstruct(predicted, take(wanted, masked).float())
         if self.teacher is not None:
@@ -299,7 +299,7 @@ class Learner(nn.Module):
     ) -> dict[str, torch.Tensor]:
         """`latent` and `utterance`, those that are on, with the teacher's view of all patches (B, P, V)."""
         local, clip = self.targets(patches)
-        losses = {}
+        losses: dict[str, torch.Tensor] = {}
         if self.weights.latent:
             losses["latent"] = F.mse_loss(self.latent_head(predicted).float(), take(local, masked))
         if self.weights.utterance:
