@@ -250,7 +250,7 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
 
 def _training_clips(source: str, judged: list[Clip], labels: Labels) -> list[Clip]:
     """The clips of `--baseline`. Raises ValueError for unknown labels, and for clips that are to be judged by."""
-    clips = read_labelled(source)
+    clips = read_labelled(source, labels.several)
     check_known(clips, labels, source, "the model has not")
     both = {clip.name for clip in clips} & {clip.name for clip in judged}
     if both:
