@@ -61,9 +61,6 @@ def embed_collection(
         report, progress: Called with each file that cannot be read, and why; and after each file.
         channel (`int`, *optional*), accept_truncated (`bool`): As for [`load_audio`].
 
-    Returns:
-        [`Progress`]
-
     Raises:
         ValueError: An output exists, an unfinished one was made of other files or settings, none can be read.
     """
@@ -74,10 +71,10 @@ def embed_collection(
     clips = _clips(files, shard, report, how)
     names = [clip.name for clip in clips]
     settings = _settings(model, extractor, level, layers, pooling, shard, names, how)
+    columns = _columns(level, _row_size(model, level, pooling))
     work = output if format == "npy" else output.with_name(output.name + ".partial")
-    with Store(work, settings, _columns(level, _row_size(model, level, pooling)), overwrite) as store:
-        if output.exists() and format != "npy" and not (overwrite or store.state.get("interim")):
-            raise ValueError(f"{output} exists: choose another name or give --overwrite")
+    with Store(work, settings, columns, overwrite) as store:
+        _refuse_to_replace(output, format, overwrite, store)
         rest = clips[len(store.entries) :]
         parts = embed_parts(model, extractor, rest, level, batch_size, layers, num_workers, pooling)
         try:
@@ -89,6 +86,11 @@ def embed_collection(
             raise
         _complete(store, output, format)
     return state
+
+
+def _refuse_to_replace(output: Path, format: str, overwrite: bool, store: Store) -> None:
+    if output.exists() and format != "npy" and not (overwrite or store.state.get("interim")):
+        raise ValueError(f"{output} exists: choose another name or give --overwrite")
 
 
 def _row_size(model: SSASTModel, level: str, pooling: str | None) -> int:
