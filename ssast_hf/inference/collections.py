@@ -124,10 +124,11 @@ def _settings(model, extractor, level: str, layers, pooling: str | None, shard, 
     }
 
 
-def _clips(
-    files: str | os.PathLike | Iterable[str | os.PathLike], shard: tuple[int, int], report: Callable | None, how: dict
-) -> list[Clip]:
-    """The clips of a shard, read as `how` (channel, accept_truncated) says. Raises ValueError where it is impossible or empty."""
+def _clips(files, shard: tuple[int, int], report: Callable | None, how: dict) -> list[Clip]:
+    """
+    The clips of a shard, read as `how` (channel, accept_truncated) says. Raises ValueError where the shard is
+    impossible or empty.
+    """
     files = [files] if isinstance(files, (str, os.PathLike)) else files
     clips = find_sounds(files, None if report is None else lambda error: report(error.filename, error))
     number, shards = shard
