@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import signal
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from transformers.utils import logging
 
-from ssast_hf import SSASTConfig
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining
 
 # A shell has its background jobs ignore Ctrl-C, and so would what the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -56,3 +59,33 @@ def config() -> SSASTConfig:
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory) -> Path:
+    """`classifier` and `pretrained`, small, random, of 64 frames."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    torch.manual_seed(0)
+    config = SSASTConfig(**SMALL, max_length=64, id2label={0: "drum", 1: "voice", 2: "rest"},
+                         label2id={"drum": 0, "voice": 1, "rest": 2})  # fmt: skip
+    for name, model in (
+        ("classifier", SSASTForAudioClassification(config)),
+        ("pretrained", SSASTForPreTraining(config)),
+    ):
+        model.save_pretrained(folder / name)
+        SSASTFeatureExtractor(max_length=64, return_attention_mask=True).save_pretrained(folder / name)
+    return folder
+
+
+@pytest.fixture
+def sounds(tmp_path) -> Path:
+    """Short, long, stereo, 44.1 kHz and unreadable files."""
+    folder = tmp_path / "my sounds"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    soundfile.write(folder / "long.wav", 0.1 * rng.standard_normal(5 * 16000), 16000)
+    soundfile.write(folder / "short.flac", 0.1 * rng.standard_normal(900), 16000)
+    soundfile.write(folder / "stereo.ogg", 0.1 * rng.standard_normal((44100, 2)), 44100)
+    soundfile.write(folder / "too short.wav", np.zeros(100), 16000)
+    (folder / "broken.wav").write_bytes(b"RIFF nonsense")
+    return folder

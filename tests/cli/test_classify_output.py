@@ -22,8 +22,6 @@ import soundfile
 from ssast_hf import load_audio
 from ssast_hf.cli import main
 
-from ..test_cli import checkpoints  # noqa: F401
-
 FILES = 16
 
 
@@ -39,7 +37,7 @@ def collection(tmp_path_factory) -> Path:
     return folder
 
 
-def command_for(checkpoints: Path, source: Path, output: Path, *flags: str) -> list[str]:  # noqa: F811
+def command_for(checkpoints: Path, source: Path, output: Path, *flags: str) -> list[str]:
     return ["classify", str(source), "--model", str(checkpoints / "classifier"), "--batch-size", "1",
             "--output", str(output), *flags]  # fmt: skip
 
@@ -70,7 +68,7 @@ def same(found: Path, expected: Path) -> None:
 
 
 @pytest.mark.parametrize("flags", [(), ("--hop", "0.4", "--num-workers", "2")])
-def test_killed_runs_go_on_and_give_the_result_of_an_uninterrupted_one(checkpoints, collection, tmp_path, flags):  # noqa: F811
+def test_killed_runs_go_on_and_give_the_result_of_an_uninterrupted_one(checkpoints, collection, tmp_path, flags):
     flags = ("--format", "csv", *flags)
     expected, output = tmp_path / "expected.csv", tmp_path / "labels.csv"
     assert main(command_for(checkpoints, collection, expected, *flags)) == 1
@@ -92,7 +90,7 @@ def test_killed_runs_go_on_and_give_the_result_of_an_uninterrupted_one(checkpoin
     assert sorted(path.name for path in tmp_path.iterdir()) == ["expected.csv", "labels.csv"]
 
 
-def test_a_killed_run_that_writes_label_tracks_goes_on(checkpoints, collection, tmp_path):  # noqa: F811
+def test_a_killed_run_that_writes_label_tracks_goes_on(checkpoints, collection, tmp_path):
     tracks, pictures = tmp_path / "tracks", tmp_path / "pictures"
     flags = ("--format", "audacity", "--plot", str(pictures))
     command = command_for(checkpoints, collection, tracks, *flags)
@@ -109,7 +107,7 @@ def test_a_killed_run_that_writes_label_tracks_goes_on(checkpoints, collection, 
     assert main(command) == 2  # complete now: nothing is replaced
 
 
-def test_ctrl_c_in_a_single_long_sound_leaves_its_windows_under_a_name_that_says_so(checkpoints, tmp_path):  # noqa: F811
+def test_ctrl_c_in_a_single_long_sound_leaves_its_windows_under_a_name_that_says_so(checkpoints, tmp_path):
     soundfile.write(tmp_path / "long.wav", np.tile(load_audio(Path("tests/data/sounds/misc_crow.flac")), 400), 16000)
     output, partial = tmp_path / "labels.csv", tmp_path / "labels.csv.partial"
     command = command_for(checkpoints, tmp_path / "long.wav", output, "--format", "csv", "--hop", "0.05")
@@ -120,7 +118,7 @@ def test_ctrl_c_in_a_single_long_sound_leaves_its_windows_under_a_name_that_says
     assert len(rows(partial)) > 1
 
 
-def test_another_command_does_not_go_on_with_an_unfinished_run(checkpoints, collection, tmp_path, capsys):  # noqa: F811
+def test_another_command_does_not_go_on_with_an_unfinished_run(checkpoints, collection, tmp_path, capsys):
     output = tmp_path / "labels.jsonl"
     command = command_for(checkpoints, collection, output, "--json")
     journal = tmp_path / "labels.jsonl.progress"
@@ -131,7 +129,7 @@ def test_another_command_does_not_go_on_with_an_unfinished_run(checkpoints, coll
     assert all(len(json.loads(line).get("labels", [1])) == 1 for line in output.read_text().splitlines())
 
 
-def test_two_processes_do_not_write_one_output(checkpoints, collection, tmp_path):  # noqa: F811
+def test_two_processes_do_not_write_one_output(checkpoints, collection, tmp_path):
     output = tmp_path / "labels.csv"
     command = command_for(checkpoints, collection, output, "--format", "csv")
     said = []
@@ -151,14 +149,14 @@ def test_two_processes_do_not_write_one_output(checkpoints, collection, tmp_path
     assert said
 
 
-def test_a_foreign_file_of_the_journals_name_is_left_alone(checkpoints, collection, tmp_path, capsys):  # noqa: F811
+def test_a_foreign_file_of_the_journals_name_is_left_alone(checkpoints, collection, tmp_path, capsys):
     (tmp_path / "labels.csv.progress").write_text("my notes\n")
     assert main(command_for(checkpoints, collection, tmp_path / "labels.csv")) == 2
     assert "is not of an unfinished run" in capsys.readouterr().err
     assert (tmp_path / "labels.csv.progress").read_text() == "my notes\n"
 
 
-def test_devices_fifos_and_symlinks(checkpoints, collection, tmp_path):  # noqa: F811
+def test_devices_fifos_and_symlinks(checkpoints, collection, tmp_path):
     sound = collection / "00.wav"
     assert main(command_for(checkpoints, sound, "/dev/null")) == 0
     command = [sys.executable, "-m", "ssast_hf.cli", *command_for(checkpoints, sound, "/dev/stdout", "--json")]
@@ -171,7 +169,7 @@ def test_devices_fifos_and_symlinks(checkpoints, collection, tmp_path):  # noqa:
     assert link.is_symlink() and str(sound) in target.read_text()
 
 
-def test_times_of_parts_are_those_of_the_recording_in_every_format(checkpoints, collection, tmp_path):  # noqa: F811
+def test_times_of_parts_are_those_of_the_recording_in_every_format(checkpoints, collection, tmp_path):
     sound, manifest = tmp_path / "long.wav", tmp_path / "parts.csv"
     soundfile.write(sound, 0.1 * np.random.default_rng(0).standard_normal(16000 * 6), 16000)
     manifest.write_text("file,offset,duration\nlong.wav,2,1.5\nlong.wav,4.5,1\n")
@@ -194,7 +192,7 @@ def test_times_of_parts_are_those_of_the_recording_in_every_format(checkpoints, 
 
 
 @pytest.mark.parametrize("value", ["-0.1", "1.01", "50", "nan", "inf"])
-def test_a_threshold_that_is_no_probability_is_refused(checkpoints, collection, tmp_path, value, capsys):  # noqa: F811
+def test_a_threshold_that_is_no_probability_is_refused(checkpoints, collection, tmp_path, value, capsys):
     command = command_for(checkpoints, collection / "00.wav", tmp_path / "x.csv", f"--threshold={value}")
     try:
         assert main(command) == 2
@@ -203,7 +201,7 @@ def test_a_threshold_that_is_no_probability_is_refused(checkpoints, collection, 
     assert "--threshold" in capsys.readouterr().err and os.listdir(tmp_path) == []
 
 
-def test_a_threshold_shows_every_label_that_reaches_it(checkpoints, collection, tmp_path):  # noqa: F811
+def test_a_threshold_shows_every_label_that_reaches_it(checkpoints, collection, tmp_path):
     for format in ("csv", "audacity", "json", "text"):
         output = tmp_path / f"x.{format}"
         assert (
@@ -213,7 +211,7 @@ def test_a_threshold_shows_every_label_that_reaches_it(checkpoints, collection, 
         assert all(label in text for label in ("drum", "voice", "rest")), format
 
 
-def test_progress_is_shown_on_a_terminal_and_ends_with_a_line(checkpoints, collection, tmp_path):  # noqa: F811
+def test_progress_is_shown_on_a_terminal_and_ends_with_a_line(checkpoints, collection, tmp_path):
     command = command_for(checkpoints, collection, tmp_path / "labels.csv", "--format", "csv")
     main_end, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
@@ -233,7 +231,7 @@ def test_progress_is_shown_on_a_terminal_and_ends_with_a_line(checkpoints, colle
     assert out.startswith(f"{tmp_path / 'labels.csv'}: labels of {FILES - 1} sound(s); ")
 
 
-def test_a_log_has_neither_bars_nor_escape_codes(checkpoints, collection, tmp_path):  # noqa: F811
+def test_a_log_has_neither_bars_nor_escape_codes(checkpoints, collection, tmp_path):
     command = command_for(checkpoints, collection, tmp_path / "labels.csv", "--format", "csv")
     done = subprocess.run([sys.executable, "-m", "ssast_hf.cli", *command], capture_output=True, text=True)
     assert done.stderr.splitlines() == [

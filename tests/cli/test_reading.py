@@ -11,8 +11,6 @@ import soundfile
 
 from ssast_hf.cli import main
 
-from ..test_cli import checkpoints  # noqa: F401
-
 
 @pytest.fixture
 def sounds(tmp_path) -> Path:
@@ -29,13 +27,13 @@ def sounds(tmp_path) -> Path:
     return tmp_path
 
 
-def classified(checkpoints: Path, capsys, *arguments) -> list[dict]:  # noqa: F811
+def classified(checkpoints: Path, capsys, *arguments) -> list[dict]:
     status = main(["classify", *map(str, arguments), "--model", str(checkpoints / "classifier"), "--json"])
     assert status == 0
     return [json.loads(line)["labels"] for line in capsys.readouterr().out.splitlines()]
 
 
-def test_a_channel_is_the_file_of_that_channel(checkpoints, sounds, tmp_path, capsys):  # noqa: F811
+def test_a_channel_is_the_file_of_that_channel(checkpoints, sounds, tmp_path, capsys):
     for number, name in ((1, "left"), (2, "right")):
         found = classified(checkpoints, capsys, sounds / "stereo.wav", "--channel", number)
         assert found == classified(checkpoints, capsys, sounds / f"{name}.wav")
@@ -50,7 +48,7 @@ def test_a_channel_is_the_file_of_that_channel(checkpoints, sounds, tmp_path, ca
     )
 
 
-def test_truncated_files_are_taken_on_request(checkpoints, sounds, capsys):  # noqa: F811
+def test_truncated_files_are_taken_on_request(checkpoints, sounds, capsys):
     assert main(["classify", str(sounds / "cut.wav"), "--model", str(checkpoints / "classifier")]) == 1
     assert "--accept-truncated" in capsys.readouterr().err
     found = classified(checkpoints, capsys, sounds / "cut.wav", "--accept-truncated")

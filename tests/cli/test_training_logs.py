@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from ..test_cli import checkpoints  # noqa: F401
-
 pytest.importorskip("accelerate")
 SOUNDS = Path(__file__).parents[1] / "data/sounds"
 
@@ -33,7 +31,7 @@ def labelled(tmp_path) -> Path:
     return manifest
 
 
-def test_fine_tuning_says_in_a_sentence_what_is_new(checkpoints, labelled, tmp_path):  # noqa: F811
+def test_fine_tuning_says_in_a_sentence_what_is_new(checkpoints, labelled, tmp_path):
     log = train("finetune", "--data", labelled, "--validation_data", labelled, "--model", checkpoints / "pretrained",
                 "--output-dir", tmp_path / "out", "--max_steps", 2, "--logging-steps", 1, "--use_cpu")  # fmt: skip
     assert "classifier: new, 2 labels\n" in log
@@ -46,7 +44,7 @@ def test_fine_tuning_says_in_a_sentence_what_is_new(checkpoints, labelled, tmp_p
     assert "new" not in log
 
 
-def test_pretraining_from_an_encoder_says_which_heads_are_new(checkpoints, tmp_path):  # noqa: F811
+def test_pretraining_from_an_encoder_says_which_heads_are_new(checkpoints, tmp_path):
     log = train("pretrain", "--data", SOUNDS, "--model", checkpoints / "classifier", "--output_dir", tmp_path / "out",
                 "--max_steps", 1, "--use_cpu")  # fmt: skip
     new = "discriminative_head, generative_head, ssast.embeddings.mask_token"

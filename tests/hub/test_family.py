@@ -21,7 +21,7 @@ from ssast_hf.checkpoints.layouts import official_state_dict
 from ..conftest import SMALL
 from ..golden import seeded
 from ..test_golden import CASES, FILE
-from .client import TOKEN, home, hub, run_commands, run_python, save_checkpoint, started  # noqa: F401
+from .client import TOKEN, run_commands, run_python, save_checkpoint
 
 SOUND = Path(__file__).parents[1] / "data/sounds/misc_crow.flac"
 TINY_COMMIT = "da0ba7aa03ad524b1caa0dc0e13e689cec1198d5"
@@ -56,7 +56,7 @@ def as_on_the_hub(official: dict[str, torch.Tensor], prefix: str = "") -> dict[s
     return state
 
 
-def put_copy(hub, repo, directory, patches, prefix="", sha=None, config=None, **files):  # noqa: F811
+def put_copy(hub, repo, directory, patches, prefix="", sha=None, config=None, **files):
     """Puts a stand-in of an official tiny checkpoint into `repo`, in AST's layout with AST's configuration."""
     state = as_on_the_hub(seeded.pretraining_checkpoint("tiny", *patches), prefix)
     ASTFeatureExtractor().save_pretrained(directory)
@@ -71,7 +71,7 @@ def put_copy(hub, repo, directory, patches, prefix="", sha=None, config=None, **
     hub.put(repo, directory, sha)
 
 
-def test_official_names_load_the_copies_on_the_hub(hub, home, tmp_path):  # noqa: F811
+def test_official_names_load_the_copies_on_the_hub(hub, home, tmp_path):
     """
     Bare and prefixed keys, square and rectangular patches: the original's hidden states (so LayerNorm's epsilon is
     SSAST's), mean pooling, and not a line of the repositories' code.
@@ -128,7 +128,7 @@ def test_official_names_load_the_copies_on_the_hub(hub, home, tmp_path):  # noqa
     }  # fmt: skip
 
 
-def test_a_supervised_ast_and_names_elsewhere(hub, home, tmp_path):  # noqa: F811
+def test_a_supervised_ast_and_names_elsewhere(hub, home, tmp_path):
     """
     `MIT/ast-...` gives the logits of transformers' own class; `$SSAST_ORGANIZATION` and `$SSAST_CHECKPOINTS` say where
     names are, and a name alone does not make another's AST an SSAST.
@@ -198,7 +198,7 @@ def converted(tmp_path_factory) -> Path:
     return folder
 
 
-def test_converted_checkpoints_give_the_originals_outputs_after_the_hub(hub, home, converted, tmp_path):  # noqa: F811
+def test_converted_checkpoints_give_the_originals_outputs_after_the_hub(hub, home, converted, tmp_path):
     """
     Hidden states, losses and accuracy where the original's are known; for the other sizes and shapes every tensor is
     the converted one's, which is the official file's.

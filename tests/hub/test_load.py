@@ -13,15 +13,7 @@ import torch
 
 from ssast_hf import SSASTForAudioClassification, SSASTModel
 
-from .client import (  # noqa: F401
-    TOKEN,
-    home,
-    hub,
-    run_commands,
-    run_python,
-    save_checkpoint,
-    started,
-)
+from .client import run_commands, run_python, save_checkpoint, started
 
 SOUND = Path(__file__).parents[1] / "data/sounds/misc_crow.flac"
 MIB = 2**20
@@ -34,7 +26,7 @@ LOAD = """
 """
 
 
-def test_revisions_full_and_abbreviated_and_offline(hub, home, tmp_path):  # noqa: F811
+def test_revisions_full_and_abbreviated_and_offline(hub, home, tmp_path):
     """Configuration, extractor and weights are those of the commit; with a warm cache, no request is made."""
     old, new = "0123456789abcdef" * 2 + "01234567", "fedcba9876543210" * 2 + "fedcba98"
     for seed, (name, sha) in enumerate({"old": old, "new": new}.items()):
@@ -60,7 +52,7 @@ def test_revisions_full_and_abbreviated_and_offline(hub, home, tmp_path):  # noq
     assert hub.requests() == []
 
 
-def test_what_cannot_be_loaded_is_one_sentence_with_the_next_step(hub, home, tmp_path):  # noqa: F811
+def test_what_cannot_be_loaded_is_one_sentence_with_the_next_step(hub, home, tmp_path):
     """From each class and from the command line, where it is one line and exit status 2."""
     whole = save_checkpoint(tmp_path / "whole", SSASTForAudioClassification)
     for repo, missing in (
@@ -134,7 +126,7 @@ def test_what_cannot_be_loaded_is_one_sentence_with_the_next_step(hub, home, tmp
     hub.clear()
 
 
-def test_a_hub_out_of_order_or_out_of_reach(hub, home, tmp_path):  # noqa: F811
+def test_a_hub_out_of_order_or_out_of_reach(hub, home, tmp_path):
     """Is not mistaken for a repository without weights or without its own statistics."""
     hub.put("lab/whole", save_checkpoint(tmp_path / "whole", SSASTForAudioClassification))
     for path in ("model.safetensors", "preprocessor_config.json"):
@@ -170,7 +162,7 @@ def large(tmp_path_factory) -> Path:
     return directory
 
 
-def test_a_download_that_is_cut_resumes(hub, home, large):  # noqa: F811
+def test_a_download_that_is_cut_resumes(hub, home, large):
     """Cut at 12 MiB of 25: the client keeps its whole chunks of 10 MiB and asks for the rest."""
     hub.put("lab/large", large)
     hub.clear()
@@ -182,7 +174,7 @@ def test_a_download_that_is_cut_resumes(hub, home, large):  # noqa: F811
     assert ranges == [None, f"bytes={10 * MIB}-"]
 
 
-def test_two_processes_load_at_once(hub, home, large):  # noqa: F811
+def test_two_processes_load_at_once(hub, home, large):
     """Both get the checkpoint, which is downloaded once."""
     hub.put("lab/shared", large)
     hub.clear()
@@ -196,7 +188,7 @@ def test_two_processes_load_at_once(hub, home, large):  # noqa: F811
     assert len(downloads) == 1
 
 
-def test_weights_are_checked_where_their_sha256_is_known(hub, home, tmp_path):  # noqa: F811
+def test_weights_are_checked_where_their_sha256_is_known(hub, home, tmp_path):
     """By a user's name with a right and a wrong sha256, and by the official name of the one that is known."""
     whole = save_checkpoint(tmp_path / "whole", SSASTModel)
     sha256 = hashlib.sha256((whole / "model.safetensors").read_bytes()).hexdigest()

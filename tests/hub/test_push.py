@@ -14,14 +14,7 @@ from safetensors.torch import save_file
 
 from ssast_hf import SSASTForAudioClassification, SSASTForPreTraining, SSASTModel
 
-from .client import (  # noqa: F401
-    TOKEN,
-    home,
-    hub,
-    run_commands,
-    run_python,
-    save_checkpoint,
-)
+from .client import TOKEN, run_commands, run_python, save_checkpoint
 
 SOUNDS = Path(__file__).parents[1] / "data/sounds"
 LABELS = {"id2label": {0: "drum", 1: "voice", 2: "rest"}, "label2id": {"drum": 0, "voice": 1, "rest": 2}}
@@ -37,7 +30,7 @@ def saved(tmp_path_factory) -> Path:
     return folder
 
 
-def test_models_and_extractor_come_back_exactly(hub, home, saved, tmp_path):  # noqa: F811
+def test_models_and_extractor_come_back_exactly(hub, home, saved, tmp_path):
     """By `push_to_hub` on one machine and `from_pretrained` on another."""
     push = """
         from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining, SSASTModel
@@ -79,7 +72,7 @@ def test_models_and_extractor_come_back_exactly(hub, home, saved, tmp_path):  # 
     run_python(load, tmp_path / "another machine", hub, token=TOKEN, given={"saved": saved})
 
 
-def test_ssast_push_and_loading_where_the_package_is_missing(hub, home, saved, tmp_path):  # noqa: F811
+def test_ssast_push_and_loading_where_the_package_is_missing(hub, home, saved, tmp_path):
     """
     `ssast push` sends what loading needs and nothing else; on a machine with transformers alone, the Auto classes and
     a pipeline then give the same outputs, with `trust_remote_code=True`.
@@ -156,7 +149,7 @@ def test_ssast_push_and_loading_where_the_package_is_missing(hub, home, saved, t
     run_python(code, tmp_path / "another machine", hub, TOKEN, hide_package=True, given=given)
 
 
-def test_the_trainer_pushes_and_its_card_is_true(hub, home, saved, tmp_path):  # noqa: F811
+def test_the_trainer_pushes_and_its_card_is_true(hub, home, saved, tmp_path):
     """`ssast finetune --push_to_hub`, then the card's own lines on another machine."""
     for label, names in {"voice": ("misc_crow", "perc_snap"), "drum": ("drum_heavy_kick", "tabla_tas1")}.items():
         (tmp_path / "recordings" / label).mkdir(parents=True)
@@ -211,7 +204,7 @@ def test_the_trainer_pushes_and_its_card_is_true(hub, home, saved, tmp_path):  #
     assert not re.search(r"more information needed|\[.*needed\]|TODO|None|\{|nan", card.split("## Citation")[0], re.I)
 
 
-def test_cards_that_somebody_wrote_stay(hub, home, saved, tmp_path):  # noqa: F811
+def test_cards_that_somebody_wrote_stay(hub, home, saved, tmp_path):
     """A README beside the model is pushed as it is; one edited on the Hub is not replaced by a written one."""
     own, edited = "---\nlicense: mit\n---\n\n# My birds\n", "---\nlicense: mit\n---\n\n# Edited on the Hub\n"
     shutil.copytree(saved / "classifier", tmp_path / "own")
@@ -251,7 +244,7 @@ def test_cards_that_somebody_wrote_stay(hub, home, saved, tmp_path):  # noqa: F8
     run_python(code, home, hub, TOKEN, given={"saved": tmp_path, "own": own, "edited": edited})
 
 
-def test_a_push_that_cannot_be_is_one_sentence_with_the_next_step(hub, home, saved, tmp_path):  # noqa: F811
+def test_a_push_that_cannot_be_is_one_sentence_with_the_next_step(hub, home, saved, tmp_path):
     """On the command line: one line, exit status 2, and nothing is half pushed."""
     shutil.copytree(saved / "encoder", tmp_path / "no extractor")
     (tmp_path / "no extractor/preprocessor_config.json").unlink()

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server itself, by what huggingface_hub's client does with it."""
 
-from .client import TOKEN, home, hub, run_python  # noqa: F401
+from .client import TOKEN, run_python
 
 
-def test_pushing_branching_and_downloading(hub, home, tmp_path):  # noqa: F811
+def test_pushing_branching_and_downloading(hub, home, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(bytes(range(256)) * 4096 * 12)
@@ -45,7 +45,7 @@ def test_pushing_branching_and_downloading(hub, home, tmp_path):  # noqa: F811
     run_python(code, home, hub, token=TOKEN)
 
 
-def test_errors_have_the_clients_classes(hub, home, tmp_path):  # noqa: F811
+def test_errors_have_the_clients_classes(hub, home, tmp_path):
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "config.json").write_text("{}")
     hub.put("lab/open", tmp_path / "files")

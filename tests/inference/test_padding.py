@@ -23,7 +23,7 @@ from ssast_hf.inference import load_classifier
 from ssast_hf.integrations.hear import HearModel
 
 from ..conftest import SMALL
-from ..test_checkpoints import fine_tuned_state
+from ..official_states import fine_tuned_state
 
 
 @pytest.fixture(scope="module")

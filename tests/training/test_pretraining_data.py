@@ -32,7 +32,7 @@ from ssast_hf.training.stats import statistics
 from ssast_hf.training.streams import Stream
 
 RATE = 16000
-SOUNDS = Path(__file__).parent / "data" / "sounds"
+SOUNDS = Path(__file__).parents[1] / "data" / "sounds"
 NAMES = ["drum_cowbell.flac", "misc_crow.flac", "tabla_tas1.flac"]
 FILES = [str(SOUNDS / name) for name in NAMES]
 
@@ -505,7 +505,7 @@ def test_clips_without_a_stated_length_are_read_whole(ramp, monkeypatch):
     assert len(Packed([Clip(str(ramp))], 1600, reader)) == 60 * RATE // 1600
 
 
-RECIPES = Path(__file__).parent.parent / "recipes"
+RECIPES = Path(__file__).parents[2] / "recipes"
 PRETRAINING_RECIPES = [*sorted((RECIPES / "pretrain").glob("*.yaml")), *sorted(RECIPES.glob("*/pretrain.yaml"))]
 
 

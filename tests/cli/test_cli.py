@@ -12,47 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 
-from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining, load_audio
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, load_audio
 from ssast_hf.cli import main
 from ssast_hf.inference import classify, embed, load_classifier
 
-from .conftest import SMALL
-from .test_checkpoints import fine_tuned_state, pretraining_state
+from ..official_states import fine_tuned_state, pretraining_state
 
-SOUNDS = Path(__file__).parent / "data/sounds"
-
-
-@pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory) -> Path:
-    """`classifier` and `pretrained`, small, random, of 64 frames."""
-    folder = tmp_path_factory.mktemp("checkpoints")
-    torch.manual_seed(0)
-    config = SSASTConfig(**SMALL, max_length=64, id2label={0: "drum", 1: "voice", 2: "rest"},
-                         label2id={"drum": 0, "voice": 1, "rest": 2})  # fmt: skip
-    for name, model in (
-        ("classifier", SSASTForAudioClassification(config)),
-        ("pretrained", SSASTForPreTraining(config)),
-    ):
-        model.save_pretrained(folder / name)
-        SSASTFeatureExtractor(max_length=64, return_attention_mask=True).save_pretrained(folder / name)
-    return folder
-
-
-@pytest.fixture
-def sounds(tmp_path) -> Path:
-    """Short, long, stereo, 44.1 kHz and unreadable files."""
-    folder = tmp_path / "my sounds"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    soundfile.write(folder / "long.wav", 0.1 * rng.standard_normal(5 * 16000), 16000)
-    soundfile.write(folder / "short.flac", 0.1 * rng.standard_normal(900), 16000)
-    soundfile.write(folder / "stereo.ogg", 0.1 * rng.standard_normal((44100, 2)), 44100)
-    soundfile.write(folder / "too short.wav", np.zeros(100), 16000)
-    (folder / "broken.wav").write_bytes(b"RIFF nonsense")
-    return folder
+SOUNDS = Path(__file__).parents[1] / "data/sounds"
 
 
 def run(*arguments: str, **kwargs) -> subprocess.CompletedProcess:

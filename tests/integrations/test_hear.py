@@ -7,7 +7,7 @@ import torch
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTModel, hear
 
-from .conftest import SMALL
+from ..conftest import SMALL
 
 SHAPES = [(16, 16, 16), (16, 16, 10), (128, 2, 2)]  # mel bins, frames and time stride of a patch
 

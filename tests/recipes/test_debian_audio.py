@@ -20,7 +20,7 @@ from recipes.debian_audio import corpus, kinds, packages, prepare, sounds, tasks
 from recipes.debian_audio.packages import PACKAGES, RESERVED, Package
 from ssast_hf.data.sources import read_clips
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 needs_dpkg = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="dpkg-deb is not installed")
 
 

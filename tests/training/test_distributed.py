@@ -14,7 +14,7 @@ import torch
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining
 
-SOUNDS = Path(__file__).parent / "data" / "sounds"
+SOUNDS = Path(__file__).parents[1] / "data" / "sounds"
 CONFIG = json.dumps({"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 48})
 # 27 to 48 frames: batches are padded, and processes mask different numbers of patches.
 COMMON = [

@@ -24,20 +24,19 @@ from ssast_hf.cli import main
 from ssast_hf.inference import classify, classify_windows, embed_collection, load_classifier, read_embeddings
 from ssast_hf.inference.batches import windows_of
 
-from .test_audio import FakeMicrophone
-from .test_cli import checkpoints, sounds  # noqa: F401
+from ..fake_microphone import FakeMicrophone
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def classifier(checkpoints):  # noqa: F811
+def classifier(checkpoints):
     path = checkpoints / "classifier"
     return load_classifier(path), SSASTFeatureExtractor.from_pretrained(path)
 
 
 @pytest.fixture
-def encoder(checkpoints):  # noqa: F811
+def encoder(checkpoints):
     path = checkpoints / "pretrained"
     return SSASTModel.from_pretrained(path).eval(), SSASTFeatureExtractor.from_pretrained(path)
 
@@ -74,7 +73,7 @@ def test_windows_are_slices_of_the_whole_wherever_the_blocks_end(window, hop, sa
         assert last >= samples or samples - (starts[-1] + windows.hop) < windows.shortest
 
 
-def test_scores_by_window_are_those_of_the_cut_out_sound(classifier, sounds):  # noqa: F811
+def test_scores_by_window_are_those_of_the_cut_out_sound(classifier, sounds):
     model, extractor = classifier
     waveform = load_audio(sounds / "long.wav")
     found = list(classify_windows(model, extractor, sounds / "long.wav", window=0.5, hop=0.3))
@@ -103,7 +102,7 @@ def test_worker_processes_change_nothing(classifier, encoder, collection):
         assert str(alone[path]) == str(together[path])
 
 
-def test_formats_hold_the_same_labels(checkpoints, sounds, tmp_path, capsys):  # noqa: F811
+def test_formats_hold_the_same_labels(checkpoints, sounds, tmp_path, capsys):
     flags = ["--model", str(checkpoints / "classifier"), "--window", "0.5", "--hop", "0.5", "--top-k", "3"]
     path = str(sounds / "long.wav")
     assert main(["classify", path, *flags, "--format", "json"]) == 0
@@ -136,7 +135,7 @@ def test_formats_hold_the_same_labels(checkpoints, sounds, tmp_path, capsys):  #
     assert "drum" not in capsys.readouterr().out
 
 
-def test_standard_input_and_microphone(checkpoints, sounds, capsys, monkeypatch):  # noqa: F811
+def test_standard_input_and_microphone(checkpoints, sounds, capsys, monkeypatch):
     model = ["--model", str(checkpoints / "classifier"), "--json"]
     assert main(["classify", str(sounds / "stereo.ogg"), *model]) == 0
     expected = json.loads(capsys.readouterr().out)["labels"]
@@ -182,7 +181,7 @@ def test_collections_hold_what_embed_gives(encoder, collection, tmp_path, level,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["collection", name]
 
 
-def test_layers_are_means_of_hidden_states(encoder, sounds):  # noqa: F811
+def test_layers_are_means_of_hidden_states(encoder, sounds):
     model, extractor = encoder
     path = sounds / "short.flac"
     inputs = extractor(load_audio(path), sampling_rate=16000, padding=True, pad_to_multiple_of=16, return_tensors="pt")
@@ -253,12 +252,12 @@ def test_shards_share_the_collection(encoder, collection, tmp_path):
         embed_collection(*encoder, collection / "01.wav", tmp_path / "x", shard=(2, 2))
 
 
-def embed_command(checkpoints: Path, source: Path, output: Path) -> list[str]:  # noqa: F811
+def embed_command(checkpoints: Path, source: Path, output: Path) -> list[str]:
     return ["embed", str(source), "--model", str(checkpoints / "pretrained"), "--output", str(output)]
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
-def test_processes_launched_together_share_the_collection(checkpoints, collection, tmp_path):  # noqa: F811
+def test_processes_launched_together_share_the_collection(checkpoints, collection, tmp_path):
     """Each writes a file of its own; `accelerate launch` sets the same variables as torchrun."""
     command = embed_command(checkpoints, collection, tmp_path / "e.npz")
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "--no-python"]
@@ -269,7 +268,7 @@ def test_processes_launched_together_share_the_collection(checkpoints, collectio
     assert {path.name for path in tmp_path.glob("e*")} == {"e-1-of-2.npz", "e-2-of-2.npz"}
 
 
-def test_shards_and_processes_exclude_each_other(checkpoints, collection, tmp_path, capsys, monkeypatch):  # noqa: F811
+def test_shards_and_processes_exclude_each_other(checkpoints, collection, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     command = embed_command(checkpoints, collection, tmp_path / "e.npz")
     assert main([*command, "--shard", "1/2"]) == 2
@@ -277,7 +276,7 @@ def test_shards_and_processes_exclude_each_other(checkpoints, collection, tmp_pa
     assert not list(tmp_path.glob("e*"))
 
 
-def test_manifests_are_collections(checkpoints, collection, tmp_path, capsys):  # noqa: F811
+def test_manifests_are_collections(checkpoints, collection, tmp_path, capsys):
     manifest = collection / "list.csv"
     manifest.write_text("file,note\n03.wav,x\n01.wav,y\n")
     output = tmp_path / "e.npz"
@@ -319,7 +318,7 @@ def test_parts_of_files_and_rows_of_datasets_are_embedded_as_if_they_were_files(
         embed_collection(*encoder, f"hf:{tmp_path}/set,streaming=true", tmp_path / "x.npz")
 
 
-def test_a_full_disk_is_one_line_and_leaves_no_half_file(checkpoints, collection, tmp_path):  # noqa: F811
+def test_a_full_disk_is_one_line_and_leaves_no_half_file(checkpoints, collection, tmp_path):
     """A limit on the size of files stands in for the disk's."""
     for command, limit in (
         (["embed", "--level", "patch", "--output", "e.npz", "--model", checkpoints / "pretrained"], 20000),
@@ -339,14 +338,14 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(checkpoints, collection
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_full_disk_under_standard_output_is_one_line(checkpoints, collection):  # noqa: F811
+def test_a_full_disk_under_standard_output_is_one_line(checkpoints, collection):
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "ssast_hf.cli", "classify", collection / "01.wav", "--model"]
         done = subprocess.run([*command, checkpoints / "classifier"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "No space left" in done.stderr
 
 
-def test_ctrl_c_leaves_lines_that_say_they_are_partial_and_the_same_command_goes_on(checkpoints, collection, tmp_path):  # noqa: F811
+def test_ctrl_c_leaves_lines_that_say_they_are_partial_and_the_same_command_goes_on(checkpoints, collection, tmp_path):
     output, partial = tmp_path / "labels.jsonl", tmp_path / "labels.jsonl.partial"
     files = [str(collection / "10.wav")] * 100
     command = ["classify", *files, "--batch-size", "1", "--json", "--model", str(checkpoints / "classifier")]
@@ -369,7 +368,7 @@ def test_ctrl_c_leaves_lines_that_say_they_are_partial_and_the_same_command_goes
     assert [path.name for path in tmp_path.glob("labels*")] == ["labels.jsonl"]
 
 
-def test_hostile_file_names_are_one_line_and_come_back(checkpoints, tmp_path, capsysbinary):  # noqa: F811
+def test_hostile_file_names_are_one_line_and_come_back(checkpoints, tmp_path, capsysbinary):
     folder = tmp_path / "hostile"
     folder.mkdir()
     names = [b"new\nline.wav", b"quo\"te',.wav", b"caf\xe9.wav", b"-dash.wav", b"$(x) %s {}.wav", b"tab\t.wav"]

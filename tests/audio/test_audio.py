@@ -29,7 +29,9 @@ from ssast_hf.audio import (
     stream_raw,
 )
 
-SOUNDS = Path(__file__).parent / "data" / "sounds"
+from ..fake_microphone import FakeMicrophone
+
+SOUNDS = Path(__file__).parents[1] / "data" / "sounds"
 RATE = 44100
 # file type, soundfile's subtype, largest difference to the samples written
 LOSSLESS = [
@@ -386,7 +388,7 @@ def test_extensions_are_lower_case_suffixes():
 
 def test_importing_the_loader_imports_neither_torch_nor_decoders():
     code = "import sys, ssast_hf.audio; print([n for n in ('torch', 'soundfile', 'soxr') if n in sys.modules])"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert run.stdout.strip() == "[]", run.stderr
 
 
@@ -473,42 +475,6 @@ def test_raw_samples_that_make_no_sense_are_refused():
         list(stream_raw(io.BytesIO(bytes(2001)), RATE))
     with pytest.raises(ValueError, match="zero samples"):
         list(stream_raw(io.BytesIO(), RATE))
-
-
-class FakeMicrophone(ModuleType):
-    """What `stream_microphone` uses of sounddevice 0.5: a stereo ramp's first channel at 48 kHz."""
-
-    class PortAudioError(Exception):
-        pass
-
-    def __init__(self, stop_after=None):
-        super().__init__("sounddevice")
-        self.open, self.stop_after = 0, stop_after
-
-    def InputStream(self, device=None, channels=None, dtype=None):
-        if device == "nothing":
-            raise ValueError("No input device matching 'nothing'")
-        assert channels == 1 and dtype == "float32"
-        module, position = self, 0
-
-        class Stream:
-            samplerate = 48000.0
-
-            def __enter__(self):
-                module.open += 1
-                return self
-
-            def __exit__(self, *_):
-                module.open -= 1
-
-            def read(self, frames):
-                nonlocal position
-                if module.stop_after is not None and position >= module.stop_after:
-                    raise KeyboardInterrupt
-                position += frames
-                return np.full((frames, 1), 0.25, np.float32), False
-
-        return Stream()
 
 
 def test_the_microphone_is_read_resampled_and_closed(monkeypatch):

@@ -20,9 +20,9 @@ from ssast_hf.export import to_onnx as export_module
 from ssast_hf.export.runtime import OnnxModel
 from ssast_hf.inference import classify, load_classifier
 
-from .conftest import SMALL
+from ..conftest import SMALL
 
-SOUNDS = sorted((Path(__file__).parent / "data/sounds").glob("*.flac"))[:3]
+SOUNDS = sorted((Path(__file__).parents[1] / "data/sounds").glob("*.flac"))[:3]
 
 
 @pytest.fixture(scope="module")

@@ -27,9 +27,9 @@ from ssast_hf.checkpoints.convert import convert_checkpoint, convert_named, load
 from ssast_hf.checkpoints.layouts import AST_PREFIX, ast_state_to_ours, official_state_dict
 from ssast_hf.cli import main
 
-from .conftest import SMALL
-from .golden import seeded
-from .test_checkpoints import fine_tuned_state, pretraining_state
+from ..conftest import SMALL
+from ..golden import seeded
+from ..official_states import fine_tuned_state, pretraining_state
 
 CLASSES = (SSASTModel, SSASTForAudioClassification, SSASTForPreTraining)
 

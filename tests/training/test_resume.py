@@ -31,7 +31,7 @@ from ssast_hf.training.checkpoint_files import (
 )
 from ssast_hf.training.run_directory import flags_of
 
-SOUNDS = Path(__file__).parent / "data" / "sounds"
+SOUNDS = Path(__file__).parents[1] / "data" / "sounds"
 CONFIG = json.dumps({"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 48,
                      "hidden_dropout_prob": 0.1})  # fmt: skip
 # Logged every 2 steps, saved every 3: a checkpoint falls into the middle of a log line. Dropout draws from torch's own

@@ -18,7 +18,7 @@ from recipes.report import Measured, write_between
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPreTraining, load_audio
 from ssast_hf.inference import embed
 
-SOUNDS = Path(__file__).parent / "data" / "sounds"
+SOUNDS = Path(__file__).parents[1] / "data" / "sounds"
 MARKS = "".join(f"{module.BEGIN}\nold\n{module.END}\n" for module in (measure, variants, ablate))
 
 

@@ -20,7 +20,7 @@ from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPreTraining, lo
 from ssast_hf.cli import main
 from ssast_hf.data.sources import read_clips
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SOUNDS = sorted((ROOT / "tests/data/sounds").glob("*.flac"))
 RECIPES = sorted(
     path for path in (ROOT / "recipes").glob("*/*.yaml")

@@ -25,9 +25,9 @@ from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassifica
 from ssast_hf.cli import main
 from ssast_hf.inference import classify, load_classifier
 
-from .conftest import SMALL
+from ..conftest import SMALL
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SOUNDS = ROOT / "tests/data/sounds"
 SPACE = ROOT / "recipes/space"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)

@@ -13,23 +13,7 @@ from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassifica
 from ssast_hf.checkpoints.convert import convert_checkpoint, read_label_names
 from ssast_hf.checkpoints.layouts import OFFICIAL_DROPPED, convert_state_dict, official_to_ours
 
-from .golden import seeded
-
-
-def pretraining_state(size="tiny", fshape=16, tshape=16, tdim=1024) -> dict[str, torch.Tensor]:
-    return seeded.pretraining_checkpoint(size, fshape, tshape, tdim=tdim)
-
-
-def fine_tuned_state(patches: int, labels: int = 5, fshape=16, tshape=16) -> dict[str, torch.Tensor]:
-    """As the official fine-tuning saves it: no pretraining heads, no recorded length, adapted positions."""
-    state = {
-        key: value
-        for key, value in pretraining_state(fshape=fshape, tshape=tshape).items()
-        if key.startswith("module.v.")
-    }
-    state["module.v.pos_embed"] = torch.randn(1, patches + 2, 192)
-    head = seeded.classifier_head("tiny", labels)
-    return state | {f"module.{key}": value for key, value in head.items()}
+from ..official_states import fine_tuned_state, pretraining_state
 
 
 @pytest.mark.parametrize(

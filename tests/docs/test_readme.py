@@ -17,7 +17,7 @@ import pytest
 
 import ssast_hf
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 RUN = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]  # the pages whose blocks run

@@ -21,8 +21,7 @@ from ssast_hf.checkpoints import names as checkpoints
 from ssast_hf.cli import main
 from ssast_hf.modeling_ssast import patchify
 
-from .test_bundled_sounds import FOLDER as SOUNDS
-
+SOUNDS = checkpoints.BUNDLED / "sounds"
 ENCODER, PRETRAINED = checkpoints.DEFAULT_PRETRAINED, checkpoints.DEFAULT_RECONSTRUCTION
 
 
