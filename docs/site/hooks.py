@@ -3,7 +3,7 @@
 """
 MkDocs hooks of `make docs`. The site has the layout of the repository, so that a relative link works in both.
 
-- README.md, docs/ and the README.md files of other folders are its pages; notebooks become pages, too.
+- README.md, docs/, the README.md files of other folders and recipes/pretrain/one_gpu.md are its pages; notebooks become pages, too.
 - A line `::: ssast_hf.classify` in docs/api/ names what a user imports. mkdocstrings reads sources without running
   them, which the package's lazy `__init__` defeats, so the line is resolved to the module that defines the name.
 """
@@ -46,7 +46,7 @@ def on_files(files: Files, config) -> Files:
 
 
 def _is_shown(path: Path) -> bool:
-    if path.suffix == ".md" and path.name != "README.md" and (ROOT / "docs") not in path.parents:
+    if path.suffix == ".md" and path.name not in ("README.md", "one_gpu.md") and (ROOT / "docs") not in path.parents:
         return False  # templates of model cards
     return path.is_file() and path.name.endswith(BESIDE_PAGES) and "__pycache__" not in path.parts
 
