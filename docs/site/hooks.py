@@ -3,7 +3,8 @@
 """
 MkDocs hooks of `make docs`. The site has the layout of the repository, so that a relative link works in both.
 
-- README.md, docs/, the README.md files of other folders and recipes/pretrain/one_gpu.md are its pages; notebooks become pages, too.
+- README.md, docs/, the README.md files of other folders and recipes/pretrain/one_gpu.md are its pages. Notebooks
+  become pages, too.
 - A line `::: ssast_hf.classify` in docs/api/ names what a user imports. mkdocstrings reads sources without running
   them, which the package's lazy `__init__` defeats, so the line is resolved to the module that defines the name.
 """
