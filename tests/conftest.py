@@ -43,7 +43,10 @@ SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "i
 def verbosity():
     """Commands run in this process quieten transformers; the next test shall hear its warnings again."""
     before = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    loading = logging.get_logger("transformers.modeling_utils")
+    filters = list(loading.filters)
     yield
+    loading.filters[:] = filters
     logging.set_verbosity(before[0])
     (logging.enable_progress_bar if before[1] else logging.disable_progress_bar)()
 

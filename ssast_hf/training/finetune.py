@@ -126,9 +126,13 @@ def main(argv: list[str] | None = None) -> int:
     training.resolve_length(len(clips), flags)
     model, extractor = _load(data, training, labels)
     chosen = choose_trained(model, training)
+    augmentation = Augmentation(data.mixup, data.frequency_mask, data.time_mask, data.noise)
+    loss = _loss(training, labels.targets(clips))
     run = RunDirectory(training, "finetune", flags)  # it touches the directory: everything else was checked before
     run.start(fingerprint([*clips, *(clip for part in parts.values() for clip in part)], stated=False))
-    trainer = _trainer(data, training, labels, clips, parts.get("eval", []), chosen, model, extractor)
+    trainer = _trainer(
+        data, training, labels, clips, parts.get("eval", []), chosen, model, extractor, augmentation, loss
+    )
     if run.main:
         _say_what_is_trained(trainer.model, clips, parts.get("eval", []), labels, data.frozen)
     result = trainer.train(resume_from_checkpoint=run.checkpoint)
@@ -151,15 +155,20 @@ def _say_what_is_trained(model, clips: list[Clip], validation: list[Clip], label
           file=sys.stderr)  # fmt: skip
 
 
-def _trainer(data, training, labels: Labels, clips, validation, chosen, model, extractor) -> FineTuner:
+def _loss(training: FineTuningArguments, targets: np.ndarray) -> ClassificationLoss:
+    weights = torch.from_numpy(class_weights(targets)) if training.class_weights else None
+    return ClassificationLoss(training.loss, training.label_smoothing_factor, weights)
+
+
+def _trainer(
+    data, training, labels: Labels, clips, validation, chosen, model, extractor, augmentation, loss
+) -> FineTuner:
     """The Trainer of `chosen`: the model, or what peft wraps it in."""
     seconds, rate = clip_seconds(model.config.max_length), extractor.sampling_rate
-    augmentation = Augmentation(data.mixup, data.frequency_mask, data.time_mask, data.noise)
     targets = labels.targets(clips)
 
     reader = _reader(data, training, clips, rate)
     training.label_names = ["labels"]
-    weights = torch.from_numpy(class_weights(targets)) if training.class_weights else None
     trainer_class = partial(FrozenTrainer, groups=_groups(data), pooling=data.pooling) if data.frozen else FineTuner
     return trainer_class(
         model=chosen,
@@ -169,7 +178,7 @@ def _trainer(data, training, labels: Labels, clips, validation, chosen, model, e
         eval_dataset=LabelledClips(validation, reader, labels.targets(validation), seconds) if validation else None,
         processing_class=extractor,
         compute_metrics=_metrics(labels, model),
-        loss=ClassificationLoss(training.loss, training.label_smoothing_factor, weights),
+        loss=loss,
         sampling_weights=sampling_weights(targets) if training.balanced_sampling else None,
     )
 
