@@ -42,6 +42,12 @@ class SharedArguments(TrainingArguments):
         metadata={"help": "Spread weights, gradients and the optimiser over the GPUs of torchrun (FSDP)."},
     )
 
+    def __getstate__(self) -> dict:
+        """Without paths of this machine and tokens: the Trainer pickles its arguments into `training_args.bin`."""
+        private = {name: None for name in ("run_name", "resume_from_checkpoint", "logging_dir", "hub_token")
+                   if name in self.__dict__}  # fmt: skip
+        return {**self.__dict__, "output_dir": Path(self.output_dir or "").name, **private}
+
 
 class FlagFormatter(HelpFormatter):
     """One line per flag: its name with underscores, the kind of its value, and its default."""

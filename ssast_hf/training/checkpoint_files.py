@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 CHECKSUMS = "contents.json"  # in a checkpoint: {file: [bytes, CRC-32]}
 DAMAGED = ".damaged"
+UNFINISHED = "_unfinished"  # folder of checkpoints that are being written or deleted
 BLOCK_BYTES = 2**22
 
 
@@ -22,7 +23,7 @@ def write_checksums(folder: Path) -> None:
     """Writes the size and checksum of every file of a checkpoint into it, and flushes all of them to the disk."""
     contents = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
+        if path.is_file() and path != folder / CHECKSUMS:
             contents[path.relative_to(folder).as_posix()] = _size_and_checksum(path)
     (folder / CHECKSUMS).write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
     for path in [*(folder / name for name in contents), folder / CHECKSUMS]:
@@ -103,4 +104,15 @@ def rotate_checkpoints(output: Path, limit: int | None, best: str | None) -> Non
     kept = {path for path in found if best is not None and path.name == Path(best).name} | set(found[-1:])
     surplus = len(found) - max(limit, len(kept))
     for path in [path for path in found if path not in kept][: max(0, surplus)]:
-        shutil.rmtree(path, ignore_errors=True)
+        delete_checkpoint(path)
+
+
+def delete_checkpoint(path: Path) -> None:
+    """Deletes a checkpoint so that a kill in between leaves no part of it under its name."""
+    folder = path.parent / UNFINISHED
+    try:
+        folder.mkdir(exist_ok=True)
+        os.rename(path, folder / f"deleted-{path.name}")
+    except OSError as error:
+        logger.warning("%s could not be deleted: %s", path, error)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -112,7 +112,7 @@ class FineTuningDataArguments:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Fine-tunes as the command line says; see `--help`."""
+    """Fine-tunes as the command line says; see `--help`. Returns 1 for unreadable clips or a lost best model."""
     argv = sys.argv[1:] if argv is None else argv
     data, training, flags = parse(
         (FineTuningDataArguments, FineTuningArguments), argv, "finetune", __doc__, EPILOG
@@ -122,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
         check_flags(flags)
     if data.eval_only:
         return _evaluate_only(data, training)
-    clips, labels, parts = _read(data, training)
+    clips, labels, parts, unreadable = _read(data, training)
     training.resolve_length(len(clips), flags)
     model, extractor = _load(data, training, labels)
     chosen = choose_trained(model, training)
@@ -134,23 +134,26 @@ def main(argv: list[str] | None = None) -> int:
         data, training, labels, clips, parts.get("eval", []), chosen, model, extractor, augmentation, loss
     )
     if run.main:
-        _say_what_is_trained(trainer.model, clips, parts.get("eval", []), labels, data.frozen)
+        _say_what_is_trained(trainer.model, clips, parts.get("eval", []), labels, data.frozen, unreadable)
     result = trainer.train(resume_from_checkpoint=run.checkpoint)
-    trainer.finish_weights()
+    trainer.finalize_weights()
     trainer.save_model(_internal_call=True)  # pushed, if at all, with the results
     trainer.save_metrics("train", result.metrics)
     trainer.save_state()
     if run.main:
         judged = trainer.whole_model(SSASTForAudioClassification)
-        _judge_all(judged, extractor, clips, parts, labels, data, training, trainer)
+        unreadable += _judge_all(judged, extractor, clips, parts, labels, data, training, trainer)
     _write_facts(trainer, data, labels, {"training": clips, "validation": parts.get("eval"), **parts}, argv)
-    return _close(run, trainer)
+    return _close(run, trainer, unreadable + len(trainer.train_dataset.reader.skipped.seen))
 
 
-def _say_what_is_trained(model, clips: list[Clip], validation: list[Clip], labels: Labels, frozen: bool) -> None:
+def _say_what_is_trained(
+    model, clips: list[Clip], validation: list[Clip], labels: Labels, frozen: bool, unreadable: int
+) -> None:
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     what = "frozen encoder" if frozen else f"{trained / 1e6:.2f} M parameters to train"
-    print(f"{len(clips)} clips for training, {len(validation)} for validation; {len(labels.names)} labels: "
+    skipped = f" ({unreadable} more cannot be read)" if unreadable else ""
+    print(f"{len(clips)} clips for training{skipped}, {len(validation)} for validation; {len(labels.names)} labels: "
           f"{', '.join(labels.names[:20])}{', ...' if len(labels.names) > 20 else ''}; {what}",
           file=sys.stderr)  # fmt: skip
 
@@ -183,14 +186,18 @@ def _trainer(
     )
 
 
-def _judge_all(model, extractor, clips, parts, labels: Labels, data, training, trainer: FineTuner) -> None:
-    """Judges the trained model, and the baseline if asked, by validation and test data; keeps both results."""
+def _judge_all(model, extractor, clips, parts, labels: Labels, data, training, trainer: FineTuner) -> int:
+    """
+    Evaluates the trained model, and the baseline if asked, by validation and test data, and saves both results.
+    Returns how many clips could not be read.
+    """
     judged = _judge(model, extractor, parts, labels, data, training)
     baseline = judge_baseline(clips, parts, labels, extractor.sampling_rate) if data.baseline else {}
     for name, results in judged.items():
         if found := baseline.get(name):
             print(f"{'Validation' if name == 'eval' else 'Test'}: {describe_baseline(found, labels.several)}")
         trainer.save_metrics(name, {**results, **baseline.get(name, {})})  # into all_results.json, too
+    return _unreadable(judged)
 
 
 def _write_facts(trainer, data, labels: Labels, parts: dict[str, list[Clip] | None], argv: list[str]) -> None:
@@ -204,29 +211,32 @@ def _write_facts(trainer, data, labels: Labels, parts: dict[str, list[Clip] | No
     )  # fmt: skip
 
 
-def _close(run: RunDirectory, trainer: FineTuner) -> int:
+def _close(run: RunDirectory, trainer: FineTuner, unreadable: int) -> int:
     """
     Marks the run finished, unless its best checkpoint could not be written: then the model is not the best one, and
     the same command repeats training from before that step. Returns the exit status.
     """
-    if trainer.unsaved_best and trainer.args.load_best_model_at_end:
-        run.mark_unsaved(trainer.unsaved_best)
-        if run.main:
-            steps = ", ".join(map(str, trainer.unsaved_best))
-            print(f"The checkpoints of steps {steps}, each the best in validation at its time, could not be written: "
-                  f"the model in {trainer.args.output_dir} is the best of the others. Make room and give the same "
-                  "command to repeat these steps.", file=sys.stderr)  # fmt: skip
-        return 1
-    run.mark_finished()
-    if run.main:
-        print(f"Model saved in {trainer.args.output_dir}")
-    return 0
+    lost = trainer.best_checkpoint_lost()
+    if lost:
+        run.mark_unsaved(list(trainer.lost_metrics))
+    else:
+        run.mark_finished()
+    if not run.main:
+        return 0
+    trainer.report_unsaved()
+    if lost:
+        print(f"The model in {run.output} is not the best one: a better checkpoint could not be saved. Make room and "
+              "give the same command again, which repeats training from before it.", file=sys.stderr)  # fmt: skip
+    if unreadable:
+        print(f"{unreadable} clip(s) could not be read", file=sys.stderr)
+    print(f"Model saved in {run.output}")
+    return 1 if lost or unreadable else 0
 
 
 def _read(
     data: FineTuningDataArguments, training: FineTuningArguments
-) -> tuple[list[Clip], Labels, dict[str, list[Clip]]]:
-    """The clips for training, the labels, and the clips of `eval` and `test`; everything checked."""
+) -> tuple[list[Clip], Labels, dict[str, list[Clip]], int]:
+    """The clips for training, the labels, the clips of `eval` and `test`, and how many could not be read."""
     training.loss = training.loss or ("bce" if data.multi_label else "ce")
     if data.multi_label and training.loss == "ce":
         raise ValueError("--loss is ce, expected bce with --multi_label: cross-entropy is for one label per clip.")
@@ -259,13 +269,13 @@ def _read(
             check_complete(found, labels, f"What can be read of {data.data} for training")
         for name, part in parts.items():
             check_complete(readable(part), labels, {"eval": "The validation data", "test": data.test_data}[name])
-    clips = found
+    clips, unreadable = found, len(clips) - len(found)
     if "eval" not in parts:
         if training.early_stopping_patience:
             raise ValueError("--early_stopping_patience needs validation data, found --validation_fraction 0.")
         training.eval_strategy, training.load_best_model_at_end = "no", False
     training.judge_by("mAP" if labels.several else "accuracy", labels.several)
-    return clips, labels, dict(sorted(parts.items()))
+    return clips, labels, dict(sorted(parts.items())), unreadable
 
 
 def _groups(data: FineTuningDataArguments) -> dict[Clip, str] | None:
@@ -374,9 +384,13 @@ def _evaluate_only(data: FineTuningDataArguments, training: FineTuningArguments)
     parts = {name: _clips(source, data) for name, source in sources.items() if source}
     for name, part in parts.items():
         check_known(part, labels, sources[name], "the model has not")
-    _judge(model, extractor, parts, labels, data, training)
+    judged = _judge(model, extractor, parts, labels, data, training)
     print(f"Results in {training.output_dir}")
-    return 0
+    return 1 if _unreadable(judged) else 0
+
+
+def _unreadable(judged: dict[str, dict]) -> int:
+    return sum(results.get(f"{name}_unreadable_samples", 0) for name, results in judged.items())
 
 
 if __name__ == "__main__":

@@ -215,7 +215,7 @@ class AverageWeights(TrainerCallback):
         if self.mean:
             save_file(self.mean, Path(checkpoint, AVERAGE), metadata={"count": json.dumps(self.count)})
 
-    def resume(self, checkpoint: str) -> None:
+    def restore(self, checkpoint: str) -> None:
         """Goes on from what a checkpoint holds, if anything."""
         path = Path(checkpoint, AVERAGE)
         if path.is_file():

@@ -132,6 +132,7 @@ def main(argv: list[str] | None = None) -> int:
     if run.main:
         unusable = skipped.finish()
         run.mark_finished()
+        trainer.report_unsaved()
         if unusable:
             print(f"{len(unusable)} clip(s) were skipped; reasons in {skipped.path}", file=sys.stderr)
         print(f"Validation: discriminative loss {metrics['eval_loss_discriminative']:.3f}, generative loss "

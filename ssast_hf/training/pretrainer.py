@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ..feature_extraction_ssast import SHIFT_SECONDS
+from ..utils.processes import end_with_parent
 from .crops import EpochSampler
 from .resumable_trainer import ResumableTrainer
 
@@ -30,24 +31,21 @@ class PreTrainer(ResumableTrainer):
         self.window = torch.zeros(6, device=self.args.device)
         self.evaluated = torch.zeros(6, device=self.args.device)
         self.total = [0.0] * 6
-        self.positions: list[int] = []
-        self.position = 0
-        self.before = 0.0  # clips of a resumed window, seen before the interruption
+        self.position = 0  # of the last example that this process took from a stream
+        self.before = 0.0  # clips since the last log line that were seen before an interruption
         self.clock = time.perf_counter()
-
-    def _get_train_sampler(self, train_dataset=None):
-        return self.sampler
 
     def get_train_dataloader(self) -> DataLoader:
         if self.sampler is not None:
-            return super().get_train_dataloader()
-        # A stream is this process's own already, and one worker keeps its order.
+            return self.make_dataloader(self.train_dataset, self.args.train_batch_size, self.sampler, training=True)
+        # Each process has a stream of its own, and one worker keeps its order.
         return DataLoader(
             self.train_dataset,
-            batch_size=self._train_batch_size,
+            batch_size=self.args.train_batch_size,
             collate_fn=self.data_collator,
             num_workers=min(1, self.args.dataloader_num_workers),
             pin_memory=self.args.dataloader_pin_memory,
+            worker_init_fn=end_with_parent,
         )
 
     def restore(self, checkpoint: str) -> dict:
@@ -68,27 +66,21 @@ class PreTrainer(ResumableTrainer):
         return progress
 
     def progress(self) -> dict:
-        place = torch.tensor([self.position], device=self.args.device)
+        position = torch.tensor([self.position], device=self.args.device)
         return {
             **super().progress(),
             "window": self.accelerator.reduce(self.window, "sum").tolist(),
             "total": self.total,
-            "positions": self.accelerator.gather(place).tolist(),
+            "positions": self.accelerator.gather(position).tolist(),
         }
 
-    def _prepare_inputs(self, inputs):
-        inputs = super()._prepare_inputs(inputs)
-        if "waveforms" in inputs:
-            waveforms, samples = inputs.pop("waveforms"), inputs.pop("samples").tolist()
-            inputs.update(self.data_collator.features([w[:n] for w, n in zip(waveforms, samples)]))
-        return inputs
-
-    def _get_num_items_in_batch(self, batch_samples, device):
-        """Masked patches of a step, of all its batches and processes."""
-        if not batch_samples:
-            return None
-        count = sum(batch["bool_masked_pos"].sum() for batch in batch_samples).to(device)
-        return self.accelerator.reduce(count, "sum") if self.args.world_size > 1 else count
+    def get_batch_samples(self, *args, **kwargs) -> tuple[list, torch.Tensor | None]:
+        """The batches of a step, and the number of masked patches in them and in those of all other processes."""
+        batches, _ = super().get_batch_samples(*args, **kwargs)
+        if not batches:
+            return batches, None
+        count = sum(batch["bool_masked_pos"].sum() for batch in batches).to(self.args.device)
+        return batches, self.accelerator.reduce(count, "sum") if self.args.world_size > 1 else count
 
     def floating_point_ops(self, inputs) -> float:
         """6 per parameter and patch; the Trainer's own count takes each value of a spectrogram for a token."""
@@ -96,6 +88,10 @@ class PreTrainer(ResumableTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         inputs = dict(inputs)
+        if "waveforms" in inputs:
+            waveforms, samples = inputs.pop("waveforms"), inputs.pop("samples").tolist()
+            with torch.autocast(self.args.device.type, enabled=False):
+                inputs.update(self.data_collator.features([w[:n] for w, n in zip(waveforms, samples)]))
         frames = inputs.pop("frames")
         if "position" in inputs:
             self.position = int(inputs.pop("position").max())
@@ -120,21 +116,20 @@ class PreTrainer(ResumableTrainer):
         joint = config.discriminative_loss_weight * discriminative + config.generative_loss_weight * generative
         return {"loss": joint, **dict(zip(LOSSES, (discriminative, generative, accuracy)))}
 
-    def log(self, logs, *args, **kwargs):
+    def complete_logs(self, logs: dict[str, float]) -> None:
+        super().complete_logs(logs)
         if "loss" in logs:
             sums = self.accelerator.reduce(self.window, "sum").tolist()
             self.window.zero_()
             self.total = [a + b for a, b in zip(self.total, sums)]
             now = time.perf_counter()
             clips, self.before = sums[4] - self.before, 0.0
-            logs = {
-                **logs,
+            logs |= {
                 **self.means(sums),
                 "clips_per_second": clips / max(now - self.clock, 1e-9),
                 "hours_seen": self.total[5] * SHIFT_SECONDS / 3600,
             }
             self.clock = now
-        super().log(logs, *args, **kwargs)
 
     def train(self, resume_from_checkpoint=None, **kwargs):
         self.clock = time.perf_counter()

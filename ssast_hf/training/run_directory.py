@@ -16,11 +16,19 @@ from pathlib import Path
 import torch
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ..utils.files import replacing
-from .checkpoint_files import checkpoints_of, damage_of, newest_complete_checkpoint, set_damaged_aside
+from ..utils.files import lock, replacing
+from .checkpoint_files import (
+    CHECKSUMS,
+    UNFINISHED,
+    checkpoints_of,
+    damage_of,
+    delete_checkpoint,
+    newest_complete_checkpoint,
+    set_damaged_aside,
+)
 
 # Names that begin with an underscore are not pushed to the Hub: these files hold paths of this machine.
-RECORD, SKIPPED, UNFINISHED, LOCK = "_run.json", "_skipped.jsonl", "_unfinished", "_lock"
+RECORD, SKIPPED, LOCK = "_run.json", "_skipped.jsonl", "_lock"
 RESUMES = (
     "After a crash, a kill or Ctrl-C, the same command resumes from the newest complete checkpoint and ends with the "
     "same model (--save_strategy steps --save_steps N saves more of them)."
@@ -37,7 +45,7 @@ SECRET_VALUES = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
 
 
 def flags_of(argv: list[str]) -> dict[str, list[str]]:
-    """Flags of a command line (underscores, without `--`) and their values; of a repeated flag, the last."""
+    """The flags of a command line (underscores, no `--`) and their values; of a repeated flag, the last."""
     flags: dict[str, list[str]] = {}
     name = None
     for token in argv:
@@ -93,6 +101,8 @@ class RunDirectory:
         self.stale = training.overwrite
         if not training.overwrite and not self.explicit:
             self._check_resumable()
+        if isinstance(training.resume_from_checkpoint, str):
+            self._check_given(Path(training.resume_from_checkpoint))
         self._wait()  # every process has looked before one writes
         self.lock = None
         if self.main:
@@ -100,6 +110,7 @@ class RunDirectory:
             if self.stale:
                 self._remove_old_run()
             elif self.explicit or self.previous is not None:
+                shutil.rmtree(self.output / UNFINISHED, ignore_errors=True)
                 set_damaged_aside(self.output)
                 self._remove_after_unsaved()
         self._wait()
@@ -162,21 +173,12 @@ class RunDirectory:
     def _acquire_lock(self) -> None:
         """Locks the directory until this process ends, however it ends."""
         self.output.mkdir(parents=True, exist_ok=True)
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            return
-        self.lock = open(self.output / LOCK, "w")  # noqa: SIM115 held open
-        try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"--output_dir is {self.output}, in which another process is training now.") from None
-        except OSError:  # a file system without locks
-            pass
+        self.lock = open(self.output / LOCK, "a")  # noqa: SIM115 held open
+        lock(self.lock, f"--output_dir is {self.output}, in which another process is training now.")
 
     def _remove_old_run(self) -> None:
         """Removes what is left of a run that is overwritten: this run must not resume from its checkpoints."""
-        for path in [*(path for _, path in checkpoints_of(self.output)), self.output / UNFINISHED]:
+        for path in [*self.output.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), self.output / UNFINISHED]:
             shutil.rmtree(path, ignore_errors=True)
         for name in (RECORD, SKIPPED):
             (self.output / name).unlink(missing_ok=True)
@@ -186,19 +188,20 @@ class RunDirectory:
         unsaved = (self.previous or {}).get("unsaved", [])
         for step, path in checkpoints_of(self.output):
             if unsaved and step >= min(unsaved):
-                shutil.rmtree(path, ignore_errors=True)
+                delete_checkpoint(path)
+
+    def _check_given(self, checkpoint: Path) -> None:
+        """Raises ValueError if `--resume_from_checkpoint` names no checkpoint or a damaged one."""
+        if not (checkpoint / "trainer_state.json").is_file():
+            raise ValueError(f"--resume_from_checkpoint is {checkpoint}, which holds no checkpoint.")
+        damage = damage_of(checkpoint) if (checkpoint / CHECKSUMS).exists() else None  # else: another Trainer's
+        if damage is not None:
+            raise ValueError(f"--resume_from_checkpoint is {checkpoint}, which is damaged: {damage}.")
 
     def _checkpoint_to_resume_from(self, training) -> str | None:
         checkpoint = None
         if isinstance(training.resume_from_checkpoint, str):
             checkpoint = training.resume_from_checkpoint
-            if not Path(checkpoint, "trainer_state.json").is_file():
-                raise ValueError(
-                    f"--resume_from_checkpoint is {checkpoint}, which is no checkpoint of a training run."
-                )
-            damage = damage_of(Path(checkpoint))
-            if damage is not None and Path(checkpoint, "contents.json").exists():  # else: of another Trainer
-                raise ValueError(f"--resume_from_checkpoint is {checkpoint}, which is damaged: {damage}.")
         elif self.explicit or self.previous is not None:
             newest = newest_complete_checkpoint(self.output)
             checkpoint = None if newest is None else str(newest)

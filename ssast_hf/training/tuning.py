@@ -3,6 +3,7 @@
 """Which weights are trained, and the Trainer that does it."""
 
 import warnings
+from argparse import SUPPRESS
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -10,7 +11,7 @@ from operator import itemgetter
 import numpy as np
 import torch
 from accelerate.utils import gather_object
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 from transformers import EarlyStoppingCallback, EvalPrediction
 from transformers.trainer_utils import EvalLoopOutput
 
@@ -26,7 +27,7 @@ from .optimization import (
     step_decay,
     steps_per_epoch,
 )
-from .resumable_trainer import ResumableTrainer, SetEpoch
+from .resumable_trainer import PreferLaterCheckpoint, ResumableTrainer, SetEpoch
 
 CHECKPOINT_METRICS = ("accuracy", "f1_macro", "mAP", "mAUC", "loss")  # to choose a checkpoint by
 # How long to train, where nothing says it. What takes fewer steps has hardly left its random classifier.
@@ -82,6 +83,9 @@ class FineTuningArguments(SharedArguments):
     lora_targets: list[str] = field(
         default_factory=lambda: ["qkv", "o_proj"], metadata={"help": "Layers to update: qkv, o_proj, fc1, fc2."}
     )
+
+    # The Trainer then restores the state of early stopping.
+    restore_callback_states_from_checkpoint: bool = field(default=True, metadata={"help": SUPPRESS})
 
     def __post_init__(self):
         self.chosen_metric = self.metric_for_best_model
@@ -228,28 +232,25 @@ class FineTuner(ResumableTrainer):
             first, last = self.args.average_epochs
             self.average = AverageWeights(first, last, weights, steps)
             self.add_callback(self.average)
-        self.stopper: EarlyStoppingCallback | None = None
         if self.args.early_stopping_patience:
-            self.stopper = EarlyStoppingCallback(self.args.early_stopping_patience, self.args.early_stopping_threshold)
-            self.add_callback(self.stopper)
-
-    def progress(self) -> dict:
-        failures = 0 if self.stopper is None else self.stopper.early_stopping_patience_counter
-        return {**super().progress(), "evaluations_without_improvement": failures}
+            self.add_callback(
+                EarlyStoppingCallback(self.args.early_stopping_patience, self.args.early_stopping_threshold)
+            )
+        self.add_callback(PreferLaterCheckpoint())
 
     def restore(self, checkpoint: str) -> dict:
-        """Takes up averaged weights and the patience for early stopping where a checkpoint left them."""
+        """Also restores the averaged weights."""
         progress = super().restore(checkpoint)
         if self.average is not None:
-            self.average.resume(checkpoint)
-        if self.stopper is not None:
-            self.stopper.early_stopping_patience_counter = progress.get("evaluations_without_improvement", 0)
+            self.average.restore(checkpoint)
         return progress
 
     def is_complete(self) -> bool:
-        stopper = self.stopper
-        stopped = stopper is not None and stopper.early_stopping_patience_counter >= stopper.early_stopping_patience
-        return stopped or super().is_complete()
+        return super().is_complete() or any(
+            callback.early_stopping_patience_counter >= callback.early_stopping_patience
+            for callback in self.callback_handler.callbacks
+            if isinstance(callback, EarlyStoppingCallback)
+        )
 
     def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
         outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
@@ -286,23 +287,23 @@ class FineTuner(ResumableTrainer):
             metrics |= {f"{prefix}_{name}": value for name, value in computed.items() if value is not None}
         return EvalLoopOutput(logits, targets, metrics, len(indices))
 
-    def _determine_best_metric(self, metrics: dict[str, float], trial) -> bool:
-        """Of equals the later: by few clips for validation many are, the first of them after hardly any training."""
-        better = super()._determine_best_metric(metrics=metrics, trial=trial)
-        if metrics[f"eval_{self.args.metric_for_best_model}"] == self.state.best_metric:
-            self.state.best_global_step, better = self.state.global_step, True
-        return better
-
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False):
         super().save_model(output_dir, _internal_call)
         if self.average is not None and output_dir is not None and self.args.should_save:
             self.average.save(output_dir)
 
-    def _get_train_sampler(self, train_dataset=None) -> Sampler | None:
-        return super()._get_train_sampler(train_dataset) if self.sampler is None else self.sampler
+    def get_train_dataloader(self) -> DataLoader:
+        sampler = self.sampler
+        if sampler is None:
+            kinds = {"random": RandomSampler, "sequential": SequentialSampler}
+            if self.args.train_sampling_strategy not in kinds:
+                return super().get_train_dataloader()
+            sampler = kinds[self.args.train_sampling_strategy](self.train_dataset)
+        return self.make_dataloader(self.train_dataset, self.args.train_batch_size, sampler, training=True)
 
-    def _get_eval_sampler(self, eval_dataset) -> Sampler | None:
-        return None  # `evaluation_loop` reads the clips itself
+    def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
+        """A loader whose dataset names the clips, which `evaluation_loop` reads itself."""
+        return DataLoader(self.eval_dataset if eval_dataset is None else eval_dataset, self.args.eval_batch_size)
 
     def create_optimizer(self, model=None):
         made = self.optimizer is None
@@ -315,21 +316,21 @@ class FineTuner(ResumableTrainer):
         return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer=None):
-        if self.args.lr_decay_start is None or self.lr_scheduler is not None:
-            return super().create_scheduler(num_training_steps, optimizer)
-        self.lr_scheduler = step_decay(
-            self.optimizer if optimizer is None else optimizer,
-            self.args.get_warmup_steps(num_training_steps),
-            steps_per_epoch(len(self.train_dataset), self.args),
-            self.args.lr_decay_start,
-            self.args.lr_decay_every,
-            self.args.lr_decay_rate,
-        )
-        self._created_lr_scheduler = True
-        return self.lr_scheduler
+        made = self.lr_scheduler is None
+        schedule = super().create_scheduler(num_training_steps, optimizer)
+        if made and self.args.lr_decay_start is not None:
+            self.lr_scheduler = schedule = step_decay(
+                self.optimizer if optimizer is None else optimizer,
+                self.args.get_warmup_steps(num_training_steps),
+                steps_per_epoch(len(self.train_dataset), self.args),
+                self.args.lr_decay_start,
+                self.args.lr_decay_every,
+                self.args.lr_decay_rate,
+            )
+        return schedule
 
-    def finish_weights(self) -> None:
-        """After training: takes the averaged weights, merges LoRA's."""
+    def finalize_weights(self) -> None:
+        """After training: loads the averaged weights, merges those of LoRA."""
         if self.average is not None:
             if not self.average.count:
                 raise ValueError(

@@ -31,13 +31,7 @@ METHODS: dict[tuple[str, str], tuple[str, ...]] = {
         "steps_trained_in_current_epoch",
     ),
     (TRAINER, "_save_checkpoint"): ("model", "trial"),
-    (TRAINER, "_get_output_dir"): ("trial",),
     (TRAINER, "_push_from_checkpoint"): ("checkpoint_folder",),
-    (TRAINER, "_determine_best_metric"): ("metrics", "trial"),
-    (TRAINER, "_get_train_sampler"): ("train_dataset",),
-    (TRAINER, "_get_eval_sampler"): ("eval_dataset",),
-    (TRAINER, "_prepare_inputs"): ("inputs",),
-    (TRAINER, "_get_num_items_in_batch"): ("batch_samples", "device"),
     (TRAINER, "save_model"): ("output_dir", "_internal_call"),
     (TRAINER, "train"): ("resume_from_checkpoint", "trial", "ignore_keys_for_eval"),
     (TRAINER, "log"): ("logs", "start_time"),
@@ -46,6 +40,9 @@ METHODS: dict[tuple[str, str], tuple[str, ...]] = {
     (TRAINER, "create_optimizer"): ("model",),
     (TRAINER, "create_scheduler"): ("num_training_steps", "optimizer"),
     (TRAINER, "get_train_dataloader"): (),
+    (TRAINER, "get_eval_dataloader"): ("eval_dataset",),
+    (TRAINER, "get_batch_samples"): ("epoch_iterator", "num_batches", "device"),
+    (TRAINER, "training_step"): ("model", "inputs", "num_items_in_batch"),
     (TRAINER, "evaluation_loop"): (
         "dataloader", "description", "prediction_loss_only", "ignore_keys", "metric_key_prefix",
     ),
@@ -63,9 +60,6 @@ METHODS: dict[tuple[str, str], tuple[str, ...]] = {
 
 # Attributes that this package reads or sets. Each is set in the class or by one of its methods.
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    TRAINER: (
-        "_tr_loss", "_total_loss_scalar", "_globalstep_last_logged", "_created_lr_scheduler", "_train_batch_size",
-    ),
     EARLY_STOPPING: ("early_stopping_patience", "early_stopping_patience_counter"),
     MAPPING: ("_config_mapping", "_reverse_config_mapping", "_model_mapping", "_modules"),
     REGISTRY: ("supported_tasks",),

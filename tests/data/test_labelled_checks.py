@@ -129,5 +129,5 @@ def test_a_label_without_a_readable_clip_is_refused(tmp_path, held_out):
     with pytest.raises(ValueError, match="has no clip of b. If that is as it should be, give --allow_missing_labels"):
         finetune._read(data, training)
     data.allow_missing_labels = True
-    clips, labels, _ = finetune._read(data, training)
+    clips, labels, *_ = finetune._read(data, training)
     assert labels.names == ("a", "b") and len(clips) == (11 if held_out else 6)

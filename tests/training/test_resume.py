@@ -287,12 +287,15 @@ def test_a_run_that_left_no_checkpoint_blocks_nothing(tmp_path, capsys):
 
 
 def test_two_processes_do_not_train_in_one_directory(tmp_path, capsys):
-    fcntl = pytest.importorskip("fcntl")
+    pytest.importorskip("fcntl")
     output = tmp_path / "busy"
     output.mkdir()
-    with open(output / "_lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    code = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX)\n"
+    code += "print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, str(output / "_lock")], stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
         assert main(command(output)) == 2
+        holder.kill()
     assert "another process is training now" in capsys.readouterr().err
 
 

@@ -71,8 +71,10 @@ def test_attributes_exist():
 
 
 def test_a_difference_is_told_with_member_found_and_expected(monkeypatch):
-    monkeypatch.setitem(METHODS, (transformers_internals.TRAINER, "_get_output_dir"), ("trial", "step"))
-    with pytest.raises(AssertionError, match=r"Trainer\._get_output_dir: found parameters trial, expected .*step"):
+    monkeypatch.setitem(METHODS, (transformers_internals.TRAINER, "_save_checkpoint"), ("model", "trial", "step"))
+    with pytest.raises(
+        AssertionError, match=r"Trainer\._save_checkpoint: found parameters model, trial, expected .*step"
+    ):
         test_methods_have_the_parameters_that_overrides_expect()
     monkeypatch.setitem(ATTRIBUTES, transformers_internals.TRAINER, ("_tr_loss", "_loss_so_far"))
     with pytest.raises(AssertionError, match=r"Trainer\._loss_so_far: found no such attribute"):
@@ -127,7 +129,7 @@ def test_a_private_member_that_is_not_listed_is_found(tmp_path):
     source = tmp_path / "trainer.py"
     source.write_text(
         "class Mine(Trainer):\n    def _inner_training_loop(self):\n        self._own()\n        self._gone()\n"
-        "    def _own(self):\n        return self._tr_loss\n"
+        "    def _own(self):\n        return self._run_epoch\n"
     )
     assert [line.split(",")[0] for line in unlisted([source])] == [
         "trainer.py:1 uses _inner_training_loop", "trainer.py:4 uses _gone",
