@@ -22,7 +22,7 @@ import torch
 
 from recipes.pretrain.judge import Judge, table
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor
-from ssast_hf.training import synth
+from ssast_hf.data import synth
 from ssast_hf.training.flat_corpus import RATE, FlatCorpus
 from ssast_hf.training.objectives import Learner, Weights
 from ssast_hf.training.spectrogram_augmentation import Augmentation, LogMel

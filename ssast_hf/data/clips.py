@@ -48,6 +48,26 @@ class Row:
         return encoded(self.table[self.index][self.column])
 
 
+@dataclass(frozen=True, slots=True)
+class Synthetic:
+    """A procedural sound, number `index` of an endless series ([`~ssast_hf.data.synth.synthesize`]). Needs torch."""
+
+    seed: int
+    index: int
+    seconds: float
+
+    def open(self) -> bytes:
+        """As a WAV file of 16 bits at 16 kHz."""
+        import soundfile
+
+        from .synth import RATE, pool
+
+        content = io.BytesIO()
+        sound = pool(self.seed, 1, round(self.seconds * RATE), first=self.index)[0].numpy()
+        soundfile.write(content, sound, RATE, format="WAV", subtype="PCM_16")
+        return content.getvalue()
+
+
 class Held:
     """Encoded sound in memory, read like a file."""
 
@@ -67,7 +87,7 @@ class Clip:
         path (`str`): The sound file, or a name for messages where it is a `member`.
         label (`str`, *optional*): What it shows.
         offset (`float`), duration (`float`, *optional*): Seconds: the part of the file that is the clip.
-        member (`TarMember`, `Row` or `Held`, *optional*): What it is read from instead of `path`.
+        member (`TarMember`, `Row`, `Synthetic` or `Held`, *optional*): What it is read from instead of `path`.
         channel (`int`, *optional*): The channel to read, counted from 1; `None` reads the mean of all.
         accept_truncated (`bool`): Whether to read what is left of a truncated file, with a warning.
     """
@@ -76,7 +96,7 @@ class Clip:
     label: str | None = None
     offset: float = 0.0
     duration: float | None = None
-    member: TarMember | Row | Held | None = None
+    member: TarMember | Row | Synthetic | Held | None = None
     channel: int | None = None
     accept_truncated: bool = False
 
@@ -111,6 +131,8 @@ class Clip:
         """Its length as the header states it, without decoding; None if that does not tell."""
         import soundfile
 
+        if isinstance(self.member, Synthetic):
+            return self.member.seconds
         try:
             source = self.open()
             info = soundfile.info(io.BytesIO(source) if isinstance(source, bytes) else source)

@@ -17,19 +17,23 @@ from pathlib import Path
 from typing import Any
 
 from ..audio import audio_extensions
-from .clips import Clip
+from .clips import Clip, Synthetic
 from .folders import read_folder, read_labelled_folder, read_tar
 from .manifests import MANIFESTS, manifest_rows, read_manifest
 from .tables import HUB, column_labels, load_dataset, read_parquet, rows_of
 
 LISTS = (*MANIFESTS, ".json", ".tar", ".parquet")  # files that stand for others
-OPTIONS = {"weight", "config", "split", "column", "label", "streaming"}
+SYNTHETIC = "synth:"  # before a seed: procedural sound
+SYNTHETIC_CLIPS, SYNTHETIC_SECONDS = 10_000, 10.0  # unless a source says otherwise
+MOST_SYNTHETIC_SECONDS = 60.0
+OPTIONS = {"weight", "config", "split", "column", "label", "streaming", "clips", "seconds"}
 SOURCE_HELP = (
     "A source is a folder (of sound files at any depth, or of .tar or .parquet shards), a .csv, .tsv or .jsonl "
     "manifest (column file; optional offset and duration in seconds), the original's .json, .tar shards (webdataset), "
     ".parquet files with audio bytes, a sound file, a quoted pattern such as 'shards/*.tar', or hf:NAME, a dataset on "
-    "the Hub or a directory that `datasets` loads. Options follow it, after commas: weight=W (its share of the clips, "
-    "for all sources or none), and for hf: config=, split=, column= and streaming=true."
+    "the Hub or a directory that `datasets` loads; or synth:SEED, procedural sound. Options follow it, after commas: "
+    "weight=W (its share of the clips, for all sources or none), for hf: config=, split=, column= and streaming=true, "
+    "for synth: clips=N (default: 10000) and seconds=S of each (default: 10)."
 )
 LABELLED_HELP = (
     "A folder with a subfolder per label (FOLDER,label=first or FOLDER,label=last where folders lie in folders); a "
@@ -55,8 +59,8 @@ def find_sounds(
 ) -> list[Clip]:
     """
     What `ssast classify` and `ssast embed` work on: sound files as they are given, in place of each folder the sounds
-    in it, and in place of each manifest, .tar or .parquet shard and Hub dataset (`hf:...`) what it lists or holds. A
-    folder in a folder that cannot be read raises its OSError, or is left out after `onerror(error)`.
+    in it, and in place of each manifest, .tar or .parquet shard, Hub dataset (`hf:...`) and `synth:SEED` what it lists
+    or holds. A folder in a folder that cannot be read raises its OSError, or is left out after `onerror(error)`.
 
     Raises:
         ValueError: A source without any sound, or that streams.
@@ -64,7 +68,7 @@ def find_sounds(
     clips = []
     for source in sources:
         text = os.fsdecode(source)
-        if text.startswith(HUB):
+        if text.startswith((HUB, SYNTHETIC)):
             (found,) = read_sources([text])
             if found.stream is not None:
                 raise ValueError(f"{text} is a stream, expected a dataset whose rows are known: leave streaming out.")
@@ -109,6 +113,8 @@ def _read_source(text: str) -> Source:
         raise ValueError(f"{text}: the weight is not a number above 0.")
     if "label" in options:
         raise ValueError(f"{text}: label= is for labelled data; pretraining has no use for it.")
+    if place.startswith(SYNTHETIC):
+        return Source(place, _synthetic(text, place, options), weight)
     if not place.startswith(HUB):
         _check_options(text, place, options)
         return Source(place, read_clips(place, labelled=False, column=options.get("column")), weight)
@@ -132,6 +138,8 @@ def read_labelled(text: str, several: bool = False) -> list[Clip]:
         raise ValueError(f"{text}: weight= is for pretraining; here --balanced_sampling draws by label.")
     if "streaming" in options:
         raise ValueError(f"{text}: a stream has no known labels: leave streaming= out.")
+    if place.startswith(SYNTHETIC):
+        raise ValueError(f"{text}: procedural sound has no labels, expected labelled sound.")
     if not place.startswith(HUB):
         _check_options(text, place, options)
         return read_clips(place, True, options.get("column"), options.get("label"), several)
@@ -161,6 +169,25 @@ def read_column(text: str, column: str) -> list:
         if row.get(column) in (None, ""):
             raise ValueError(f"{text}, {where}: nothing in the column {column}.")
     return [row[column] for _, row in rows]
+
+
+def _synthetic(text: str, place: str, options: dict[str, str]) -> list[Clip]:
+    """The clips of `synth:SEED`, alike on every machine (up to rounding)."""
+    if other := options.keys() - {"clips", "seconds"}:
+        raise ValueError(f"{text}: {', '.join(sorted(other))} is not for procedural sound, expected clips= or seconds=.")
+    seed, count = place.removeprefix(SYNTHETIC), options.get("clips", str(SYNTHETIC_CLIPS))
+    try:
+        seconds = float(options.get("seconds", SYNTHETIC_SECONDS))
+    except ValueError:
+        seconds = math.nan
+    if not (re.fullmatch(r"[0-9]{1,9}", seed) and re.fullmatch(r"[0-9]{1,8}", count) and int(count)):
+        raise ValueError(f"{text}: expected {SYNTHETIC}SEED,clips=N, a whole number and one above 0.")
+    if not 0.1 <= seconds <= MOST_SYNTHETIC_SECONDS:
+        raise ValueError(f"{text}: expected seconds= from 0.1 to {MOST_SYNTHETIC_SECONDS:g}.")
+    return [
+        Clip(f"{place}/{index}", member=Synthetic(int(seed), index, seconds))
+        for index in range(int(count))
+    ]
 
 
 def _check_options(text: str, place: str, options: dict[str, str]) -> None:

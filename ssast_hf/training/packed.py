@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data.clips import Synthetic
 from .flat_corpus import FULL_SCALE, RATE, Recording
 
 SHARD_SECONDS = 1200.0
@@ -46,8 +47,9 @@ def list_recordings(sources: Sequence[str]) -> Iterator[tuple]:
             if len(rows) == len(facts):
                 facts = rows
         for clip, row in zip(source.clips, facts):
-            group = row.get("group") or row.get("package") or os.path.dirname(clip.path)
-            yield clip, row.get("kind") or "other", group
+            synthetic = isinstance(clip.member, Synthetic)
+            group = row.get("group") or row.get("package") or (clip.path if synthetic else os.path.dirname(clip.path))
+            yield clip, row.get("kind") or ("synth" if synthetic else "other"), group
 
 
 def print_skipped(name: str, reason: str) -> None:

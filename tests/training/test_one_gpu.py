@@ -11,9 +11,10 @@ import torch
 
 from recipes.pretrain import judge, one_gpu
 from ssast_hf import SSASTConfig, SSASTForPreTraining, SSASTModel, patchify
+from ssast_hf.data import synth
 from ssast_hf.feature_extraction_ssast import log_mel_filterbank
 from ssast_hf.modeling_ssast import discriminative_loss, generative_loss
-from ssast_hf.training import flat_corpus, packed, synth
+from ssast_hf.training import flat_corpus, packed
 from ssast_hf.training.objectives import Learner, Weights, contrast, encode, match, take
 from ssast_hf.training.spectrogram_augmentation import Augmentation, LogMel
 

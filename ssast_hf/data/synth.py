@@ -15,6 +15,7 @@ import math
 
 import torch
 
+RATE = 16000  # Hz
 KINDS = ("harmonic", "inharmonic", "fm", "noise", "clicks", "voice")
 PARTIALS = 24
 MASK32 = 0xFFFFFFFF
@@ -259,7 +260,7 @@ def _room(waveform: torch.Tensor, draw: _Draw, rate: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def synthesize(seed: int, index: torch.Tensor, samples: int, sampling_rate: int = 16000) -> torch.Tensor:
+def synthesize(seed: int, index: torch.Tensor, samples: int, sampling_rate: int = RATE) -> torch.Tensor:
     """
     Sounds of a seed, by their numbers.
 
