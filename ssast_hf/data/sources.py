@@ -174,7 +174,7 @@ def read_column(text: str, column: str) -> list:
 def _synthetic(text: str, place: str, options: dict[str, str]) -> list[Clip]:
     """The clips of `synth:SEED`, alike on every machine (up to rounding)."""
     if other := options.keys() - {"clips", "seconds"}:
-        raise ValueError(f"{text}: {', '.join(sorted(other))} is not for procedural sound, expected clips= or seconds=.")
+        raise ValueError(f"{text}: {', '.join(sorted(other))} is not for procedural sound, but clips= and seconds=.")
     seed, count = place.removeprefix(SYNTHETIC), options.get("clips", str(SYNTHETIC_CLIPS))
     try:
         seconds = float(options.get("seconds", SYNTHETIC_SECONDS))
@@ -184,10 +184,7 @@ def _synthetic(text: str, place: str, options: dict[str, str]) -> list[Clip]:
         raise ValueError(f"{text}: expected {SYNTHETIC}SEED,clips=N, a whole number and one above 0.")
     if not 0.1 <= seconds <= MOST_SYNTHETIC_SECONDS:
         raise ValueError(f"{text}: expected seconds= from 0.1 to {MOST_SYNTHETIC_SECONDS:g}.")
-    return [
-        Clip(f"{place}/{index}", member=Synthetic(int(seed), index, seconds))
-        for index in range(int(count))
-    ]
+    return [Clip(f"{place}/{index}", member=Synthetic(int(seed), index, seconds)) for index in range(int(count))]
 
 
 def _check_options(text: str, place: str, options: dict[str, str]) -> None:
