@@ -11,8 +11,8 @@ import re
 from pathlib import Path
 
 from .fetch import HUB_ARGUMENTS, Download, cached_commits, verify_weights
-from .files import CONFIG, PREPROCESSOR, WEIGHTS, check_files
-from .names import BUNDLED, DEFAULT_CLASSIFIER, DEFAULT_PRETRAINED, FAMILY, Checkpoint, Found, known, table
+from .files import CONFIG, WEIGHTS, check_files
+from .names import Checkpoint, Found, known, table
 
 
 def find(
@@ -98,9 +98,3 @@ def status(entry: Checkpoint) -> str:
         if isinstance(try_to_load_from_cache(entry.repo, WEIGHTS, revision=revision), str):
             return "cached"
     return "no"
-
-
-__all__ = [  # with the names that version 0.1 had here
-    "BUNDLED", "CONFIG", "DEFAULT_CLASSIFIER", "DEFAULT_PRETRAINED", "FAMILY", "PREPROCESSOR", "WEIGHTS", "Found",
-    "find", "known", "status", "table",
-]  # fmt: skip

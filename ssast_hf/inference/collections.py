@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Embeddings of whole collections, to disk: resumable, by worker processes, in shards."""
 
+import copy
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..configuration_ssast import SSASTConfig
 from ..data.sources import Clip, find_sounds
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTModel
@@ -71,7 +73,7 @@ def embed_collection(
     clips = _clips(files, shard, report, how)
     names = [clip.name for clip in clips]
     settings = _settings(model, extractor, level, layers, pooling, shard, names, how)
-    columns = _columns(level, _row_size(model, level, pooling))
+    columns = _columns(level, _row_size(model.config, level, pooling))
     work = output if format == "npy" else output.with_name(output.name + ".partial")
     with Store(work, settings, columns, overwrite) as store:
         _refuse_to_replace(output, format, overwrite, store)
@@ -93,9 +95,12 @@ def _refuse_to_replace(output: Path, format: str, overwrite: bool, store: Store)
         raise ValueError(f"{output} exists: choose another name or give --overwrite")
 
 
-def _row_size(model: SSASTModel, level: str, pooling: str | None) -> int:
-    rows = level == "clip" and "rows" in (pooling, model.config.pooling)
-    return model.config.hidden_size * (model.config.num_frequency_patches if rows else 1)
+def _row_size(config: SSASTConfig, level: str, pooling: str | None) -> int:
+    if level != "clip":
+        return config.hidden_size
+    config = copy.copy(config)
+    config.pooling = pooling or config.pooling
+    return config.pooled_size
 
 
 def _complete(store: Store, output: Path, format: str) -> None:

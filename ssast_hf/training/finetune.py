@@ -16,14 +16,7 @@ from ..data.clips import Clip
 from ..data.decoded import decode, fingerprint
 from ..data.labelled import clip_seconds
 from ..data.labelled_checks import check_found, readable, warn_of_labels, warn_of_shared
-from ..data.labels import (
-    Labels,
-    check_complete,
-    check_known,
-    find_labels,
-    hold_out,
-    name_official_labels,
-)
+from ..data.labels import Labels, check_complete, check_known, find_labels, hold_out, name_official_labels
 from ..data.reader import Reader
 from ..data.skipped import Skipped
 from ..data.sources import LABELLED_HELP, read_column, read_labelled
@@ -122,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
         check_flags(flags)
     if data.eval_only:
         return _evaluate_only(data, training)
-    clips, labels, parts, unreadable = _read(data, training)
+    clips, labels, parts, groups, unreadable = _read(data, training)
     training.resolve_length(len(clips), flags)
     model, extractor = _load(data, training, labels)
     chosen = choose_trained(model, training)
@@ -131,7 +124,7 @@ def main(argv: list[str] | None = None) -> int:
     run = RunDirectory(training, "finetune", flags)  # it touches the directory: everything else was checked before
     run.start(fingerprint([*clips, *(clip for part in parts.values() for clip in part)], stated=False))
     trainer = _trainer(
-        data, training, labels, clips, parts.get("eval", []), chosen, model, extractor, augmentation, loss
+        data, training, labels, clips, groups, parts.get("eval", []), chosen, model, extractor, augmentation, loss
     )
     if run.main:
         _say_what_is_trained(trainer.model, clips, parts.get("eval", []), labels, data.frozen, unreadable)
@@ -164,7 +157,7 @@ def _loss(training: FineTuningArguments, targets: np.ndarray) -> ClassificationL
 
 
 def _trainer(
-    data, training, labels: Labels, clips, validation, chosen, model, extractor, augmentation, loss
+    data, training, labels: Labels, clips, groups, validation, chosen, model, extractor, augmentation, loss
 ) -> FineTuner:
     """The Trainer of `chosen`: the model, or what peft wraps it in."""
     seconds, rate = clip_seconds(model.config.max_length), extractor.sampling_rate
@@ -172,7 +165,7 @@ def _trainer(
 
     reader = _reader(data, training, clips, rate)
     training.label_names = ["labels"]
-    trainer_class = partial(FrozenTrainer, groups=_groups(data), pooling=data.pooling) if data.frozen else FineTuner
+    trainer_class = partial(FrozenTrainer, groups=groups, pooling=data.pooling) if data.frozen else FineTuner
     return trainer_class(
         model=chosen,
         args=training,
@@ -235,8 +228,11 @@ def _close(run: RunDirectory, trainer: FineTuner, unreadable: int) -> int:
 
 def _read(
     data: FineTuningDataArguments, training: FineTuningArguments
-) -> tuple[list[Clip], Labels, dict[str, list[Clip]], int]:
-    """The clips for training, the labels, the clips of `eval` and `test`, and how many could not be read."""
+) -> tuple[list[Clip], Labels, dict[str, list[Clip]], dict[Clip, str] | None, int]:
+    """
+    The clips for training, the labels, the clips of `eval` and `test`, each clip's group by `--group_column`, and how
+    many clips could not be read.
+    """
     training.loss = training.loss or ("bce" if data.multi_label else "ce")
     if data.multi_label and training.loss == "ce":
         raise ValueError("--loss is ce, expected bce with --multi_label: cross-entropy is for one label per clip.")
@@ -246,14 +242,15 @@ def _read(
     if order is None and not data.from_scratch and not data.new_classifier:
         labels = order_of_model(data.model, labels)
     warn_of_labels(clips, labels, data.data)
+    groups = _groups(data, clips)
     parts = {}
     for name, source in (("eval", data.validation_data), ("test", data.test_data)):
         if source:
             parts[name] = _clips(source, data)
             check_known(parts[name], labels, source, "the training data has not")
     if not data.validation_data and data.validation_fraction:
-        groups = list(map(str, read_column(data.data, data.group_column))) if data.group_column else None
-        clips, parts["eval"] = hold_out(clips, labels, data.validation_fraction, training.seed, groups)
+        each = None if groups is None else [groups[clip] for clip in clips]
+        clips, parts["eval"] = hold_out(clips, labels, data.validation_fraction, training.seed, each)
         if not parts["eval"]:
             raise ValueError(f"{data.data} has one clip per label, too few to hold any out: give --validation_data.")
         if not data.allow_missing_labels:
@@ -275,14 +272,14 @@ def _read(
             raise ValueError("--early_stopping_patience needs validation data, found --validation_fraction 0.")
         training.eval_strategy, training.load_best_model_at_end = "no", False
     training.judge_by("mAP" if labels.several else "accuracy", labels.several)
-    return clips, labels, dict(sorted(parts.items())), unreadable
+    return clips, labels, dict(sorted(parts.items())), groups, unreadable
 
 
-def _groups(data: FineTuningDataArguments) -> dict[Clip, str] | None:
-    """The group of each clip of --data, if a column tells."""
+def _groups(data: FineTuningDataArguments, clips: list[Clip]) -> dict[Clip, str] | None:
+    """The group of each of the clips of --data, where a column states it."""
     if not data.group_column:
         return None
-    return dict(zip(_clips(data.data, data), map(str, read_column(data.data, data.group_column))))
+    return dict(zip(clips, map(str, read_column(data.data, data.group_column))))
 
 
 def _clips(source: str, data: FineTuningDataArguments) -> list[Clip]:
