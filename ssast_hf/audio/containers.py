@@ -12,8 +12,11 @@ from typing import BinaryIO
 OGG_PAGE = 65307  # bytes of the longest Ogg page
 MP3_SLACK = 2 * 1152  # samples by which good encoders misstate an MP3's length: two MPEG frames
 MP3_WARM_UP = 10 * 1152  # samples decoded before the wanted ones: a frame builds on up to 9 earlier ones
+MOST_REMEMBERED = 2**14  # Ogg files whose streams are known
 HEADER_SLACK = 64  # bytes by which some writers overstate a data chunk: they count its own header
 PLACEHOLDER = 2**31 - 2**16  # bytes: a streamed file states a length near 2**31 or 2**32, or 0
+
+_LINKS: dict[tuple, list[int]] = {}  # of Ogg files, by their identity
 
 
 def missing_bytes(container: str, tail: bytes, log: str) -> tuple[int, int] | None:
@@ -51,16 +54,38 @@ def mp3_ends_early(file: BinaryIO, total: int, size: int) -> bool:
     return end < size - 4096
 
 
-def chain_links(file: BinaryIO, head: bytes, tail: bytes) -> list[int]:
+def chain_links(file: BinaryIO, head: bytes) -> list[int]:
     """
     Where the streams of a chained Ogg file begin, in bytes: [0] for a file with a single stream.
 
     A chain is several streams one after another, such as a recording of Icecast, of which libsndfile reads the first.
-    Its streams have serial numbers of their own, so that the serial numbers of the first and the last page tell.
+    Only their first pages tell: streams that were joined byte by byte may have the same serial number. An Ogg file is
+    therefore searched once; the result is kept for as long as the file does not change.
     """
-    last = tail.rfind(b"OggS")
-    if not head.startswith(b"OggS") or last < 0 or tail[last + 14 : last + 18] in (head[14:18], b""):
+    if not head.startswith(b"OggS"):
         return [0]
+    key = _identity(file)
+    if key is None or key not in _LINKS:
+        links = _first_pages(file)
+        if key is None:
+            return links
+        if len(_LINKS) >= MOST_REMEMBERED:
+            _LINKS.clear()
+        _LINKS[key] = links
+    return _LINKS[key]
+
+
+def _identity(file: BinaryIO) -> tuple | None:
+    """What tells a file on disk from others and from its earlier content; None for what is in memory."""
+    try:
+        status = os.fstat(file.fileno())
+    except (AttributeError, OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _first_pages(file: BinaryIO) -> list[int]:
+    """Where the chained streams of an Ogg file begin, found by reading all of it."""
     links, place, rest = [], 0, b""
     file.seek(0)
     while data := file.read(2**22):

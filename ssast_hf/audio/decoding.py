@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -60,6 +60,29 @@ def load_audio(
         return np.concatenate(list(resampled(name, decode(part, file), sampling_rate)))
 
 
+def audio_seconds(source: Encoded, accept_truncated: bool = False) -> float | None:
+    """
+    Length of a sound in seconds as its headers state it, without decoding; None where they do not state it.
+
+    Raises:
+        FileNotFoundError or ValueError: As [`load_audio`], for what can be seen without decoding.
+    """
+    with open_sound(source) as (name, file):
+        part = Part(name, accept_truncated=accept_truncated)
+        size, head, tail, links = _look_at(part, file)
+        if len(links) > 1:
+            return sum(seconds for _, _, seconds in _links(part, file, [*links, size]))
+        try:
+            stream = _open_stream(part, file, size, head, tail)
+        except OtherDecoder:
+            return None
+        with stream.sound as sound:
+            if stream.problem and not accept_truncated:
+                part.truncated(sound.frames / sound.samplerate, None, stream.problem)
+            unknown = stream.guessed and mp3_ends_early(file, sound.frames, size)
+            return None if unknown else sound.frames / sound.samplerate
+
+
 @dataclass(frozen=True)
 class Part:
     """What to read of a sound, as [`load_audio`] takes it, and the sound's `name` for messages."""
@@ -90,6 +113,15 @@ class Part:
 
 def decode(part: Part, file: BinaryIO) -> Iterator[tuple[np.ndarray, int]]:
     """Yields a part of the sound in a seekable file as blocks (samples,) of one channel, with their sampling rates."""
+    size, head, tail, links = _look_at(part, file)
+    if len(links) > 1:
+        yield from _decode_chain(part, file, [*links, size])
+    else:
+        yield from _decode_stream(part, file, size, head, tail)
+
+
+def _look_at(part: Part, file: BinaryIO) -> tuple[int, bytes, bytes, list[int]]:
+    """Size, first and last bytes of a file, and where its streams begin. Raises ValueError for an empty file."""
     file.seek(0, os.SEEK_END)
     size = file.tell()
     if not size:
@@ -98,20 +130,15 @@ def decode(part: Part, file: BinaryIO) -> Iterator[tuple[np.ndarray, int]]:
     tail = file.read()
     file.seek(0)
     head = file.read(OGG_PAGE)
-    links = chain_links(file, head, tail)
+    links = chain_links(file, head)
     file.seek(0)
-    if len(links) > 1:
-        yield from _decode_chain(part, file, [*links, size])
-    else:
-        yield from _decode_stream(part, file, size, head, tail)
+    return size, head, tail, links
 
 
-def _decode_chain(part: Part, file: BinaryIO, bounds: list[int]) -> Iterator[tuple[np.ndarray, int]]:
-    """[`decode`] for several streams, of which each begins at one of `bounds` and ends at the next."""
+def _links(part: Part, file: BinaryIO, bounds: list[int]) -> Iterator[tuple[int, int, float]]:
+    """First byte, end and seconds of each stream of a chain, of which each begins at one of `bounds`."""
     import soundfile
 
-    left, skip = math.inf if part.duration is None else part.duration, part.offset
-    total = 0.0
     for start, stop in pairwise(bounds):
         try:
             with interrupt_held():
@@ -121,7 +148,14 @@ def _decode_chain(part: Part, file: BinaryIO, bounds: list[int]) -> Iterator[tup
                 f"{part.name} is a chained Ogg file, whose stream at byte {start} cannot be decoded as audio "
                 f"({error.error_string.rstrip('.')})"
             ) from error
-        seconds = info.frames / info.samplerate
+        yield start, stop, info.frames / info.samplerate
+
+
+def _decode_chain(part: Part, file: BinaryIO, bounds: list[int]) -> Iterator[tuple[np.ndarray, int]]:
+    """[`decode`] for several streams, of which each begins at one of `bounds` and ends at the next."""
+    left, skip = math.inf if part.duration is None else part.duration, part.offset
+    total = 0.0
+    for start, stop, seconds in _links(part, file, bounds):
         total += seconds
         if skip >= seconds:
             skip -= seconds
@@ -136,47 +170,76 @@ def _decode_chain(part: Part, file: BinaryIO, bounds: list[int]) -> Iterator[tup
         raise _beyond(part, total)
 
 
-def _decode_stream(part: Part, file: BinaryIO, size: int, head: bytes, tail: bytes) -> Iterator:
-    """[`decode`] for a file with a single stream."""
+class OtherDecoder(Exception):
+    """libsndfile cannot read a sound, for the reason given."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """
+    A stream that libsndfile reads.
+
+    Args:
+        sound (`soundfile.SoundFile`): Open.
+        guessed (`bool`): Whether `sound.frames` is a guess. Without a Xing or Info header an MP3's length is: too long
+            is harmless, too short loses sound.
+        problem (`str`, *optional*): How the file is truncated.
+    """
+
+    sound: Any
+    guessed: bool = False
+    problem: str | None = None
+
+
+def _open_stream(part: Part, file: BinaryIO, size: int, head: bytes, tail: bytes) -> Stream:
+    """Opens a file with a single stream. Raises OtherDecoder, or ValueError for a damaged file."""
     import soundfile
 
-    name = part.name
     unclosed = unclosed_wav(head, size)
-    if unclosed:
-        file = Window(file, 0, size, unclosed)
     try:
         with interrupt_held():
-            sound = forward_sound_file()(file)
+            sound = forward_sound_file()(Window(file, 0, size, unclosed) if unclosed else file)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a file object named *.raw
         reason = getattr(error, "error_string", "no header")
         if "malformed" in reason:  # truncated: FFmpeg would return what is left
-            raise ValueError(f"{name} is truncated or damaged: {reason}") from error
-        yield from decode_otherwise(part, file, head, reason)
+            raise ValueError(f"{part.name} is truncated or damaged: {reason}") from error
+        raise OtherDecoder(reason) from error
+    try:
+        check_header_rate(part.name, sound.samplerate)
+        if sound.frames == UNKNOWN_LENGTH:  # a FLAC written to a pipe: libsndfile fails where it ends
+            raise OtherDecoder("its header does not state its length")
+    except BaseException:
+        sound.close()
+        raise
+    missing, problem = missing_bytes(sound.format, tail, sound.extra_info), None
+    if missing:
+        problem = f"its last part has {missing[0]} bytes; expected {missing[1]}"
+    elif unclosed:
+        problem = "its header states 0 bytes of sound, and more follow"
+    return Stream(sound, sound.format == "MP3" and b"Xing" not in head and b"Info" not in head, problem)
+
+
+def _decode_stream(part: Part, file: BinaryIO, size: int, head: bytes, tail: bytes) -> Iterator:
+    """[`decode`] for a file with a single stream."""
+    try:
+        stream = _open_stream(part, file, size, head, tail)
+    except OtherDecoder as error:
+        yield from decode_otherwise(part, file, head, str(error))
         return
-    with sound:
-        rate, total, container = sound.samplerate, sound.frames, sound.format
-        check_header_rate(name, rate)
-        if total == UNKNOWN_LENGTH:  # a FLAC written to a pipe: libsndfile fails where it ends
-            yield from decode_otherwise(part, file, head, "its header does not state its length")
-            return
-        missing = missing_bytes(container, tail, sound.extra_info)
-        if missing:
-            reason = f"its last part has {missing[0]} bytes; expected {missing[1]}"
-            part.truncated(total / rate, None, reason)
-        elif unclosed:
-            part.truncated(total / rate, None, "its header states 0 bytes of sound, and more follow")
+    with stream.sound as sound:
+        rate, total = sound.samplerate, sound.frames
+        if stream.problem:
+            part.truncated(total / rate, None, stream.problem)
         position = round(part.offset * rate)
-        if position >= total > 0:
-            raise _beyond(part, total / rate)
         stop = total if part.duration is None else min(total, position + round(part.duration * rate))
-        # Without a Xing or Info header an MP3's length is guessed: too long is harmless, too short loses sound.
-        guessed = container == "MP3" and b"Xing" not in head and b"Info" not in head
-        if guessed and stop == total and mp3_ends_early(file, total, size):
+        if stream.guessed and stop == total and mp3_ends_early(file, total, size):
             reason = "an MP3 of varying bit rate whose header does not state its length"
             yield from decode_otherwise(part, file, head, reason, length_known=False)
             return
+        if position >= total > 0:
+            raise _beyond(part, total / rate)
         slack = MP3_SLACK if sound.subtype.startswith("MPEG") else 0
-        yield from _read_part(part, sound, position, stop, tail, math.inf if guessed else slack)
+        yield from _read_part(part, sound, position, stop, tail, math.inf if stream.guessed else slack)
 
 
 def _read_part(part: Part, sound, position: int, stop: int, tail: bytes, slack: float) -> Iterator:

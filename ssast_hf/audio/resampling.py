@@ -4,11 +4,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import numpy as np
 
 LARGEST_SAMPLE = 1e12  # above, which a damaged file of floats may hold, the squares of spectra are infinite
+LOUD = 32.0  # samples above this are hardly in [-1, 1], as they should be
+
+logger = logging.getLogger(__name__)
+_LOUD_SOUNDS: set[str] = set()  # names that were warned of
 
 
 def resample(waveform: np.ndarray, orig_rate: int, new_rate: int) -> np.ndarray:
@@ -49,8 +54,7 @@ def resampled(name: str, blocks: Iterator[tuple[np.ndarray, int]], sampling_rate
     for waveform, rate in blocks:
         if not np.isfinite(waveform).all():
             raise ValueError(f"{name} holds NaN or infinite samples; expected finite ones")
-        if len(waveform) and np.abs(waveform).max() > LARGEST_SAMPLE:
-            raise ValueError(f"{name} holds samples above {LARGEST_SAMPLE:g}; expected about 1 at most")
+        _check_peak(name, float(np.abs(waveform).max(initial=0)))
         found |= len(waveform) > 0
         if stream is not None and rate != of_rate:  # the next link of a chained Ogg file
             yield stream.resample_chunk(last, last=True)
@@ -65,6 +69,18 @@ def resampled(name: str, blocks: Iterator[tuple[np.ndarray, int]], sampling_rate
         raise ValueError(f"{name} gave zero samples; expected at least one")
     if stream is not None:
         yield stream.resample_chunk(last, last=True)
+
+
+def _check_peak(name: str, peak: float) -> None:
+    """Raises ValueError for an impossible peak; warns, once for each sound, of one far above full scale."""
+    if peak > LARGEST_SAMPLE:
+        raise ValueError(f"{name} holds samples above {LARGEST_SAMPLE:g}; expected about 1 at most")
+    if peak > LOUD and name not in _LOUD_SOUNDS:
+        _LOUD_SOUNDS.add(name)
+        logger.warning(
+            "%s peaks at %.4g, but samples are expected in [-1, 1]: it looks like integers that were saved as floats; "
+            "divide them by their full scale (32768 for 16 bits)", name, peak,
+        )  # fmt: skip
 
 
 def check_rate(name: str, rate: int) -> None:

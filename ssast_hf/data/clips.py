@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..audio import load_audio, stream_audio
+from ..audio import audio_seconds, load_audio, stream_audio
 
 
 def encoded(value) -> bytes | str:
@@ -128,16 +128,13 @@ class Clip:
         return load_audio(self.open(), sampling_rate, *part, self.channel, self.accept_truncated)
 
     def seconds(self) -> float | None:
-        """Its length as the header states it, without decoding; None if that does not tell."""
-        import soundfile
-
+        """Its length as the headers state it, without decoding; None if they do not, or the file is damaged."""
         if isinstance(self.member, Synthetic):
             return self.member.seconds
         try:
-            source = self.open()
-            info = soundfile.info(io.BytesIO(source) if isinstance(source, bytes) else source)
-        except (OSError, ValueError, RuntimeError):  # soundfile's errors are RuntimeErrors
+            whole = audio_seconds(self.open(), self.accept_truncated)
+        except (OSError, ValueError):
             return None
-        if not 0 < info.frames < 2**62:
+        if not whole:
             return None
-        return min(math.inf if self.duration is None else self.duration, info.frames / info.samplerate - self.offset)
+        return min(math.inf if self.duration is None else self.duration, whole - self.offset)

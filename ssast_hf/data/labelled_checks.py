@@ -7,8 +7,9 @@ import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from .clips import Clip, Row
+from .clips import Clip
 from .labels import Labels, listed
+from .manifests import relative_hint
 
 logger = logging.getLogger(__name__)
 
@@ -21,29 +22,18 @@ THREADS = 16  # reading headers waits for the disk
 def check_found(clips: list[Clip], source: str) -> None:
     """Raises ValueError if files do not exist; says so where they would, relative to the working directory."""
     missing = sorted({clip.path for clip in clips if clip.member is None and not os.path.exists(clip.path)})
-    if not missing:
-        return
-    some = ", ".join(missing[:MOST_NAMED]) + (", ..." if len(missing) > MOST_NAMED else "")
-    folder = os.path.dirname(source)
-    here = [path for path in missing if folder and os.path.exists(os.path.relpath(path, folder))]
-    hint = ""
-    if here:
-        hint = (
-            f" {len(here)} of them exist relative to the working directory, such as "
-            f"{os.path.relpath(here[0], folder)}; paths are expected relative to {folder}."
-        )
-    raise ValueError(f"{source}: {len(missing)} of its files do not exist: {some}.{hint}")
+    if missing:
+        some = ", ".join(missing[:MOST_NAMED]) + (", ..." if len(missing) > MOST_NAMED else "")
+        hint = relative_hint(missing, os.path.dirname(source))
+        raise ValueError(f"{source}: {len(missing)} of its files do not exist: {some}.{hint}")
 
 
 def readable(clips: list[Clip]) -> list[Clip]:
     """
     The clips that can be read, by their headers; where a header does not tell, by their first 0.1 s. Logs the others.
-    Rows of datasets are taken for readable: their bytes are not read twice.
     """
 
     def reason(clip: Clip) -> str | None:
-        if isinstance(clip.member, Row):
-            return None
         try:
             seconds = clip.seconds()
             if seconds is None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,23 @@ def read_manifest(path: Path, labelled: bool, several: bool = False) -> list[Cli
         label = _label(row, f"{path}, {place}", several) if labelled else None
         clips.append(Clip(str(path.parent / str(row[column])), label, offset, duration))
         places.append(place)
+    # Labelled clips are all looked for before training, and there may be millions of others: one tells.
+    first = next((clip.path for clip in clips[:1] if not labelled and not os.path.exists(clip.path)), None)
+    if first and (hint := relative_hint([first], str(path.parent))):
+        logger.warning("%s: %s does not exist.%s", path, first, hint)
     _warn_of_ends(path, clips, places)
     return clips
+
+
+def relative_hint(missing: list[str], folder: str) -> str:
+    """A sentence on missing files that exist relative to the working directory instead of `folder`; empty if none."""
+    here = [path for path in missing if folder and os.path.exists(os.path.relpath(path, folder))]
+    if not here or os.path.samefile(folder, "."):
+        return ""
+    return (
+        f" {len(here)} of them exist relative to the working directory, such as {os.path.relpath(here[0], folder)}; "
+        f"paths are expected relative to {folder}."
+    )
 
 
 def _column(row, names: tuple[str, ...]) -> str | None:

@@ -14,6 +14,7 @@ import evaluate
 import numpy as np
 from tqdm import tqdm
 
+from ..data.labelled_checks import check_found
 from ..data.labels import Labels, check_known, name_official_labels
 from ..data.sources import Clip, read_labelled
 from ..feature_extraction_ssast import SSASTFeatureExtractor
@@ -223,6 +224,7 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
     found = [replace(clip, **how) for clip in read_labelled(arguments.data, several)]
     clips = name_official_labels(found, arguments.data, file)
     labels = Labels(names, several)
+    check_found(clips, arguments.data)
     check_known(clips, labels, arguments.data, "the model has not")
     output = Path(arguments.output_dir)
     if output.is_dir() and any(output.glob(f"{arguments.name}_*")) and not arguments.overwrite:
@@ -251,6 +253,7 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
 def _training_clips(source: str, judged: list[Clip], labels: Labels) -> list[Clip]:
     """The clips of `--baseline`. Raises ValueError for unknown labels, and for clips that are to be judged by."""
     clips = read_labelled(source, labels.several)
+    check_found(clips, source)
     check_known(clips, labels, source, "the model has not")
     both = {clip.name for clip in clips} & {clip.name for clip in judged}
     if both:
