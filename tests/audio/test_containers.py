@@ -17,6 +17,7 @@ import soundfile
 from ssast_hf.audio import find_audio_files, load_audio, other_decoders, stream_audio, stream_raw
 from ssast_hf.audio.find import passed_over
 from ssast_hf.audio.mixing import Mixer
+from ssast_hf.data.clips import Clip
 
 RATE = 16000
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
@@ -65,6 +66,63 @@ def test_chained_ogg_is_read_whole(subtype, tmp_path):
     if shutil.which("ffmpeg"):
         (tmp_path / "a.ogg").write_bytes(data)
         assert abs(len(by_ffmpeg(tmp_path / "a.ogg", RATE)) - len(whole)) < RATE / 10
+
+
+def test_streams_of_one_serial_number_are_a_chain_too(tmp_path):
+    """A file joined to itself, `cat a.ogg a.ogg`; its length is that of both, and so it is after the file changes."""
+    one = encoded(tone(440, 1.5), format="OGG", subtype="VORBIS")
+    path = tmp_path / "a.ogg"
+    for count in (2, 3):
+        path.write_bytes(count * one)
+        np.testing.assert_array_equal(load_audio(path), np.tile(load_audio(one), count))
+        assert Clip(str(path)).seconds() == pytest.approx(count * 1.5)
+    assert Clip(str(path), offset=4.0).seconds() == pytest.approx(0.5)
+
+
+@needs_ffmpeg
+def test_mp3_of_varying_bit_rate_without_a_header_is_read_in_parts_too(tmp_path):
+    """libsndfile takes it for 1 s long; its length is unknown, and parts are those of ffmpeg's decoding."""
+    path = tmp_path / "a.mp3"
+    source = ["-f", "lavfi", "-i", "sine=frequency=440:duration=7:sample_rate=44100"]
+    command = ["ffmpeg", "-v", "error", *source, "-q:a", "4", "-write_xing", "0", path]
+    subprocess.run(command, check=True)
+    assert soundfile.info(str(path)).duration < 2
+    assert Clip(str(path)).seconds() is None
+    whole = by_ffmpeg(path, 44100)
+    np.testing.assert_allclose(load_audio(path, 44100), whole, atol=1e-6)
+    for offset, duration in ((0.5, 0.3), (0.5, 3.0), (5.0, 1.0), (6.0, None)):
+        start, stop = round(offset * 44100), None if duration is None else round((offset + duration) * 44100)
+        np.testing.assert_allclose(load_audio(path, 44100, offset, duration), whole[start:stop], atol=1e-5)
+    with pytest.raises(ValueError, match="offset is 8.0 s; expected less than 7.0"):
+        load_audio(path, offset=8.0)
+
+
+@needs_ffmpeg
+def test_flac_of_unknown_length_is_read_whole_and_in_parts(tmp_path):
+    path = tmp_path / "a.flac"
+    samples = np.round(tone(440, 3.0) * 2**15) / 2**15
+    wav = encoded(samples, format="WAV", subtype="PCM_16")
+    path.write_bytes(subprocess.run(["ffmpeg", "-v", "error", "-i", "-", "-f", "flac", "-"], input=wav,
+                                    capture_output=True, check=True).stdout)  # fmt: skip
+    assert Clip(str(path)).seconds() is None
+    np.testing.assert_array_equal(load_audio(path), samples)
+    np.testing.assert_array_equal(load_audio(path, RATE, 1.5, 0.5), samples[24000:32000])
+
+
+def test_a_truncated_file_has_no_length_unless_it_is_accepted(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(encoded(tone(440, 2.0), format="WAV", subtype="PCM_16")[: 44 + 2 * 20000])
+    assert Clip(str(path)).seconds() is None
+    assert Clip(str(path), accept_truncated=True).seconds() == 1.25
+
+
+def test_a_loud_sound_is_named_once(tmp_path, caplog):
+    path = tmp_path / "integers.wav"
+    soundfile.write(path, 20000 * tone(440), RATE, subtype="FLOAT")
+    for _ in range(2):
+        np.testing.assert_array_equal(load_audio(path), 20000 * tone(440))
+    assert len(caplog.messages) == 1
+    assert "integers.wav peaks at 6000" in caplog.text and "expected in [-1, 1]" in caplog.text
 
 
 def test_gsm_in_wav_is_read_in_parts_too():

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from ssast_hf import cli
 from ssast_hf.data.labelled import label_names
 from ssast_hf.data.labelled_checks import check_found, readable, warn_of_labels, warn_of_shared
 from ssast_hf.data.labels import find_labels, hold_out
-from ssast_hf.data.sources import Clip, read_labelled
+from ssast_hf.data.sources import Clip, read_clips, read_labelled
 from ssast_hf.training import finetune
 from ssast_hf.training.optimization import sampling_weights
 from ssast_hf.training.tuning import FineTuningArguments
@@ -94,13 +95,48 @@ def test_missing_files_are_found(tmp_path, monkeypatch):
         check_found(read_labelled(source), source)
 
 
+def test_unlabelled_manifests_hint_at_the_working_directory(tmp_path, monkeypatch, caplog):
+    sounds(tmp_path, "a/b.wav")
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "m.csv").write_text("file\na/b.wav\n")
+    monkeypatch.chdir(tmp_path)
+    read_clips(os.path.join("sets", "m.csv"), labelled=False)
+    assert "such as a/b.wav; paths are expected relative to sets" in caplog.text
+
+
+def test_evaluate_names_missing_paths_before_it_measures(tmp_path, monkeypatch, capsys):
+    sounds(tmp_path, "a/b.wav")
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "m.csv").write_text("file,label\na/b.wav,Bass\n")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["evaluate", "--data", "sets/m.csv", "--model", "ssast-tiny-patch-debian-kinds", "--output-dir", "out"]
+    assert cli.main(arguments) == 2
+    assert "1 of its files do not exist" in (told := capsys.readouterr().err) and "relative to sets" in told
+    assert not Path("out").exists()
+
+
+def test_rows_of_tables_are_counted_as_files_are(tmp_path, caplog):
+    """Of a Parquet file with a damaged sound, a truncated one and a path that leads nowhere."""
+    datasets = pytest.importorskip("datasets")
+    good = sounds(tmp_path, "good.wav") / "good.wav"
+    whole = good.read_bytes()
+    rows = [{"bytes": whole, "path": None}, {"bytes": b"no sound", "path": None},
+            {"bytes": whole[:1000], "path": None}, {"bytes": None, "path": str(tmp_path / "nowhere.wav")}]  # fmt: skip
+    table = datasets.Dataset.from_dict({"audio": rows, "label": ["x", "y", "y", "y"]})
+    table.to_parquet(str(tmp_path / "t.parquet"))
+    clips = read_labelled(str(tmp_path / "t.parquet"))
+    assert readable(clips) == clips[:1]
+    assert len(caplog.messages) == 3
+
+
 def test_unreadable_clips_are_found_by_their_headers(tmp_path, caplog):
     sounds(tmp_path, "good.wav")
     (tmp_path / "bad.wav").write_bytes(b"no sound")
+    (tmp_path / "cut.wav").write_bytes((tmp_path / "good.wav").read_bytes()[:1000])
     clips = [Clip(str(tmp_path / "good.wav")), Clip(str(tmp_path / "bad.wav")),
-             Clip(str(tmp_path / "good.wav"), offset=3.0)]  # fmt: skip
+             Clip(str(tmp_path / "good.wav"), offset=3.0), Clip(str(tmp_path / "cut.wav"))]  # fmt: skip
     assert readable(clips) == clips[:1]
-    assert len(caplog.messages) == 2
+    assert len(caplog.messages) == 3
 
 
 def test_labels_that_may_not_be_meant_are_warned_of_once(caplog):
