@@ -22,8 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from ssast_hf import SSASTFeatureExtractor, SSASTModel, load_audio
 from ssast_hf.inference.batches import cut_windows
-
-from .baseline import statistics
+from ssast_hf.training.baseline import statistics
 
 TASKS = ("drums", "vocal", "language", "digits", "speakers", "emotion")
 MANIFESTS = {"digits": "fsdd", "speakers": "fsdd", "emotion": "emodb"}  # of tasks that lie in the speech folder

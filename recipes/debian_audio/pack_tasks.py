@@ -18,6 +18,7 @@ import numpy as np
 import soundfile
 
 from ssast_hf import load_audio
+from ssast_hf.training.packed import decode_opus
 
 from . import frozen
 
@@ -34,7 +35,7 @@ parts.json   samples of each part
     import json, numpy, soundfile
     parts = json.load(open("parts.json"))
     stream = numpy.concatenate(
-        [soundfile.read(f"clips_{i:02}.ogg", dtype="int16")[0][:n] for i, n in enumerate(parts)])
+        [soundfile.read(f"clips_{i:02}.ogg", dtype="float32")[0][:n].clip(-1, 1) for i, n in enumerate(parts)])
 
 A fold is judged by a model that was trained on the task's other folds; the fold "train" (language) is only trained on.
 Tasks that share clips (digits and speakers) name the same samples. Group: kit family, character, source or speaker.
@@ -86,10 +87,8 @@ def write(rows: list[dict], output: Path) -> np.ndarray:
 def read(folder: Path) -> tuple[list[dict], np.ndarray]:
     """The index of a pack and its stream of samples, int16."""
     parts = json.loads((folder / "parts.json").read_text(encoding="utf-8"))
-    stream = [soundfile.read(folder / f"clips_{number:02}.ogg", dtype="int16")[0] for number in range(len(parts))]
-    return json.loads((folder / "index.json").read_text(encoding="utf-8")), np.concatenate(
-        [samples[:length] for samples, length in zip(stream, parts)]
-    )
+    stream = [decode_opus(folder / f"clips_{number:02}.ogg", length) for number, length in enumerate(parts)]
+    return json.loads((folder / "index.json").read_text(encoding="utf-8")), np.concatenate(stream)
 
 
 def main() -> int:

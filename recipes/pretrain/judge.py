@@ -31,6 +31,7 @@ import torch
 
 from ssast_hf import SSASTFeatureExtractor, SSASTModel
 from ssast_hf.feature_extraction_ssast import log_mel_filterbank
+from ssast_hf.training.packed import decode_opus
 
 LAYERS = (4, 6, 8, 10, 12)
 POOLS = ("mean", "rows")
@@ -55,13 +56,8 @@ class Pack:
         rows = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         if (folder / "clips.npy").exists():
             return cls(rows, np.load(folder / "clips.npy"))
-        import soundfile
-
         parts = json.loads((folder / "parts.json").read_text(encoding="utf-8"))
-        found = [
-            soundfile.read(folder / f"clips_{number:02}.ogg", dtype="int16")[0][:length]
-            for number, length in enumerate(parts)
-        ]
+        found = [decode_opus(folder / f"clips_{number:02}.ogg", length) for number, length in enumerate(parts)]
         return cls(rows, np.concatenate(found))
 
     @property
