@@ -5,6 +5,7 @@
 import contextlib
 import csv
 import json
+import logging
 import os
 import pickle
 from collections.abc import Iterator
@@ -20,10 +21,12 @@ from ..modeling_ssast import SSASTForAudioClassification, SSASTForPreTraining, S
 from ..utils.files import filling, replacing
 from .cards import write_facts
 from .files import CONFIG, WEIGHTS, read_json
-from .layouts import Conversion, State, convert_state_dict, official_state_dict, to_ast
+from .layouts import Conversion, State, convert_state_dict, dropped_by_ast, notes_on_ast, official_state_dict, to_ast
 from .loading import EXTRACTOR_FIELDS, load_complete
 from .locate import find
 from .names import FAMILY, home, table
+
+logger = logging.getLogger(f"transformers.{__name__}")  # its level is transformers' own
 
 OFFICIAL_NAME = "best_audio_model.pth"  # the official code's name of its checkpoints
 FORMATS = ("ssast", "ast", "official")
@@ -114,6 +117,9 @@ def convert_checkpoint(
         overwrite (`bool`, defaults to `False`): Whether to replace what a non-empty directory holds.
         overrides: Fields of [`SSASTConfig`] that win over what an official file says.
 
+    Returns:
+        [`Conversion`]: how each tensor was used; its `notes` are logged as warnings, too.
+
     Raises:
         ValueError: The source is not a checkpoint, the target has no place for it, or is not empty.
         OSError: The target cannot be written; what was there is as it was.
@@ -125,12 +131,17 @@ def convert_checkpoint(
     _check_target(directory, as_file, overwrite)
     statistics = {name: value for name, value in (("mean", mean), ("std", std)) if value is not None}
     conversion, extractor = _read(source, label_names, statistics, overrides)
-    if to == "official":
-        _write_official(conversion.model, directory if as_file else directory / OFFICIAL_NAME)
-        return conversion
     model = conversion.model
     if to == "ast":
         model = to_ast(model)
+        conversion.drop(dropped_by_ast(conversion.model))
+        conversion.notes += notes_on_ast(conversion.model)
+    for note in conversion.notes:
+        logger.warning(note)
+    if to == "official":
+        _write_official(conversion.model, directory if as_file else directory / OFFICIAL_NAME)
+        return conversion
+    if to == "ast":
         extractor = ASTFeatureExtractor(**{name: getattr(extractor, name) for name in EXTRACTOR_FIELDS})
     with filling(directory) as unfinished, _writing(directory):
         model.save_pretrained(unfinished)

@@ -19,6 +19,7 @@ from ..modeling_ssast import (
     SSASTModel,
     SSASTPreTrainedModel,
 )
+from .grids import guess_grid
 
 State = dict[str, torch.Tensor]
 
@@ -51,10 +52,6 @@ OFFICIAL_DROPPED = {
     "p_input_tdim": "frames in pretraining, now config.max_length",
 }
 IMAGENET_CLASSES = 1000  # of the dropped heads
-# A fine-tuned checkpoint does not say its strides and length. The official recipes' (stride over frequency and time,
-# frames) are tried on its number of patches; see `src/finetune` and `src/run.py`.
-OFFICIAL_STRIDES = {"patch": [(10, 10), (16, 16)], "frame": [(128, 1), (128, 2)]}
-OFFICIAL_LENGTHS = (1024, 512, 128, 100)
 
 AST_MODEL_TYPE = "audio-spectrogram-transformer"
 AST_PREFIX = "audio_spectrogram_transformer."
@@ -79,12 +76,27 @@ SHARED_FIELDS = ("id2label", "label2id", "problem_type", "dtype", "torch_dtype")
 
 @dataclass
 class Conversion:
-    """A converted checkpoint and how each tensor was used: `keys` maps names in the source to names here, and
-    `dropped` names in the source to the reason."""
+    """
+    A converted checkpoint and how each tensor was used.
+
+    Args:
+        model ([`SSASTPreTrainedModel`]): The model in this package's layout.
+        keys (`dict[str, str]`): Names in the source -> names here, of what was written.
+        dropped (`dict[str, str]`): Names in the source -> the reason why they were not.
+        notes (`list[str]`): What is guessed because the source does not record it, and what changes in the target.
+    """
 
     model: SSASTPreTrainedModel
     keys: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def drop(self, reasons: dict[str, str]) -> None:
+        """Moves tensors, by their names here -> reason, from `keys` to `dropped`: the target has no place for them."""
+        for source, name in list(self.keys.items()):
+            if name in reasons:
+                self.dropped[source] = reasons[name]
+                del self.keys[source]
 
 
 def _load(model: SSASTPreTrainedModel, state: State, kind: str) -> None:
@@ -133,14 +145,14 @@ def ours_to_official(name: str) -> str:
     raise ValueError(f"{name} has no place in an official checkpoint.")
 
 
-def config_from_official(state: State, **overrides) -> SSASTConfig:
+def config_from_official(state: State, **overrides) -> tuple[SSASTConfig, str | None]:
     """
-    The configuration of an official state dict, read from its names and shapes.
+    The configuration of an official state dict, read from its names and shapes, and what of it is guessed.
 
     Args:
         state (`dict[str, torch.Tensor]`): Official state dict, with or without `module.`.
-        overrides: Fields of [`SSASTConfig`] that win; fine-tuned checkpoints may need `frequency_stride`,
-            `time_stride` and `max_length`, which they do not record.
+        overrides: Fields of [`SSASTConfig`] that win; fine-tuned checkpoints may need `num_mel_bins` (default 128),
+            `frequency_stride`, `time_stride` and `max_length`, which they do not record.
 
     Raises:
         ValueError: Not an SSAST state dict, or several patch grids fit; names what to give.
@@ -152,7 +164,9 @@ def config_from_official(state: State, **overrides) -> SSASTConfig:
         raise ValueError(f"Not an official SSAST checkpoint: it has no {', '.join(missing)}.")
     hidden, _, height, width = state["v.patch_embed.proj.weight"].shape
     num_patches = state["v.pos_embed"].shape[1] - NUM_SPECIAL_TOKENS
-    num_mel_bins = int(state.get("p_input_fdim", 128))
+    num_mel_bins = int(overrides.get("num_mel_bins", state.get("p_input_fdim", 128)))
+    if num_mel_bins < height:
+        raise ValueError(f"`num_mel_bins` is {num_mel_bins}, expected at least {height}, the height of a patch.")
     patches = "frame" if height == num_mel_bins else "patch"
     fields = {
         "hidden_size": hidden,
@@ -167,10 +181,12 @@ def config_from_official(state: State, **overrides) -> SSASTConfig:
     }
     if "mlp_head.1.weight" in state:
         fields["num_labels"] = state["mlp_head.1.weight"].shape[0]
+    guess = None
     if "p_input_tdim" in state:
         fields["max_length"] = int(state["p_input_tdim"])
     elif not {"max_length", "frequency_stride", "time_stride"} <= overrides.keys():
-        fields.update(_guess_grid(fields, patches, num_patches, overrides))
+        grid, guess = guess_grid(fields, state["v.pos_embed"][0, NUM_SPECIAL_TOKENS:], overrides)
+        fields.update(grid)
     if "num_labels" in fields and ("id2label" in overrides):
         fields.pop("num_labels")
     config = SSASTConfig(**{**fields, **overrides})
@@ -180,30 +196,7 @@ def config_from_official(state: State, **overrides) -> SSASTConfig:
             f"but frequency_stride={config.frequency_stride}, time_stride={config.time_stride} and "
             f"max_length={config.max_length} make {config.num_patches}."
         )
-    return config
-
-
-def _guess_grid(fields: dict, patches: str, num_patches: int, overrides: dict) -> dict:
-    strides, lengths = OFFICIAL_STRIDES[patches], OFFICIAL_LENGTHS
-    if "frequency_stride" in overrides or "time_stride" in overrides:
-        default = (fields["frequency_patch_size"], fields["time_patch_size"])
-        strides = [tuple(overrides.get(f"{axis}_stride", d) for axis, d in zip(("frequency", "time"), default))]
-    if "max_length" in overrides:
-        lengths = (overrides["max_length"],)
-    grids = [
-        {"frequency_stride": stride[0], "time_stride": stride[1], "max_length": length}
-        for stride in strides
-        for length in lengths
-    ]
-    shapes = {k: v for k, v in fields.items() if k in ("num_mel_bins", "frequency_patch_size", "time_patch_size")}
-    fitting = [grid for grid in grids if SSASTConfig(**shapes, **grid).num_patches == num_patches]
-    if len(fitting) != 1:
-        raise ValueError(
-            f"A fine-tuned checkpoint records neither strides nor length, and {len(fitting) or 'none'} of the "
-            f"official ones make its {num_patches} patches: give frequency_stride, time_stride and max_length (in "
-            "frames), with which it was trained."
-        )
-    return fitting[0]
+    return config, guess
 
 
 def convert_state_dict(state: State, **overrides) -> Conversion:
@@ -218,10 +211,10 @@ def convert_state_dict(state: State, **overrides) -> Conversion:
     Raises:
         ValueError: A tensor is missing, unknown or of the wrong shape.
     """
-    config = config_from_official(state, **overrides)
+    config, guess = config_from_official(state, **overrides)
     fine_tuned = any(name.removeprefix("module.").startswith("mlp_head.") for name in state)
     model = (SSASTForAudioClassification if fine_tuned else SSASTForPreTraining)(config)
-    conversion = Conversion(model.eval())
+    conversion = Conversion(model.eval(), notes=[guess] if guess else [])
     converted = {}
     for name, value in state.items():
         new_name = official_to_ours(name)
@@ -326,10 +319,44 @@ def ast_state_to_ours(state: State) -> State:
     return renamed
 
 
+def dropped_by_ast(model: SSASTPreTrainedModel) -> dict[str, str]:
+    """Names of the tensors for which transformers' `ASTModel` has no place -> the reason."""
+    config, reasons = model.config, {}
+    if config.pooling != "cls":
+        classifier = f"classifier: AST pools the special tokens, this one was trained with pooling={config.pooling!r}"
+    elif not config.classifier_layer_norm:
+        classifier = "classifier: AST's has a layer norm, this one has none"
+    else:
+        classifier = None
+    for name in model.state_dict():
+        if name.endswith("embeddings.mask_token"):
+            reasons[name] = "mask token: AST has no pretraining"
+        elif name.startswith(("discriminative_head.", "generative_head.")):
+            reasons[name] = "pretraining heads: AST has no pretraining"
+        elif name.startswith("classifier.") and classifier:
+            reasons[name] = classifier
+    return reasons
+
+
+def notes_on_ast(model: SSASTPreTrainedModel) -> list[str]:
+    """What the model computes otherwise in transformers' `ASTModel`, beside what [`dropped_by_ast`] says."""
+    config, notes = model.config, []
+    if config.pooling != "cls":
+        notes.append(
+            f"AST's pooler_output is the mean of the two special tokens; here it has {config.pooling!r} pooling."
+        )
+    elif isinstance(model, SSASTForAudioClassification) and config.classifier_layer_norm_eps != config.layer_norm_eps:
+        notes.append(
+            f"AST's classifier has the layer norm epsilon of its encoder, {config.layer_norm_eps:g}; here it has "
+            f"{config.classifier_layer_norm_eps:g}. Logits may differ in the fifth digit."
+        )
+    return notes
+
+
 def to_ast(model: SSASTPreTrainedModel) -> ASTModel | ASTForAudioClassification:
     """
-    The model as transformers' `ASTModel`, with the same hidden states. AST pools the special tokens and has a
-    layer norm in its classifier: a classifier comes along where that is so in the model too, else it is left out.
+    The model as transformers' `ASTModel`, with the same hidden states; without the tensors of [`dropped_by_ast`]. A
+    classifier that pools the special tokens and has a layer norm comes along.
 
     Raises:
         ValueError: Patches are not square, which `ASTModel` needs.
@@ -340,8 +367,8 @@ def to_ast(model: SSASTPreTrainedModel) -> ASTModel | ASTForAudioClassification:
             f"Patches are {config.frequency_patch_size} x {config.time_patch_size}, expected square ones: "
             "transformers' ASTModel has no others."
         )
-    has_classifier = isinstance(model, SSASTForAudioClassification) and config.classifier_layer_norm
-    with_classifier = has_classifier and config.pooling == "cls"
+    dropped = dropped_by_ast(model)
+    with_classifier = isinstance(model, SSASTForAudioClassification) and "classifier.dense.weight" not in dropped
     fields = {name: getattr(config, name) for name in AST_FIELDS}
     if with_classifier:
         fields.update(id2label=config.id2label, label2id=config.label2id, problem_type=config.problem_type)

@@ -4,6 +4,7 @@
 
 import os
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 
 from ..utils.logs import quieten
 from .flags import MODEL_HELP, number, positive
@@ -15,7 +16,9 @@ DESCRIPTION = (
     "loads, to the layout that --to names."
 )
 EPILOG = "Example: ssast convert SSAST-Base-Patch-400.pth --name ssast-base-patch"
-CONFIG_FIELDS = ("frequency_stride", "time_stride", "max_length", "num_mask_patches", "pooling", "problem_type")
+CONFIG_FIELDS = (
+    "num_mel_bins", "frequency_stride", "time_stride", "max_length", "num_mask_patches", "pooling", "problem_type",
+)  # fmt: skip
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -38,8 +41,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     for name, unit in (("frequency-stride", "mel bins"), ("time-stride", "frames"), ("max-length", "frames")):
         parser.add_argument(
-            f"--{name}", type=positive, metavar="N", help=f"{unit}, for a fine-tuned checkpoint of an unusual grid"
+            f"--{name}",
+            type=positive,
+            metavar="N",
+            help=f"{unit}, which a fine-tuned checkpoint does not record (default: guessed by its number of patches, "
+            "and printed)",
         )
+    parser.add_argument(
+        "--num-mel-bins", type=positive, metavar="N", help="mel bins of a fine-tuned checkpoint (default: 128)"
+    )
     parser.add_argument("--num-mask-patches", type=positive, metavar="N", help="patches masked in pretraining")
     parser.add_argument("--pooling", choices=("mean", "cls"), help="how a fine-tuned checkpoint pools (default: mean)")
     parser.add_argument(
@@ -89,10 +99,15 @@ def _print_report(conversion, directory, keys: bool) -> int:
         for name, use in [*conversion.keys.items(), *((k, f"- ({v})") for k, v in conversion.dropped.items())]:
             print(f"{name:{width}}  {use}")
     config = conversion.model.config
+    for note in conversion.notes:
+        print(f"note: {note}")
     print(
         f"{type(conversion.model).__name__}: {sum(p.numel() for p in conversion.model.parameters()) / 1e6:.1f} M "
         f"parameters, patches of {config.frequency_patch_size} bins x {config.time_patch_size} frames every "
         f"{config.frequency_stride} x {config.time_stride}, {config.max_length} frames\n"
-        f"{len(conversion.keys)} tensors used, {len(conversion.dropped)} dropped\nwritten to {directory}"
+        f"{len(conversion.keys)} tensors used, {len(conversion.dropped)} dropped"
     )
+    for reason, count in Counter(conversion.dropped.values()).items():
+        print(f"  {count} dropped: {reason}")
+    print(f"written to {directory}")
     return 0
