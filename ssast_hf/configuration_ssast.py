@@ -4,14 +4,24 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 from transformers.activations import ACT2FN
-from transformers.configuration_utils import PreTrainedConfig
+
+try:
+    from transformers.configuration_utils import PreTrainedConfig
+except ImportError as error:  # transformers 4 has the class under another name. Every file here imports this one.
+    sys.modules.pop(__name__, None)  # or a second attempt would find half of this module, and fail for another reason
+    raise ImportError(
+        f"SSAST's code needs transformers 5.23 or later, found {transformers.__version__}: "
+        "pip install --upgrade transformers"
+    ) from error
 
 SIZES = {  # hidden_size, num_attention_heads, intermediate_size of the paper's models (12 layers each)
     "tiny": (192, 3, 768),

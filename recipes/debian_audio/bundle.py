@@ -2,7 +2,12 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """Writes a trained model as the package carries it, into `ssast_hf/bundled/NAME`: weights in half precision, which
-load in single precision as ever, the two configurations, and a model card."""
+load in single precision as ever, the two configurations, a model card, and the code that loads the directory where it
+is copied to and the package is missing.
+
+    python -m recipes.debian_audio.bundle runs/kinds ssast-tiny-patch-debian-kinds --licence gpl-3.0 --overwrite
+    python -m recipes.debian_audio.bundle --code   # writes the present code beside every bundled model
+"""
 
 import argparse
 import csv
@@ -19,6 +24,8 @@ from safetensors.torch import load_file, save_file
 from ssast_hf.checkpoints import BUNDLED
 from ssast_hf.checkpoints.cards import CARD, FACTS, model_card
 from ssast_hf.checkpoints.files import CONFIG, PREPROCESSOR, WEIGHTS
+from ssast_hf.checkpoints.push import AUTO_MAPS, CODE
+from ssast_hf.configuration_ssast import save_code
 
 BIAS = "classifier.dense.bias"
 
@@ -29,6 +36,15 @@ def expect(weights: dict[str, torch.Tensor], label2id: dict[str, int], manifest:
         counts = Counter(row["label"] for row in csv.DictReader(file))
     for label, index in label2id.items():
         weights[BIAS][index] += math.log(counts[label] / counts.total())
+
+
+def add_code(directory: Path) -> None:
+    """Writes the code of model and feature extractor into a model's directory, and names it in the configurations."""
+    save_code(directory, *CODE)
+    for name, auto_map in AUTO_MAPS.items():
+        path = directory / name
+        content = {**json.loads(path.read_text(encoding="utf-8")), "auto_map": auto_map}
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def bundle(source: Path, directory: Path, licence: str, notes: str, prior: Path | None = None) -> None:
@@ -43,11 +59,9 @@ def bundle(source: Path, directory: Path, licence: str, notes: str, prior: Path 
         expect(weights, config["label2id"], prior)
     weights = {name: tensor.half().contiguous() for name, tensor in weights.items()}
     save_file(weights, unfinished / WEIGHTS, metadata={"format": "pt"})
-    config.pop("auto_map", None)  # the package is there: no code needs to travel along
     (unfinished / CONFIG).write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
-    features = json.loads((source / PREPROCESSOR).read_text(encoding="utf-8"))
-    features.pop("auto_map", None)
-    (unfinished / PREPROCESSOR).write_text(json.dumps(features, indent=2) + "\n", encoding="utf-8")
+    shutil.copyfile(source / PREPROCESSOR, unfinished / PREPROCESSOR)
+    add_code(unfinished)
     results = source.glob("*_results.json") if prior is None else []  # else they are of another classifier
     for path in [source / FACTS, *results]:
         if path.exists() and path.name != "all_results.json":
@@ -59,15 +73,22 @@ def bundle(source: Path, directory: Path, licence: str, notes: str, prior: Path 
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", type=Path, help="output directory of ssast pretrain or ssast finetune")
-    parser.add_argument("name", help="short name, which from_pretrained will take")
-    parser.add_argument("--licence", required=True, help="identifier of the weights' licence, for the card")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, nargs="?", help="output directory of ssast pretrain or ssast finetune")
+    parser.add_argument("name", nargs="?", help="short name, which from_pretrained will take")
+    parser.add_argument("--code", action="store_true", help="only write the present code beside every bundled model")
+    parser.add_argument("--licence", help="identifier of the weights' licence, for the card")
     parser.add_argument("--prior", type=Path, metavar="MANIFEST", help="expect labels as frequent as in there, of a "
                         "classifier that was trained with --balanced_sampling")  # fmt: skip
     parser.add_argument("--notes", type=Path, nargs="+", default=[], help="Markdown files to end the card with")
     parser.add_argument("--overwrite", action="store_true", help="replace what is bundled under this name")
     arguments = parser.parse_args()
+    if arguments.code:
+        for path in sorted(BUNDLED.glob(f"*/{CONFIG}")):
+            add_code(path.parent)
+        return 0
+    if not (arguments.source and arguments.name and arguments.licence):
+        parser.error("give a source, a name and --licence, or --code")
     directory = BUNDLED / arguments.name
     if directory.exists() and not arguments.overwrite:
         parser.error(f"{directory} exists: give --overwrite to replace it")

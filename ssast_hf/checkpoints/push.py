@@ -27,6 +27,10 @@ from .locate import find
 from .names import table
 
 CODE = ("modeling_ssast.py", "masking.py", "feature_extraction_ssast.py")  # beside configuration_ssast.py
+AUTO_MAPS = {  # file -> its `auto_map`, which says to transformers' Auto classes what is where in the code
+    CONFIG: AUTO_MAP,
+    PREPROCESSOR: {"AutoFeatureExtractor": "feature_extraction_ssast.SSASTFeatureExtractor"},
+}
 
 
 def push_hook(method, repo_id: str, **kwargs) -> CommitInfo:
@@ -110,11 +114,7 @@ def push_directory(
         files = {path.name: path for path in Path(code).iterdir()}
         for pattern in ("model*.safetensors", "model*.safetensors.index.json", "*_results.json", FACTS, CARD):
             files.update({path.name: path for path in folder.glob(pattern)})
-        auto_maps = {
-            CONFIG: AUTO_MAP,
-            PREPROCESSOR: {"AutoFeatureExtractor": "feature_extraction_ssast.SSASTFeatureExtractor"},
-        }
-        for name, auto_map in auto_maps.items():
+        for name, auto_map in AUTO_MAPS.items():
             content = {**read_json_or_empty(folder / name), "auto_map": auto_map}
             files[name] = (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
         return _upload(

@@ -18,6 +18,7 @@ from ssast_hf import (
 )
 from ssast_hf.checkpoints import locate
 from ssast_hf.checkpoints import names as checkpoints
+from ssast_hf.checkpoints.push import CODE
 from ssast_hf.cli import main
 from ssast_hf.modeling_ssast import patchify
 
@@ -33,7 +34,11 @@ def test_the_table_tells_the_truth_of_what_is_bundled(entry):
     assert config["hidden_size"] == {"tiny": 192}[entry.size]
     assert locate.status(entry) == "bundled"
     assert f"license: {entry.licence}" in (directory / "README.md").read_text()
-    assert not list(directory.glob("*.py")) and sum(path.stat().st_size for path in directory.iterdir()) < 13e6
+    assert sum(path.stat().st_size for path in directory.iterdir()) < 13e6
+    assert sorted(path.name for path in directory.glob("*.py")) == sorted(("configuration_ssast.py", *CODE))
+    for path in directory.glob("*.py"):
+        if path.read_bytes() != (checkpoints.BUNDLED.parent / path.name).read_bytes():
+            pytest.fail(f"{path} is not the package's: python -m recipes.debian_audio.bundle --code")
 
 
 def test_the_checkpoints_load_whole_and_in_single_precision():

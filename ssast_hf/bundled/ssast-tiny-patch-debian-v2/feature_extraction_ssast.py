@@ -1,0 +1,385 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""SSAST's features: waveforms -> Kaldi log-mel filterbank -> normalised spectrograms (batch, frames, mel bins)."""
+
+import math
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.utils import PaddingStrategy, TensorType, logging
+
+from .configuration_ssast import call_with_hook, save_code
+
+logger = logging.get_logger(__name__)
+
+FRAME_SECONDS = 0.025
+SHIFT_SECONDS = 0.010
+PREEMPHASIS = 0.97
+LOWEST_FREQUENCY = 20.0  # Hz
+# Bounds the memory for long recordings; on the CPU it also keeps the work in the cache, elsewhere launches few.
+FRAMES_PER_CHUNK = {"cpu": 2**9, "other": 2**15}
+PCM_SCALE = {torch.int8: 2**7, torch.uint8: 2**7, torch.int16: 2**15, torch.int32: 2**31}  # full scale of each type
+LOUDEST = 1e12  # above, the power spectrum may be infinite in float32
+LOUD = 32.0  # a float waveform above this is hardly sound in [-1, 1]
+
+
+def mel(hertz: float) -> float:
+    """A frequency on Kaldi's mel scale."""
+    return 1127.0 * math.log(1.0 + hertz / 700.0)
+
+
+def mel_filters(num_mel_bins: int, sampling_rate: int, fft_length: int) -> torch.Tensor:
+    """
+    Triangular filters on Kaldi's mel scale, (fft_length // 2 + 1, num_mel_bins); low ones may be empty. In float32
+    throughout, whose rounding the original's filters have.
+    """
+    lowest, highest = mel(LOWEST_FREQUENCY), mel(sampling_rate / 2)
+    step = (highest - lowest) / (num_mel_bins + 1)
+    index = torch.arange(num_mel_bins)
+    left, centre, right = (lowest + (index + shift) * step for shift in (0.0, 1.0, 2.0))
+    frequencies = torch.arange(fft_length // 2) * (sampling_rate / fft_length)
+    mels = 1127.0 * (1.0 + frequencies / 700.0).log()[:, None]
+    filters = torch.minimum((mels - left) / (centre - left), (right - mels) / (right - centre)).clamp(min=0)
+    return torch.nn.functional.pad(filters, (0, 0, 0, 1))  # Kaldi leaves out the Nyquist bin
+
+
+def log_mel_filterbank(
+    waveform: torch.Tensor, num_mel_bins: int = 128, sampling_rate: int = 16000, max_frames: int | None = None
+) -> torch.Tensor:
+    """
+    Kaldi's log-mel filterbank of a batch of equally long waveforms, as the original computes it with
+    `torchaudio.compliance.kaldi.fbank(htk_compat=True, use_energy=False, window_type="hanning", dither=0)` on the
+    waveform minus its mean (official: `_wav2fbank` in `src/dataloader.py`): 25 ms frames every 10 ms without padding
+    at the ends, DC offset removed per frame, pre-emphasis 0.97, symmetric Hann window, power spectrum, 20 Hz to
+    Nyquist, energies floored at float32's epsilon, natural logarithm.
+
+    Args:
+        waveform (`torch.FloatTensor` of shape `(batch, samples)`): Sound in [-1, 1], on any device.
+        num_mel_bins (`int`), sampling_rate (`int`): Size of the filterbank, and Hz of the waveform.
+        max_frames (`int`, *optional*): Compute no more frames than these.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch, frames, num_mel_bins)`, with no frames for less than 25 ms.
+    """
+    length, shift = int(sampling_rate * FRAME_SECONDS), int(sampling_rate * SHIFT_SECONDS)
+    batch, samples = waveform.shape
+    frames = num_frames(samples, sampling_rate)
+    frames = frames if max_frames is None else min(frames, max_frames)
+    if frames == 0:
+        return waveform.new_zeros(batch, 0, num_mel_bins)
+    fft_length = 2 ** math.ceil(math.log2(length))
+    filters = mel_filters(num_mel_bins, sampling_rate, fft_length).to(waveform.device)
+    window = torch.hann_window(length, periodic=False, device=waveform.device)
+    waveform = waveform - waveform.mean(dim=1, keepdim=True)
+
+    def chunk_features(first: int, last: int) -> torch.Tensor:
+        chunk = waveform[:, first * shift : (last - 1) * shift + length].unfold(1, length, shift)
+        chunk = chunk - chunk.mean(dim=2, keepdim=True)  # (batch, frames, length)
+        previous = torch.cat([chunk[..., :1], chunk[..., :-1]], dim=2)
+        emphasized = previous.mul_(-PREEMPHASIS).add_(chunk)  # in place: this step is limited by memory bandwidth
+        spectrum = torch.fft.rfft(emphasized.mul_(window), n=fft_length)
+        power = spectrum.real.square().add_(spectrum.imag.square())  # abs() would take a root in between
+        return (power @ filters).clamp(min=torch.finfo(torch.float32).eps).log()
+
+    step = max(1, FRAMES_PER_CHUNK["cpu" if waveform.device.type == "cpu" else "other"] // batch)
+    return torch.cat([chunk_features(i, min(i + step, frames)) for i in range(0, frames, step)], dim=1)
+
+
+def num_frames(samples: int, sampling_rate: int = 16000) -> int:
+    """Number of whole frames in `samples` samples, as Kaldi counts them (`snip_edges`)."""
+    length, shift = int(sampling_rate * FRAME_SECONDS), int(sampling_rate * SHIFT_SECONDS)
+    return max(0, (samples - length) // shift + 1)
+
+
+class SSASTFeatureExtractor(SequenceFeatureExtractor):
+    r"""
+    Turns waveforms into normalised log-mel spectrograms, equal to what the original computes with torchaudio (which is
+    not needed), on the device that the waveforms are on.
+
+    Args:
+        feature_size (`int`, defaults to 1): Values per sample of the waveform: mono.
+        sampling_rate (`int`, defaults to 16000): Hz of the waveforms.
+        num_mel_bins (`int`, defaults to 128): Mel bins.
+        max_length (`int`, defaults to 1024): Frames (10 ms) to which spectrograms are padded or cut.
+        padding_value (`float`, defaults to 0.0): Fills padded frames, before normalisation as in the original.
+        do_normalize (`bool`, defaults to `True`): Whether to compute `(x - mean) / (2 * std)`.
+        mean (`float`, defaults to -4.2677393), std (`float`, defaults to 4.5689974): Statistics of the training data,
+            here AudioSet's and LibriSpeech's. ESC-50: -6.6268077, 5.358466. Speech Commands: -6.845978, 5.5654526.
+        return_attention_mask (`bool`, *optional*): Whether to return which frames are real. Default: with every
+            padding but `"max_length"`, whose padding the original model sees.
+    """
+
+    model_input_names = ["input_values", "attention_mask"]
+
+    def __init__(
+        self,
+        feature_size: int = 1,
+        sampling_rate: int = 16000,
+        num_mel_bins: int = 128,
+        max_length: int = 1024,
+        padding_value: float = 0.0,
+        do_normalize: bool = True,
+        mean: float = -4.2677393,
+        std: float = 4.5689974,
+        return_attention_mask: bool | None = None,
+        **kwargs,
+    ):
+        super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value,
+                         return_attention_mask=return_attention_mask, **kwargs)  # fmt: skip
+        lowest_rate = round(1 / SHIFT_SECONDS)  # one sample from a frame to the next
+        for name, value, least in (
+            ("sampling_rate", sampling_rate, lowest_rate),
+            ("num_mel_bins", num_mel_bins, 1),
+            ("max_length", max_length, 1),
+        ):
+            _require_count(name, value, least)
+        for name, value in (("mean", mean), ("std", std), ("padding_value", padding_value)):
+            if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+                raise ValueError(f"`{name}` is {value!r}, expected a finite number.")
+        if std <= 0:
+            raise ValueError(f"`std` is {std!r}, expected a number above 0.")
+        if feature_size != 1 or self.padding_side != "right":
+            raise ValueError(
+                f"`feature_size` and `padding_side` are {feature_size!r} and {self.padding_side!r}, expected 1 (mono) "
+                "and 'right'."
+            )
+        self.sampling_rate = int(sampling_rate)
+        self.num_mel_bins = int(num_mel_bins)
+        self.max_length = int(max_length)
+        self.do_normalize = do_normalize
+        self.mean = float(mean)
+        self.std = float(std)
+
+    @classmethod
+    def get_feature_extractor_dict(cls, pretrained_model_name_or_path, **kwargs):
+        load = super().get_feature_extractor_dict
+        return call_with_hook("feature_extractor", load, pretrained_model_name_or_path, **kwargs)
+
+    def save_pretrained(self, save_directory, **kwargs):
+        """As in transformers, with the code that loads the feature extractor elsewhere."""
+        self.auto_map = {"AutoFeatureExtractor": "feature_extraction_ssast.SSASTFeatureExtractor"}
+        save_code(save_directory, "feature_extraction_ssast.py")
+        return super().save_pretrained(save_directory, **kwargs)
+
+    def push_to_hub(self, repo_id: str, **kwargs):
+        """As in transformers, without a model card: that comes with the model."""
+        return call_with_hook("push", super().push_to_hub, repo_id, **kwargs)
+
+    def __call__(
+        self,
+        raw_speech,
+        sampling_rate: int | None = None,
+        padding: bool | str | PaddingStrategy = "max_length",
+        truncation: bool = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | TensorType | None = None,
+        **kwargs,
+    ) -> BatchFeature:
+        """
+        Args:
+            raw_speech (`np.ndarray`, `torch.Tensor`, `list[float]`, or a list of these):
+                One mono waveform (samples,), or a batch: a list of waveforms or an array (batch, samples). Floats in
+                [-1, 1], or PCM of 8 (signed, or unsigned around 128), 16 or 32 bits, which is scaled; 64-bit integers
+                (lists of Python integers) are taken as 16-bit PCM. Tensors are processed on their device.
+            sampling_rate (`int`, *optional*):
+                Hz of the waveforms. Give it: another rate than the extractor's is an error instead of nonsense.
+            padding (`bool` or `str`, defaults to `"max_length"`):
+                `"max_length"` (as the original), `"longest"` or `True` (to the longest of the batch), `False` (none).
+            truncation (`bool`, defaults to `True`):
+                Whether to cut spectrograms to `max_length`.
+            max_length (`int`, *optional*):
+                Frames (10 ms); default the extractor's.
+            pad_to_multiple_of (`int`, *optional*):
+                Round the padded length up to a multiple, say a model's `time_patch_size`.
+            return_attention_mask (`bool`, *optional*):
+                Whether to return `attention_mask`; default see the class.
+            return_tensors (`str`, *optional*):
+                `"pt"` or `"np"`; by default a list with one array per clip.
+
+        Returns:
+            [`BatchFeature`]: `input_values` (batch, frames, mel bins), float32; `attention_mask` (batch, frames),
+            int64, 1 for real frames and 0 for padding.
+
+        Raises:
+            ValueError: Wrong sampling rate, not mono, empty, shorter than 25 ms, or not finite; names the item.
+        """
+        self._check_rate(sampling_rate)
+        if kwargs:
+            raise ValueError(f"Unexpected argument(s) {', '.join(sorted(kwargs))}.")
+        strategy = self._padding_strategy(padding)
+        max_length = self.max_length if max_length is None else max_length
+        for name, value in (("max_length", max_length), ("pad_to_multiple_of", pad_to_multiple_of)):
+            if value is not None:
+                _require_count(name, value)
+
+        features = self._filterbanks(self._waveforms(raw_speech), max_length if truncation else None)
+        lengths = [len(feature) for feature in features]
+        targets = self._padded_lengths(lengths, strategy, max_length, pad_to_multiple_of)
+        outputs = self._padded(features, targets)
+        if return_attention_mask is None:
+            return_attention_mask = self.return_attention_mask
+        if return_attention_mask is None:
+            return_attention_mask = strategy is not PaddingStrategy.MAX_LENGTH
+        if not return_attention_mask:
+            del outputs["attention_mask"]
+        return self._as_tensors(outputs, return_tensors)
+
+    def _padded(self, features: list[torch.Tensor], targets: list[int]) -> dict[str, list[torch.Tensor]]:
+        """Filterbanks (frames, mel bins) padded to `targets` frames and normalised, and the mask of real frames."""
+        input_values, attention_mask = [], []
+        for feature, target in zip(features, targets):
+            padded = torch.nn.functional.pad(feature, (0, 0, 0, target - len(feature)), value=self.padding_value)
+            input_values.append(padded.sub_(self.mean).div_(2 * self.std) if self.do_normalize else padded)
+            attention_mask.append((torch.arange(target, device=feature.device) < len(feature)).long())
+        return {"input_values": input_values, "attention_mask": attention_mask}
+
+    def _check_rate(self, sampling_rate: int | None) -> None:
+        """Raises ValueError for a rate that is not the extractor's; warns once where none is given."""
+        if sampling_rate is None:
+            logger.warning_once(
+                "SSASTFeatureExtractor was called without `sampling_rate`: a waveform that is not at "
+                f"{self.sampling_rate} Hz goes unnoticed and gives wrong results."
+            )
+        elif sampling_rate != self.sampling_rate:
+            raise ValueError(
+                f"The waveform is at {sampling_rate} Hz, expected {self.sampling_rate} Hz: resample it first, as "
+                "`ssast_hf.load_audio(path)` does."
+            )
+
+    @staticmethod
+    def _padded_lengths(
+        lengths: list[int], strategy: PaddingStrategy, max_length: int, multiple: int | None
+    ) -> list[int]:
+        """Frames of each clip after padding."""
+        if strategy is PaddingStrategy.DO_NOT_PAD:
+            return list(lengths)
+        longest = max(lengths)
+        target = max_length if strategy is PaddingStrategy.MAX_LENGTH else longest
+        if target < longest:
+            raise ValueError(f"A clip has {longest} frames, more than max_length={target}, with truncation=False.")
+        if multiple is not None:
+            target = math.ceil(target / multiple) * multiple
+        return [target] * len(lengths)
+
+    @staticmethod
+    def _padding_strategy(padding) -> PaddingStrategy:
+        if isinstance(padding, bool):
+            return PaddingStrategy.LONGEST if padding else PaddingStrategy.DO_NOT_PAD
+        return PaddingStrategy(padding)  # ValueError with the possible values
+
+    @staticmethod
+    def _as_tensors(outputs: dict[str, list[torch.Tensor]], return_tensors) -> BatchFeature:
+        kind = None if return_tensors is None else TensorType(return_tensors)
+        if kind not in (None, TensorType.PYTORCH, TensorType.NUMPY):
+            raise ValueError(f"`return_tensors` is {return_tensors!r}, expected 'pt', 'np' or None.")
+        if kind is None:
+            return BatchFeature({name: [value.cpu().numpy() for value in values] for name, values in outputs.items()})
+        lengths = {len(value) for value in outputs["input_values"]}
+        if len(lengths) > 1:
+            raise ValueError(
+                f"Clips of {min(lengths)} to {max(lengths)} frames do not fit one tensor: use padding='longest' or "
+                "'max_length', or return_tensors=None."
+            )
+        stacked = {name: torch.stack(values) for name, values in outputs.items()}
+        if kind is TensorType.NUMPY:
+            stacked = {name: value.cpu().numpy() for name, value in stacked.items()}
+        return BatchFeature(stacked)
+
+    def _waveforms(self, raw_speech) -> list[torch.Tensor]:
+        """The batch as float32 waveforms (samples,) in [-1, 1], each checked."""
+        if isinstance(raw_speech, (list, tuple)):
+            if len(raw_speech) == 0:
+                raise ValueError("Found an empty list, expected at least one waveform.")
+            nested = isinstance(raw_speech[0], (list, tuple)) or getattr(raw_speech[0], "ndim", 0) > 0
+            items = list(raw_speech) if nested else [raw_speech]
+        else:
+            shape = getattr(raw_speech, "shape", None)
+            if shape is None:
+                raise ValueError(f"Found {type(raw_speech).__name__}, expected an array, a tensor or a list of them.")
+            if len(shape) == 2 and shape[1] <= 8 < shape[0]:
+                raise ValueError(f"Found shape {tuple(shape)}. {_mono_hint(shape)}")
+            if len(shape) not in (1, 2):
+                raise ValueError(f"Found shape {tuple(shape)}, expected (samples,) or (batch, samples), mono.")
+            items = [raw_speech] if len(shape) == 1 else list(raw_speech)
+            if not items:
+                raise ValueError(f"Found an empty batch of shape {tuple(shape)}, expected at least one waveform.")
+        waveforms = [self._waveform(item, index) for index, item in enumerate(items)]
+        device = waveforms[0].device
+        peaks = torch.stack([waveform.abs().max().to(device) for waveform in waveforms]).tolist()  # one wait for a GPU
+        for index, peak in enumerate(peaks):
+            if not math.isfinite(peak):
+                raise ValueError(f"Waveform {index} has NaN or infinite samples, expected finite ones.")
+            if peak > LOUDEST:
+                raise ValueError(f"Waveform {index} peaks at {peak:.4g}, expected samples in [-1, 1].")
+            if peak > LOUD:
+                logger.warning(
+                    f"Waveform {index} peaks at {peak:.4g}, but float waveforms are expected in [-1, 1]: divide PCM "
+                    "that was converted to float by its full scale (32768 for 16 bits)."
+                )
+        return waveforms
+
+    def _waveform(self, item, index: int) -> torch.Tensor:
+        try:
+            waveform = item.detach() if torch.is_tensor(item) else torch.from_numpy(_native_array(item))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Waveform {index}: {error}; expected numbers, all of one waveform in one array."
+            ) from None
+        if waveform.ndim != 1:
+            raise ValueError(f"Waveform {index} has shape {tuple(waveform.shape)}. {_mono_hint(waveform.shape)}")
+        minimum = int(self.sampling_rate * FRAME_SECONDS)
+        if len(waveform) < minimum:
+            raise ValueError(
+                f"Waveform {index} has {len(waveform)} samples, expected at least {minimum}, one frame of "
+                f"{1000 * FRAME_SECONDS:g} ms."
+            )
+        if waveform.is_floating_point():
+            return waveform.float()
+        kind = waveform.dtype
+        full = PCM_SCALE[torch.int16]
+        if kind is torch.int64 and -full <= waveform.min() and waveform.max() <= full:
+            kind = torch.int16
+        if kind not in PCM_SCALE:
+            raise ValueError(
+                f"Waveform {index} is of {waveform.dtype}, expected floats in [-1, 1] or PCM as int8, uint8, int16 or "
+                "int32."
+            )
+        scale = PCM_SCALE[kind]
+        return (waveform.double() - (scale if kind is torch.uint8 else 0)).div(scale).float()
+
+    def _filterbanks(self, waveforms: list[torch.Tensor], max_frames: int | None) -> list[torch.Tensor]:
+        """Filterbanks (frames, mel bins) of the waveforms; those of one length are computed as a batch."""
+        groups: dict[tuple, list[int]] = {}
+        for index, waveform in enumerate(waveforms):
+            groups.setdefault((len(waveform), waveform.device), []).append(index)
+        features: list[torch.Tensor | None] = [None] * len(waveforms)
+        for indices in groups.values():
+            batch = torch.stack([waveforms[index] for index in indices])
+            batch = log_mel_filterbank(batch, self.num_mel_bins, self.sampling_rate, max_frames)
+            for index, feature in zip(indices, batch):
+                features[index] = feature
+        return features
+
+
+def _native_array(item) -> np.ndarray:
+    """A copy in this machine's byte order that may be written to, as torch wants it."""
+    array = np.asarray(item)
+    return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+
+
+def _require_count(name: str, value, least: int = 1) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"`{name}` is {value!r}, expected a whole number of at least {least}.")
+
+
+def _mono_hint(shape) -> str:
+    axis = 0 if len(shape) == 2 and shape[0] < shape[1] else 1
+    return f"Expected mono, (samples,): mix channels down first, with waveform.mean({axis})."
+
+
+__all__ = ["SSASTFeatureExtractor"]
