@@ -2,12 +2,8 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """Writes a trained model as the package carries it, into `ssast_hf/bundled/NAME`: weights in half precision, which
-load in single precision as ever, the two configurations, a model card, and the code that loads the directory where it
-is copied to and the package is missing.
-
-    python -m recipes.debian_audio.bundle runs/kinds ssast-tiny-patch-debian-kinds --licence gpl-3.0 --overwrite
-    python -m recipes.debian_audio.bundle --code   # writes the present code beside every bundled model
-"""
+load in single precision as ever, the two configurations, a model card, and links to the code that loads the directory
+where the package is missing."""
 
 import argparse
 import csv
@@ -25,7 +21,6 @@ from ssast_hf.checkpoints import BUNDLED
 from ssast_hf.checkpoints.cards import CARD, FACTS, model_card
 from ssast_hf.checkpoints.files import CONFIG, PREPROCESSOR, WEIGHTS
 from ssast_hf.checkpoints.push import AUTO_MAPS, CODE
-from ssast_hf.configuration_ssast import save_code
 
 BIAS = "classifier.dense.bias"
 
@@ -39,8 +34,9 @@ def expect(weights: dict[str, torch.Tensor], label2id: dict[str, int], manifest:
 
 
 def add_code(directory: Path) -> None:
-    """Writes the code of model and feature extractor into a model's directory, and names it in the configurations."""
-    save_code(directory, *CODE)
+    """Links the package's code into a directory of `BUNDLED`, and names it in the configurations."""
+    for name in ("configuration_ssast.py", *CODE):
+        (directory / name).symlink_to(Path("..", "..", name))
     for name, auto_map in AUTO_MAPS.items():
         path = directory / name
         content = {**json.loads(path.read_text(encoding="utf-8")), "auto_map": auto_map}
@@ -73,22 +69,15 @@ def bundle(source: Path, directory: Path, licence: str, notes: str, prior: Path 
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, nargs="?", help="output directory of ssast pretrain or ssast finetune")
-    parser.add_argument("name", nargs="?", help="short name, which from_pretrained will take")
-    parser.add_argument("--code", action="store_true", help="only write the present code beside every bundled model")
-    parser.add_argument("--licence", help="identifier of the weights' licence, for the card")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", type=Path, help="output directory of ssast pretrain or ssast finetune")
+    parser.add_argument("name", help="short name, which from_pretrained will take")
+    parser.add_argument("--licence", required=True, help="identifier of the weights' licence, for the card")
     parser.add_argument("--prior", type=Path, metavar="MANIFEST", help="expect labels as frequent as in there, of a "
                         "classifier that was trained with --balanced_sampling")  # fmt: skip
     parser.add_argument("--notes", type=Path, nargs="+", default=[], help="Markdown files to end the card with")
     parser.add_argument("--overwrite", action="store_true", help="replace what is bundled under this name")
     arguments = parser.parse_args()
-    if arguments.code:
-        for path in sorted(BUNDLED.glob(f"*/{CONFIG}")):
-            add_code(path.parent)
-        return 0
-    if not (arguments.source and arguments.name and arguments.licence):
-        parser.error("give a source, a name and --licence, or --code")
     directory = BUNDLED / arguments.name
     if directory.exists() and not arguments.overwrite:
         parser.error(f"{directory} exists: give --overwrite to replace it")

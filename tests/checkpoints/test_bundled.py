@@ -37,8 +37,7 @@ def test_the_table_tells_the_truth_of_what_is_bundled(entry):
     assert sum(path.stat().st_size for path in directory.iterdir()) < 13e6
     assert sorted(path.name for path in directory.glob("*.py")) == sorted(("configuration_ssast.py", *CODE))
     for path in directory.glob("*.py"):
-        if path.read_bytes() != (checkpoints.BUNDLED.parent / path.name).read_bytes():
-            pytest.fail(f"{path} is not the package's: python -m recipes.debian_audio.bundle --code")
+        assert path.read_bytes() == (checkpoints.BUNDLED.parent / path.name).read_bytes()
 
 
 def test_the_checkpoints_load_whole_and_in_single_precision():
