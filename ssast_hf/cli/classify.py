@@ -1,20 +1,21 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""`ssast classify`: the labels of sounds as text, JSON lines, CSV or Audacity label tracks, and as pictures."""
+"""`ssast classify`: labels and events of sounds as text, JSON lines, CSV, tracks for Audacity or Raven, pictures."""
 
 import sys
 from argparse import ArgumentParser, Namespace
 
 from ..checkpoints import DEFAULT_CLASSIFIER
-from .flags import FILES_HELP, add_batches, add_device, add_model, add_reading, positive, read_so, seconds
+from .flags import FILES_HELP, add_batches, add_device, add_events, add_model, add_reading, positive, read_so, seconds
 from .labelling import Labelling, run_exported, run_model
 from .terminal import exit_status, report_skipped
 
 SUMMARY = "print the labels of sound files"
 DESCRIPTION = (
     "Prints the most probable labels of each file. Files longer than the model's max_length are cut into windows "
-    "whose scores are averaged. With --window or --hop, prints the labels of each window, too. Files are read in "
-    "pieces, so they may be of any length. The same command resumes a run with --output that was interrupted."
+    "whose scores are averaged. With --window or --hop, prints the labels of each window, too; with --events, instead "
+    "of labels, what is heard from when to when. Files are read in pieces, so they may be of any length. The same "
+    "command resumes a run with --output that was interrupted."
 )
 EPILOG = "Example: ssast classify recordings/ --model runs/birds --window 2 --format csv --output labels.csv"
 
@@ -26,6 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_batches(parser)
     add_reading(parser)
     _add_label_arguments(parser.add_argument_group("labels"))
+    add_events(parser.add_argument_group("events"))
     _add_output_arguments(parser.add_argument_group("output"))
     _add_live_arguments(parser.add_argument_group("microphone and raw samples"))
 
@@ -35,10 +37,19 @@ def _add_label_arguments(group) -> None:
         "--top-k",
         type=positive,
         metavar="K",
-        help="labels to print, the best first (default: 3, in label tracks 1; with --threshold, all that reach it)",
+        help="labels to print, the best first (default: 3, in tracks 1; with --threshold, all that reach it)",
     )
     group.add_argument(
-        "--threshold", type=float, metavar="X", help="only labels that score at least X, a probability from 0 to 1"
+        "--threshold",
+        type=float,
+        metavar="X",
+        help="only labels that score at least X, a probability from 0 to 1 (default with --events: 0.5)",
+    )
+    group.add_argument(
+        "--label", action="append", default=[], metavar="NAME", help="only this label; may be given several times"
+    )
+    group.add_argument(
+        "--exclude-label", action="append", default=[], metavar="NAME", help="without this label; likewise"
     )
     group.add_argument(
         "--window", type=seconds, metavar="S", help="length of a window in seconds (default: the model's max_length)"
@@ -60,9 +71,9 @@ def _add_label_arguments(group) -> None:
 def _add_output_arguments(group) -> None:
     group.add_argument(
         "--format",
-        choices=("text", "json", "csv", "audacity"),
-        help="lines to read (text), a JSON object per line, CSV with a row per label, or a label track for Audacity "
-        "(default: text)",
+        choices=("text", "json", "csv", "audacity", "raven"),
+        help="lines to read (text), a JSON object per line, CSV with a row per label, a label track for Audacity, or "
+        "a selection table for Raven (default: text)",
     )
     group.add_argument("--json", action="store_true", help="the same as --format json")
     group.add_argument(
@@ -73,7 +84,7 @@ def _add_output_arguments(group) -> None:
     group.add_argument(
         "--output",
         metavar="FILE",
-        help="file to write instead of printing; for label tracks of several files, a directory",
+        help="file to write instead of printing; for tracks and tables of several files, a directory",
     )
     group.add_argument(
         "--plot",
@@ -103,6 +114,8 @@ def run(arguments: Namespace) -> int:
     arguments.format = "json" if arguments.json else arguments.format or "text"
     if arguments.spreadsheet and arguments.format != "csv":
         raise ValueError("--spreadsheet is for --format csv")
+    if arguments.events and arguments.top_k:
+        raise ValueError("--top-k is for labels, not for --events: --threshold chooses these")
     exported = arguments.model.lower().endswith(".onnx")
     if exported:
         _check_exported(arguments)
@@ -130,6 +143,7 @@ def _check_exported(arguments: Namespace) -> None:
         ("--plot", arguments.plot), ("--num-workers", arguments.num_workers), ("--microphone", arguments.microphone),
         ("--seconds", arguments.seconds), ("--raw-rate", arguments.raw_rate), ("--raw-format", arguments.raw_format),
         ("--raw-channels", arguments.raw_channels), ("--format audacity", arguments.format == "audacity"),
+        ("--format raven", arguments.format == "raven"), ("--events", arguments.events),
         ("-", "-" in arguments.files),
     ) if value]  # fmt: skip
     if given:

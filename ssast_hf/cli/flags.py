@@ -50,6 +50,57 @@ def add_reading(parser: ArgumentParser) -> None:
     )
 
 
+def add_events(group) -> None:
+    """How windows become events: what [`event_rules`] takes."""
+    group.add_argument(
+        "--events", action="store_true", help="windows that reach the threshold, joined into events with start and end"
+    )
+    group.add_argument(
+        "--thresholds",
+        metavar="FILE",
+        help="CSV with columns label and threshold, for single labels instead of --threshold; `ssast evaluate "
+        "--suggest-thresholds` writes one",
+    )
+    group.add_argument(
+        "--hysteresis",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="once an event reaches the threshold, it goes on in both directions down to X times the threshold "
+        "(default: 1, none)",
+    )
+    group.add_argument(
+        "--gap",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="join events of a label that are at most S seconds apart (default: 0)",
+    )
+    group.add_argument(
+        "--min-length", type=float, default=0.0, metavar="S", help="leave out events below S seconds (default: 0)"
+    )
+
+
+def event_rules(arguments: Namespace):
+    """[`EventRules`] as the flags of [`add_events`] and `--threshold` say; None without `--events`."""
+    rules = {"--thresholds": arguments.thresholds, "--hysteresis": arguments.hysteresis != 1, "--gap": arguments.gap,
+             "--min-length": arguments.min_length}  # fmt: skip
+    if not arguments.events:
+        given = [flag for flag, value in rules.items() if value]
+        if given:
+            raise ValueError(f"{', '.join(given)}: only with --events")
+        return None
+    from ..inference.events import EventRules, read_thresholds
+
+    return EventRules(
+        0.5 if arguments.threshold is None else arguments.threshold,
+        read_thresholds(arguments.thresholds) if arguments.thresholds else {},
+        arguments.hysteresis,
+        arguments.gap,
+        arguments.min_length,
+    )
+
+
 def reading(arguments: Namespace) -> dict:
     """The arguments of [`load_audio`] and [`Clip`] that the flags of [`add_reading`] give."""
     return {"channel": arguments.channel, "accept_truncated": arguments.accept_truncated}

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..inference.label_formats import Writer
+from ..inference.label_formats import PART, Writer
 from ..utils.files import beside, is_special, lock
 
 PARTIAL, PROGRESS = ".partial", ".progress"
@@ -56,7 +56,7 @@ def _one_each(folder: Path, names: list[str], ending: str) -> list[Path]:
     taken: set[str] = set()
     targets = []
     for name in names:
-        stem = Path(re.sub(r"#t=[\d.,e+-]+$", "", name)).stem if name != "-" else "stdin"  # without a part's times
+        stem = Path(re.sub(PART, "", name)).stem if name != "-" else "stdin"  # without a part's times
         unique, count = stem, 1
         while unique in taken:
             count += 1

@@ -1,6 +1,6 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""A run of `ssast classify`: sounds in, labels and pictures out."""
+"""A run of `ssast classify`: sounds in, labels, events and pictures out."""
 
 import functools
 import hashlib
@@ -8,20 +8,24 @@ import os
 import sys
 import time
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..inference.label_formats import PICTURE_LABELS, WRITERS, LabelChoice
+from ..inference.label_formats import PICTURE_LABELS, TRACKS, WRITERS, LabelChoice
 from ..utils.files import is_special, replacing
 from ..utils.logs import quieten
 from ..utils.progress import Progress
 from ..utils.require import require
 from ..utils.text import printable
-from .flags import reading
+from .flags import event_rules, reading
 from .label_output import TEXT, FileOutput, Output, TrackOutput, plan_targets, progress_of
 from .terminal import Meter, is_terminal, report_skipped, say
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from ..inference.events import Event
     from ..inference.plots import Picture
 
 
@@ -36,31 +40,42 @@ class Labelling:
     def __init__(self, arguments: Namespace, sounds: list):
         self.arguments, self.sounds = arguments, sounds
         self.names = [sound if isinstance(sound, str) else sound.name for sound in sounds]
-        tracks = arguments.format == "audacity"
-        self.by_window = bool(arguments.window or arguments.hop or arguments.microphone or tracks)
-        path, replace = arguments.output, arguments.overwrite
-        self.resuming = path is not None and not replace and progress_of(path).is_file()
-        self.targets = plan_targets(
-            path, self.names, ".txt", tracks, replace or (self.resuming and os.path.isdir(path)), "--output"
-        )
+        tracks = arguments.format in TRACKS
+        self.rules = event_rules(arguments)
+        self.by_window = not self.rules and bool(arguments.window or arguments.hop or arguments.microphone or tracks)
+        path, overwrite = arguments.output, arguments.overwrite
+        self.resuming = path is not None and not overwrite and progress_of(path).is_file()
+        again = overwrite or (self.resuming and os.path.isdir(path))
+        self.targets = plan_targets(path, self.names, TRACKS.get(arguments.format, ""), tracks, again, "--output")
         self.in_folder = self.targets is not None and self.targets != [Path(path)]
-        self.pictures = plan_targets(arguments.plot, self.names, ".png", True, replace or self.resuming, "--plot")
+        self.pictures = plan_targets(arguments.plot, self.names, ".png", True, overwrite or self.resuming, "--plot")
         if arguments.plot:
             require("matplotlib", "plot", "--plot")
         if tracks and path is None and len(self.names) > 1:
-            raise ValueError("a label track has the labels of one sound: give --output DIR for several")
-        self.chosen = LabelChoice(arguments.format, arguments.top_k, arguments.threshold)
+            raise ValueError(f"--format {arguments.format} has one sound in a file: give --output DIR for several")
+        self.chosen = LabelChoice(
+            arguments.format, arguments.top_k, arguments.threshold, arguments.label, arguments.exclude_label
+        )
         self.state = Progress(len(self.names))
         self.output: Output | None = None
+        self.events: list[Event] = []  # of the sound that is read, and not written yet
 
-    def open(self, model: str) -> "Labelling":
+    def open(self, model: str, labels: list[str], problem_type: str | None) -> "Labelling":
         """
         Opens the output, on which the labels of earlier runs of the same settings stay.
 
         Args:
             model (`str`): A checksum of the model.
+            labels (`list[str]`), problem_type (`str`, *optional*): Of the model.
         """
-        arguments = self.arguments
+        arguments, self.labels = self.arguments, labels
+        self.chosen.check(problem_type, labels)
+        if self.rules is not None:
+            from ..inference.events import EventJoiner
+
+            if problem_type == "regression":
+                raise ValueError("--events needs probabilities, and the model's scores are values (regression)")
+            self.joiner = EventJoiner(labels, self.rules, self.chosen.names(labels))
         make = functools.partial(WRITERS[arguments.format], by_window=self.by_window, aggregate=arguments.aggregate)
         if arguments.spreadsheet:
             make = functools.partial(make, spreadsheet=True)
@@ -85,12 +100,13 @@ class Labelling:
         """Whatever the labels depend on: a run goes on only where these are the same."""
         given = vars(self.arguments)
         names = ("format", "top_k", "threshold", "window", "hop", "aggregate", "spreadsheet", "raw_rate", "raw_format",
-                 "raw_channels", "seconds", "channel", "accept_truncated")  # fmt: skip
+                 "raw_channels", "seconds", "channel", "accept_truncated", "label", "exclude_label")  # fmt: skip
         digest = hashlib.sha256(b"\0".join(map(os.fsencode, self.names))).hexdigest()
         return {
             "model": model,
             "sounds": digest,
             "plot": self.pictures is not None,
+            "events": None if self.rules is None else vars(self.rules),
             **{name: given[name] for name in names},
         }
 
@@ -102,16 +118,40 @@ class Labelling:
         """Second of the recording at which a sound begins: above 0 for a part of a file."""
         return getattr(self.sounds[index], "offset", 0.0)
 
+    def window(self, index: int, start: float, end: float, scores: "np.ndarray") -> None:
+        """Writes the labels of a window with scores (labels,), seconds in the sound, or the events it completes."""
+        if self.rules is not None:
+            self.events += self.joiner.add(start, end, scores)
+            if self.arguments.microphone and self.events:  # at once
+                self.write_events(index)
+        elif self.by_window:
+            offset, order = self.offset(index), (-scores).argsort(kind="stable")
+            best = self.chosen.of({self.labels[i]: float(scores[i]) for i in order})
+            self.output.writer(index).window(self.names[index], offset + start, offset + end, best)
+
+    def write_events(self, index: int) -> None:
+        """Writes the events that were found since the last time, by their start."""
+        offset = self.offset(index)
+        events = sorted(self.events, key=lambda event: (event.start, event.label))
+        moved = [replace(event, start=offset + event.start, end=offset + event.end) for event in events]
+        self.output.writer(index).events(self.names[index], moved)
+        self.events = []
+
     def end(
         self, index: int, length: float, error: Exception | None, scores: dict[str, float] | None, windows: int = 1
     ) -> None:
-        """Writes the labels of a whole sound, of which `length` seconds could be read in `windows` windows."""
+        """Writes the labels of a whole sound, `length` seconds in `windows` windows, or its events."""
         name, state = self.names[index], self.state
+        if self.rules is not None:
+            self.events += self.joiner.finish()
         if error is not None:
             state.failed += 1
             report_skipped(name, error)
             if not self.in_folder:
                 self.output.writer(index).error(name, error)
+            self.events = []
+        elif self.rules is not None:
+            self.write_events(index)
         else:
             start = self.offset(index)
             self.output.writer(index).file(name, start, start + length, windows, self.chosen.of(scores))
@@ -145,9 +185,9 @@ def run_model(labelling: Labelling) -> int:
     arguments = labelling.arguments
     quieten()
     extractor, model = load_on_device(arguments.model, load_classifier, arguments.device)
-    labelling.chosen.check(model.config.problem_type)
     sources = _sources(arguments, labelling.sounds, extractor.sampling_rate)
-    labelling.open(checksum(model))
+    names = [model.config.id2label[index] for index in range(model.config.num_labels)]
+    labelling.open(checksum(model), names, model.config.problem_type)
     first = labelling.output.done
     events = run_classifier(
         model, extractor, sources[first:], arguments.batch_size, arguments.window, arguments.hop, arguments.num_workers
@@ -187,17 +227,12 @@ class Sound:
         self.picture: Picture | None = None
 
     def window(self, window) -> None:
-        from ..inference.classify import named_scores
-
         labelling, index = self.labelling, window.index
         self.joiner.add(window.output, window.weight)
         self.windows += 1
         labelling.count(max(0.0, window.end - self.seconds))
         self.seconds = max(self.seconds, window.end)
-        if labelling.by_window:
-            start, end = (labelling.offset(index) + time for time in (window.start, window.end))
-            best = labelling.chosen.of(named_scores(self.model, window.output))
-            labelling.output.writer(index).window(labelling.names[index], start, end, best)
+        labelling.window(index, window.start, window.end, window.output)
         if labelling.pictures:
             from ..inference.plots import Picture
 
@@ -221,8 +256,8 @@ def run_exported(labelling: Labelling) -> int:
 
     arguments = labelling.arguments
     model = OnnxModel(arguments.model, arguments.device or "cpu")
-    labelling.chosen.check(model.problem_type)
-    labelling.open(hashlib.sha256(Path(arguments.model).read_bytes()).hexdigest())
+    names = [model.id2label[index] for index in range(len(model.id2label))]
+    labelling.open(hashlib.sha256(Path(arguments.model).read_bytes()).hexdigest(), names, model.problem_type)
     complete, first = False, labelling.output.done
     try:
         with labelling.meter() as meter:

@@ -196,9 +196,7 @@ def read_thresholds(path: str | os.PathLike) -> dict[str, float]:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError(
-            f"{path} is not UTF-8 text, expected a CSV file with {' and '.join(THRESHOLD_COLUMNS)}."
-        ) from None
+        raise ValueError(f"{path} is not UTF-8 text, expected CSV with {' and '.join(THRESHOLD_COLUMNS)}.") from None
     reader = csv.DictReader(io.StringIO(text, newline=""))
     if not set(THRESHOLD_COLUMNS) <= set(reader.fieldnames or ()):
         found = ", ".join(reader.fieldnames or ()) or "nothing"

@@ -1,15 +1,24 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Labels of sounds as lines of text, JSON lines, CSV or Audacity label tracks. Needs no torch."""
+"""Labels and events of sounds as text, JSON lines, CSV, Audacity label tracks or Raven tables. Needs no torch."""
 
 import csv
 import json
-from typing import TextIO
+import os
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TextIO
 
 from ..utils.text import printable
 
-FORMATS = ("text", "json", "csv", "audacity")
+if TYPE_CHECKING:
+    from .events import Event
+
+FORMATS = ("text", "json", "csv", "audacity", "raven")
+TRACKS = {"audacity": ".txt", "raven": ".Table.1.selections.txt"}  # a file for each sound, with this ending
+HIGHEST = 8000  # Hz, of what a model for 16 kHz hears
 PICTURE_LABELS = 8
+PART = r"#t=[\d.,e+-]+$"  # at the end of the name of a part of a file
 
 
 class LabelChoice:
@@ -20,21 +29,45 @@ class LabelChoice:
         format (`str`): One of `FORMATS`.
         top_k (`int`, *optional*): Default: every label with a `threshold`; without one, 3, or 1 for label tracks.
         threshold (`float`, *optional*): The lowest score.
+        only (`Sequence[str]`): The labels to choose from; empty: all.
+        without (`Sequence[str]`): Labels that are left out.
     """
 
-    def __init__(self, format: str, top_k: int | None = None, threshold: float | None = None):
+    def __init__(
+        self,
+        format: str,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        only: Sequence[str] = (),
+        without: Sequence[str] = (),
+    ):
         if top_k is None and threshold is None:
-            top_k = 1 if format == "audacity" else 3
+            top_k = 1 if format in TRACKS else 3
         self.top_k, self.threshold = top_k, threshold
+        self.only, self.without = only, without
 
-    def check(self, problem_type: str | None) -> None:
-        """Raises ValueError for a threshold that no probability can have, where the model gives probabilities."""
+    def check(self, problem_type: str | None, names: Iterable[str]) -> None:
+        """
+        Raises ValueError for a threshold that no probability can have, where the model gives probabilities, and for
+        chosen labels that are not among the model's `names`, or none.
+        """
         if self.threshold is not None and problem_type != "regression" and not 0 <= self.threshold <= 1:
             raise ValueError(f"--threshold is {self.threshold:g}, expected a probability from 0 to 1")
+        known = list(names)
+        unknown = sorted({*self.only, *self.without} - set(known))
+        if unknown:
+            more = ", ..." if len(known) > 10 else ""
+            raise ValueError(f"the model has no label {unknown[0]}, found {', '.join(known[:10])}{more}")
+        if not self.names(known):
+            raise ValueError("--label and --exclude-label leave no label of the model")
+
+    def names(self, names: Iterable[str]) -> list[str]:
+        """Those of the labels that are chosen from."""
+        return [name for name in names if (not self.only or name in self.only) and name not in self.without]
 
     def of(self, scores: dict[str, float]) -> list[tuple[str, float]]:
         """(label, score) pairs of scores by label, the best first."""
-        found = list(scores.items())[: self.top_k]
+        found = [(label, scores[label]) for label in self.names(scores)][: self.top_k]
         return [(label, score) for label, score in found if self.threshold is None or score >= self.threshold]
 
 
@@ -74,6 +107,16 @@ class Writer:
             self.line(f"{score:8.4f}  {printable(label)}")
         self.at = None
 
+    def events(self, name: str, events: "list[Event]") -> None:
+        """Events of a sound, by their start; all of them, or as they are found."""
+        if self.at != name:
+            self.line(printable(name))
+            self.at = name
+            if not events:
+                self.line(f"{'no events':>21}")
+        for event in events:
+            self.line(f"{event.start:10.2f} {event.end:10.2f}  {event.score:.4f} {printable(event.label)}")
+
     def error(self, name: str, error: Exception) -> None:
         """A sound that cannot be read."""
         self.at = None
@@ -93,6 +136,11 @@ class JsonWriter(Writer):
             more["aggregate"] = self.aggregate
         self.object(file=name, **more, labels=self.labels(best))
 
+    def events(self, name, events):
+        for event in events:
+            times = {"start": round(event.start, 6), "end": round(event.end, 6)}
+            self.object(file=name, **times, label=event.label, score=round(event.score, 6))
+
     def error(self, name, error):
         self.object(file=name, error=str(error))
 
@@ -105,7 +153,7 @@ class JsonWriter(Writer):
 
 class CsvWriter(Writer):
     """
-    A row for each label: of windows (`level` is window), and of each file as a whole (file).
+    A row for each label: of windows (`level` is window), of each file as a whole (file), or of events (event).
 
     Args:
         spreadsheet (`bool`): Whether to put a `'` before names and labels that a spreadsheet would take for formulas.
@@ -126,6 +174,10 @@ class CsvWriter(Writer):
 
     def file(self, name, start, end, windows, best):
         self.write(name, "file", start, end, best)
+
+    def events(self, name, events):
+        for event in events:
+            self.write(name, "event", event.start, event.end, [(event.label, event.score)])
 
     def error(self, name, error):
         pass
@@ -154,8 +206,38 @@ class AudacityWriter(Writer):
     def file(self, name, start, end, windows, best):
         pass
 
+    def events(self, name, events):
+        for event in events:  # without scores: corrected in Audacity, they are annotations
+            self.line(f"{event.start:.6f}\t{event.end:.6f}\t{printable(event.label)}")
+
     def error(self, name, error):
         pass
 
 
-WRITERS = dict(zip(FORMATS, (Writer, JsonWriter, CsvWriter, AudacityWriter)))
+class RavenWriter(Writer):
+    """A selection table of Raven: a row for each label, with tabs and a header."""
+
+    def begin(self):
+        self.count = 0
+        self.line("Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\t"
+                  "Begin File\tAnnotation\tScore")  # fmt: skip
+
+    def window(self, name, start, end, best):
+        file = printable(os.path.basename(re.sub(PART, "", name)))
+        for label, score in best:
+            self.count += 1
+            self.line(f"{self.count}\tSpectrogram 1\t1\t{start:.6f}\t{end:.6f}\t0\t{HIGHEST}\t{file}\t"
+                      f"{printable(label)}\t{score:.4f}")  # fmt: skip
+
+    def file(self, name, start, end, windows, best):
+        pass
+
+    def events(self, name, events):
+        for event in events:
+            self.window(name, event.start, event.end, [(event.label, event.score)])
+
+    def error(self, name, error):
+        pass
+
+
+WRITERS = dict(zip(FORMATS, (Writer, JsonWriter, CsvWriter, AudacityWriter, RavenWriter)))

@@ -68,7 +68,7 @@ def test_labels_have_thresholds_of_their_own_and_some_are_chosen():
 
 
 def plain_events(spans, scores, threshold, low, gap, shortest) -> list[tuple[float, float, float]]:
-    """Cuts the sound where windows meet, and collects runs, joins them, and leaves out short ones, one after another."""
+    """Cuts the sound where windows meet, collects runs, joins them and leaves out short ones, one step at a time."""
     parts = []
     for index, (start, end) in enumerate(spans):
         if index:
