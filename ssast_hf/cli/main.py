@@ -6,7 +6,21 @@ import sys
 
 from .. import __version__
 from ..utils.parser import BOTH_SPELLINGS, EXIT_WRONG, Parser
-from . import checkpoints, classify, convert, demo, embed, evaluate, export, finetune, pack, pretrain, push, stats
+from . import (
+    annotations,
+    checkpoints,
+    classify,
+    convert,
+    demo,
+    embed,
+    evaluate,
+    export,
+    finetune,
+    pack,
+    pretrain,
+    push,
+    stats,
+)
 from .terminal import guarded, prepare
 
 # Modules with SUMMARY, DESCRIPTION, EPILOG, `add_arguments(parser)` and `run(arguments) -> exit status`; those that
@@ -16,6 +30,7 @@ COMMANDS = {
     "embed": embed,
     "convert": convert,
     "checkpoints": checkpoints,
+    "annotations": annotations,
     "export": export,
     "push": push,
     "stats": stats,

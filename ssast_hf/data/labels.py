@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .label_text import labels_of
 from .labelled import Clip, label_names, split
 
 MOST_NAMED = 10  # labels in an error message
@@ -41,27 +42,6 @@ class Labels:
         """(clips, labels) float32."""
         known = {clip.label: self.target(clip) for clip in {clip.label: clip for clip in clips}.values()}
         return np.stack([known[clip.label] for clip in clips])
-
-
-def labels_of(clip: Clip, several: bool) -> list[str]:
-    """The clip's labels, each once. Raises ValueError where there are several or none and may not be."""
-    text = clip.label or ""
-    found = [text]
-    if text.startswith("["):
-        try:
-            listed = json.loads(text)
-        except json.JSONDecodeError:
-            listed = None
-        if isinstance(listed, list):
-            found = [str(label).strip() for label in listed]
-    elif ";" in text:
-        found = [label.strip() for label in text.split(";")]
-    found = list(dict.fromkeys(label for label in found if label))
-    if not found and not several:
-        raise ValueError(f"{clip.path} has no label.")
-    if len(found) > 1 and not several:
-        raise ValueError(f"{clip.path} has {len(found)} labels ({text}): give --multi_label True if that is meant.")
-    return found
 
 
 def find_labels(clips: list[Clip], several: bool, order: list[str] | None = None) -> Labels:

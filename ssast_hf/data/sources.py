@@ -8,6 +8,7 @@ A source is written `PLACE[,OPTION=VALUE ...]`, such as `my_sounds`, `shards/*.t
 """
 
 import glob
+import logging
 import math
 import os
 import re
@@ -17,10 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from ..audio import audio_extensions
+from .annotated_clips import ANNOTATIONS, annotated_parts, column_of
 from .clips import Clip, Synthetic
 from .folders import read_folder, read_labelled_folder, read_tar
 from .manifests import MANIFESTS, manifest_rows, read_manifest
 from .tables import HUB, column_labels, load_dataset, read_parquet, rows_of
+
+logger = logging.getLogger(__name__)
 
 LISTS = (*MANIFESTS, ".json", ".tar", ".parquet")  # files that stand for others
 SYNTHETIC = "synth:"  # before a seed: procedural sound
@@ -38,8 +42,9 @@ SOURCE_HELP = (
 LABELLED_HELP = (
     "A folder with a subfolder per label (FOLDER,label=first or FOLDER,label=last where folders lie in folders); a "
     ".csv, .tsv or .jsonl manifest with columns file and label; the original's .json; a .parquet file with audio "
-    "bytes and a label column; or hf:NAME, a dataset on the Hub or a directory that `datasets` loads, with "
-    "options after commas: config=, split=, column= (the audio's) and label= (the label's)."
+    "bytes and a label column; hf:NAME, a dataset on the Hub or a directory that `datasets` loads, with "
+    "options after commas: config=, split=, column= (the audio's) and label= (the label's); or annotations:FOLDER, "
+    "recordings with Raven, Audacity or other tables, with options of `ssast annotations`, such as window=3,hop=1.5."
 )
 
 
@@ -133,6 +138,8 @@ def read_labelled(text: str, several: bool = False) -> list[Clip]:
         ValueError: As [`read_clips`], or an option is unknown or a stream is asked for; FileNotFoundError: there is no
         such source.
     """
+    if text.startswith(ANNOTATIONS):
+        return _read_annotated(text, several)
     place, options = parse_source(text)
     if "weight" in options:
         raise ValueError(f"{text}: weight= is for pretraining; here --balanced_sampling draws by label.")
@@ -147,6 +154,22 @@ def read_labelled(text: str, several: bool = False) -> list[Clip]:
     return rows_of(table, column, name, column_labels(table, options.get("label"), name, several))
 
 
+def _read_annotated(text: str, several: bool) -> list[Clip]:
+    found, parts = annotated_parts(text)
+    for line in [*found.notes, *(f"skipped {path}: {reason}" for path, reason in found.unreadable.items())]:
+        logger.warning("%s", line)
+    if found.without_table:
+        logger.warning("%s: %d recording(s) without a table are left out", text, len(found.without_table))
+    if not several:
+        odd = next((part for part in parts.parts if len(part.labels) != 1), None)
+        if odd is not None:
+            raise ValueError(
+                f"{text}: {odd.path} has {len(odd.labels)} labels from {odd.start:g} to {odd.end:g} s, expected one: "
+                "give --multi_label True, or margin= instead of window="
+            )
+    return [part.clip() for part in parts.parts]
+
+
 def read_column(text: str, column: str) -> list:
     """
     What stands in a column of a manifest or dataset, for each of the clips that [`read_labelled`] gives.
@@ -154,6 +177,8 @@ def read_column(text: str, column: str) -> list:
     Raises:
         ValueError: The source has no columns, or a row has nothing in that one.
     """
+    if text.startswith(ANNOTATIONS):
+        return column_of(annotated_parts(text)[1].parts, column)
     place, options = parse_source(text)
     if place.startswith(HUB):
         name, table, _ = load_dataset(place, options, labelled=True)
