@@ -24,6 +24,7 @@ SECONDS = {"time", "times", "s", "sec", "secs", "second", "seconds", "in"}
 UNITS = {"ms", "msec", "millisecond", "milliseconds", "sample", "samples", "frame", "frames", "minutes", "min"}
 OTHER = {"path", "file", "clock", "date", "delta", "freq", "frequency", "hz"}  # Begin Path, Delta Time (s), End Date
 POSITIONS = {*STARTS, *ENDS, *LENGTHS, OFFSET}
+PAIRS = [{"from", "to"}, {"t0", "t1"}, {"tmin", "tmax"}, {"xmin", "xmax"}]  # of a start and an end, in some tables
 BARE = {"time", "times", "timestamp", "timestamps"}  # alone, they may be a start
 SLACK = 0.05  # seconds: rounding of ends and durations that people write
 
@@ -119,6 +120,8 @@ def _time_columns(names: tuple[str, ...]) -> TimeColumns:
         if kind in found:
             raise ValueError(f"the columns {found[kind]} and {found[OFFSET]} both state the {kind} of a clip.")
         found[kind] = found.pop(OFFSET)
+    lowered = {name.strip().lower(): name for name in names}
+    unclear |= {lowered[min(pair)]: set() for pair in PAIRS if pair <= lowered.keys()}
     # Begin Sample beside Begin Time (s) states the same again.
     left = [name for name, kinds in unclear.items() if not kinds or not kinds <= found.keys()]
     if left:
@@ -129,8 +132,11 @@ def _time_columns(names: tuple[str, ...]) -> TimeColumns:
 
 
 def _words(name: str) -> list[str]:
-    """`Begin Time (s)` and `beginTime_s` -> begin, time, s."""
-    return re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
+    """`Begin Time (s)`, `beginTime_s` and `begintime_s` -> begin, time, s."""
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    return re.findall(
+        r"[^\W\d_]+", re.sub(rf"({'|'.join(POSITIONS)})(times?|secs?|seconds?)(?![a-z])", r"\1 \2", text)
+    )
 
 
 def _kind(word: str) -> str:

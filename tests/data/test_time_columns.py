@@ -15,7 +15,8 @@ from ssast_hf.data.sources import read_clips
 
 ENDS = [("start", "end"), ("onset", "offset"), ("begin", "end"), ("Start", "End"), ("Begin Time (s)", "End Time (s)"),
         ("start_time", "end_time"), ("startTime", "endTime"), ("ONSET", "OFFSET"), ("start_seconds", "end_seconds"),
-        ("onset_s", "offset_s"), ("Start (sec)", "Stop (sec)"), ("offset", "end")]  # fmt: skip
+        ("starttime", "endtime"), ("begintime_s", "endtime_s"), ("onset_s", "offset_s"),
+        ("Start (sec)", "Stop (sec)"), ("offset", "end")]  # fmt: skip
 LENGTHS = [("offset", "duration"), ("Offset", "Duration"), ("offset", "length"), ("start", "duration"),
            ("start", "length"), ("onset", "duration"), ("Begin Time (s)", "Length (s)")]  # fmt: skip
 
@@ -61,7 +62,8 @@ def test_dcase_and_raven(tmp_path):
 @pytest.mark.parametrize(
     "columns",
     ["end", "duration", "Length (s)", "start,offset", "begin,offset", "start,begin", "start_ms,end_ms", "Begin Sample",
-     "onset_frames", "start,end_ms", "clip_start", "time", "timestamp", "file_offset", "call_length"],
+     "onset_frames", "start,end_ms", "clip_start", "time", "timestamp", "file_offset", "call_length",
+     "from,to", "T0,T1", "tmin,tmax", "xmin,xmax"],
 )  # fmt: skip
 def test_other_time_columns_are_refused(tmp_path, columns):
     columns = columns.split(",")
@@ -70,7 +72,9 @@ def test_other_time_columns_are_refused(tmp_path, columns):
     assert any(name in str(error.value) for name in columns)
 
 
-@pytest.mark.parametrize("columns", ["seconds", "recorded_at", "fold", "date", "split", "Delta Time (s)", "Weekend"])
+@pytest.mark.parametrize(
+    "columns", ["seconds", "recorded_at", "fold", "date", "split", "Delta Time (s)", "Weekend", "from", "xmin"]
+)
 def test_columns_about_something_else_are_not_times(tmp_path, columns):
     (clip,) = read(tmp_path, [columns], ("a.wav", 3))
     assert (clip.offset, clip.duration) == (0.0, None)
