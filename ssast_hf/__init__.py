@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` im
     from .configuration_ssast import SSASTConfig
     from .feature_extraction_ssast import SSASTFeatureExtractor
     from .inference import classify, embed
-    from .integrations.pipelines import SSASTFeatureExtractionPipeline
+    from .integrations.pipelines import SSASTAudioClassificationPipeline, SSASTFeatureExtractionPipeline
     from .masking import sample_masks
     from .modeling_ssast import (
         SSASTForAudioClassification,
@@ -30,10 +30,10 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` im
     )
 
 __all__ = [
-    "SSASTConfig", "SSASTFeatureExtractionPipeline", "SSASTFeatureExtractor", "SSASTForAudioClassification",
-    "SSASTForPreTraining", "SSASTForPreTrainingOutput", "SSASTModel", "SSASTPreTrainedModel", "classify",
-    "convert_checkpoint", "convert_state_dict", "embed", "find_audio_files", "load_audio", "patchify", "sample_masks",
-    "unpatchify",
+    "SSASTAudioClassificationPipeline", "SSASTConfig", "SSASTFeatureExtractionPipeline", "SSASTFeatureExtractor",
+    "SSASTForAudioClassification", "SSASTForPreTraining", "SSASTForPreTrainingOutput", "SSASTModel",
+    "SSASTPreTrainedModel", "classify", "convert_checkpoint", "convert_state_dict", "embed", "find_audio_files",
+    "load_audio", "patchify", "sample_masks", "unpatchify",
 ]  # fmt: skip
 _MODULES = {  # where each public name lives, so that `import ssast_hf` imports neither torch nor transformers
     "audio": ["find_audio_files", "load_audio"],
@@ -47,7 +47,7 @@ _MODULES = {  # where each public name lives, so that `import ssast_hf` imports 
         "SSASTForAudioClassification", "SSASTForPreTraining", "SSASTForPreTrainingOutput", "SSASTModel",
         "SSASTPreTrainedModel", "patchify", "unpatchify",
     ],
-    "integrations.pipelines": ["SSASTFeatureExtractionPipeline"],
+    "integrations.pipelines": ["SSASTAudioClassificationPipeline", "SSASTFeatureExtractionPipeline"],
 }  # fmt: skip
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

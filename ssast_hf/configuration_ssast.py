@@ -40,11 +40,13 @@ PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "r
 MASKED_SHARE = 400 / 512  # of the patches, in the official pretraining
 CLASSIFIER_LAYER_NORM_EPS = 1e-5  # torch's default, which the official classifier was trained with
 
-# Hooks of the installed package around transformers' own methods: name of the method -> wrapper. The four files that
-# travel with a saved model (`configuration_ssast`, `feature_extraction_ssast`, `modeling_ssast`, `masking`) also run
-# as custom code where the package is missing. There the dictionary is empty, and transformers loads and pushes alone.
-# `integrations/auto.py` registers what the package adds: short names and AST's layout (`checkpoints/loading.py`), and
-# model cards (`checkpoints/push.py`).
+# Files that travel with a saved model beside this one: they also run as custom code where the package is missing.
+FEATURE_EXTRACTOR_CODE = ("feature_extraction_ssast.py", "batching.py")
+PIPELINES = "integrations/pipelines.py"  # is `pipelines.py` beside the other files there
+MODEL_CODE = ("modeling_ssast.py", "masking.py", PIPELINES)
+# Hooks of the installed package around methods of those files: name of the method -> wrapper. As custom code the
+# dictionary is empty, and transformers loads and pushes alone. `integrations/auto.py` registers what the package adds:
+# short names and AST's layout (`checkpoints/loading.py`), model cards (`checkpoints/push.py`), and decoding (`audio`).
 LOADING_HOOKS: dict[str, Callable] = {}
 AUTO_MAP = {
     "AutoConfig": "configuration_ssast.SSASTConfig",
@@ -52,6 +54,14 @@ AUTO_MAP = {
     "AutoModelForAudioClassification": "modeling_ssast.SSASTForAudioClassification",
     "AutoModelForPreTraining": "modeling_ssast.SSASTForPreTraining",
 }
+# `custom_pipelines` of a saved `config.json`, which transformers follows where the package is missing. One task each:
+# `pipeline(model=...)` without a task takes the only one there is.
+ENCODER_PIPELINES = {"feature-extraction": {"impl": "pipelines.SSASTFeatureExtractionPipeline", "pt": ["AutoModel"]}}
+CLASSIFIER_PIPELINES = {
+    "audio-classification": {
+        "impl": "pipelines.SSASTAudioClassificationPipeline", "pt": ["AutoModelForAudioClassification"]
+    }
+}  # fmt: skip
 
 
 def call_with_hook(name: str, method: Callable, *args, **kwargs):
@@ -63,12 +73,26 @@ def call_with_hook(name: str, method: Callable, *args, **kwargs):
     return method(*args, **kwargs) if hook is None else hook(method, *args, **kwargs)
 
 
+def code_file(name: str) -> Path | None:
+    """A module of this package, or of the custom code that this file is part of; None where that lacks it."""
+    here = Path(__file__).parent
+    return next((path for path in (here / name, here / Path(name).name) if path.is_file()), None)
+
+
 def save_code(directory: str | os.PathLike, *names: str) -> None:
     """Copies modules of this package into a directory that is being saved."""
     if not os.path.isfile(directory):  # transformers says what is wrong with a file
         os.makedirs(directory, exist_ok=True)
-        for name in ("configuration_ssast.py", *names):
-            shutil.copyfile(Path(__file__).with_name(name), Path(directory, name))
+        for path in map(code_file, ("configuration_ssast.py", *names)):
+            if path is not None:
+                shutil.copyfile(path, Path(directory, path.name))
+
+
+def custom_pipelines(class_name: str) -> dict:
+    """`custom_pipelines` for the config of a saved model; empty where the code of pipelines is not at hand."""
+    if code_file(PIPELINES) is None:
+        return {}
+    return CLASSIFIER_PIPELINES if class_name == "SSASTForAudioClassification" else ENCODER_PIPELINES
 
 
 class SSASTConfig(PreTrainedConfig):
@@ -205,12 +229,19 @@ class SSASTConfig(PreTrainedConfig):
         # Overrides join the dictionary, so that the result is validated as a whole. Where they change the patch
         # grid, the number of masked patches keeps its share.
         overrides = {name: kwargs.pop(name) for name in cls.__annotations__ if name in kwargs}
+        if LOADING_HOOKS:  # in the package, whose pipelines are registered: no custom code is needed for them
+            config_dict = {name: value for name, value in config_dict.items() if name != "custom_pipelines"}
         masked = config_dict.get("num_mask_patches")
         if masked is not None and "num_mask_patches" not in overrides and set(overrides) & set(GRID_FIELDS):
             before = cls(**{k: config_dict[k] for k in GRID_FIELDS if k in config_dict}).num_patches
             after = cls(**{k: v for k, v in {**config_dict, **overrides}.items() if k in GRID_FIELDS}).num_patches
             overrides["num_mask_patches"] = max(1, round(masked * after / before))
         return super().from_dict({**config_dict, **overrides}, **kwargs)
+
+    def label_names(self) -> list[str]:
+        """Names by number from `id2label`, whose keys may be strings, as in JSON; "LABEL_3" where one is missing."""
+        names = {int(index): name for index, name in self.id2label.items()}
+        return [names.get(index, f"LABEL_{index}") for index in range(self.num_labels)]
 
     @property
     def num_frequency_patches(self) -> int:

@@ -5,13 +5,26 @@
 import math
 from numbers import Integral, Real
 
-import numpy as np
 import torch
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import PaddingStrategy, TensorType, logging
 
-from .configuration_ssast import call_with_hook, save_code
+from .batching import (
+    as_columns,
+    as_tensor,
+    as_tensors,
+    extended,
+    ndim,
+    padded_lengths,
+    padded_masks,
+    padding_strategy,
+    read_waveforms,
+    split_batch,
+    stacked,
+    states_its_rate,
+)
+from .configuration_ssast import FEATURE_EXTRACTOR_CODE, call_with_hook, save_code
 
 logger = logging.get_logger(__name__)
 
@@ -21,9 +34,7 @@ PREEMPHASIS = 0.97
 LOWEST_FREQUENCY = 20.0  # Hz
 # Bounds the memory for long recordings; on the CPU it also keeps the work in the cache, elsewhere launches few.
 FRAMES_PER_CHUNK = {"cpu": 2**9, "other": 2**15}
-PCM_SCALE = {torch.int8: 2**7, torch.uint8: 2**7, torch.int16: 2**15, torch.int32: 2**31}  # full scale of each type
-LOUDEST = 1e12  # above, the power spectrum may be infinite in float32
-LOUD = 32.0  # a float waveform above this is hardly sound in [-1, 1]
+FAR = 8  # times the extractor's `max_length` and the longest clip: then a `max_length` may be meant in samples
 
 
 def mel(hertz: float) -> float:
@@ -158,11 +169,11 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         load = super().get_feature_extractor_dict
         return call_with_hook("feature_extractor", load, pretrained_model_name_or_path, **kwargs)
 
-    def save_pretrained(self, save_directory, **kwargs):
+    def save_pretrained(self, save_directory, push_to_hub: bool = False, **kwargs):
         """As in transformers, with the code that loads the feature extractor elsewhere."""
         self.auto_map = {"AutoFeatureExtractor": "feature_extraction_ssast.SSASTFeatureExtractor"}
-        save_code(save_directory, "feature_extraction_ssast.py")
-        return super().save_pretrained(save_directory, **kwargs)
+        save_code(save_directory, *FEATURE_EXTRACTOR_CODE)
+        return super().save_pretrained(save_directory, push_to_hub, **kwargs)
 
     def push_to_hub(self, repo_id: str, **kwargs):
         """As in transformers, without a model card: that comes with the model."""
@@ -182,12 +193,15 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
     ) -> BatchFeature:
         """
         Args:
-            raw_speech (`np.ndarray`, `torch.Tensor`, `list[float]`, or a list of these):
+            raw_speech (`np.ndarray`, `torch.Tensor`, `list[float]`, `dict`, `AudioDecoder`, or a list of these):
                 One mono waveform (samples,), or a batch: a list of waveforms or an array (batch, samples). Floats in
                 [-1, 1], or PCM of 8 (signed, or unsigned around 128), 16 or 32 bits, which is scaled; 64-bit integers
-                (lists of Python integers) are taken as 16-bit PCM. Tensors are processed on their device.
+                (lists of Python integers) are taken as 16-bit PCM. Tensors are processed on their device. Also what
+                `datasets` gives, which is mixed to mono and resampled by soxr: `{"array": waveform, "sampling_rate":
+                Hz}`, `{"bytes": file's content, "path": name}`, torchcodec's `AudioDecoder`.
             sampling_rate (`int`, *optional*):
-                Hz of the waveforms. Give it: another rate than the extractor's is an error instead of nonsense.
+                Hz of the waveforms. Give it: another rate than the extractor's is an error instead of nonsense. A
+                dict or decoder states its own.
             padding (`bool` or `str`, defaults to `"max_length"`):
                 `"max_length"` (as the original), `"longest"` or `True` (to the longest of the batch), `False` (none).
             truncation (`bool`, defaults to `True`):
@@ -208,26 +222,21 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         Raises:
             ValueError: Wrong sampling rate, not mono, empty, shorter than 25 ms, or not finite; names the item.
         """
-        self._check_rate(sampling_rate)
+        items = split_batch(raw_speech)
+        self._check_rate(sampling_rate, stated=all(map(states_its_rate, items)))
         if kwargs:
             raise ValueError(f"Unexpected argument(s) {', '.join(sorted(kwargs))}.")
-        strategy = self._padding_strategy(padding)
-        max_length = self.max_length if max_length is None else max_length
-        for name, value in (("max_length", max_length), ("pad_to_multiple_of", pad_to_multiple_of)):
-            if value is not None:
-                _require_count(name, value)
-
-        features = self._filterbanks(self._waveforms(raw_speech), max_length if truncation else None)
+        strategy = padding_strategy(padding)
+        given, max_length = max_length, self._frames(max_length, pad_to_multiple_of)
+        waveforms = read_waveforms(items, self.sampling_rate, int(self.sampling_rate * FRAME_SECONDS))
+        features = self._filterbanks(waveforms, max_length if truncation else None)
         lengths = [len(feature) for feature in features]
-        targets = self._padded_lengths(lengths, strategy, max_length, pad_to_multiple_of)
+        self._warn_of_samples(given, lengths)
+        targets = padded_lengths(lengths, strategy, max_length, pad_to_multiple_of)
         outputs = self._padded(features, targets)
-        if return_attention_mask is None:
-            return_attention_mask = self.return_attention_mask
-        if return_attention_mask is None:
-            return_attention_mask = strategy is not PaddingStrategy.MAX_LENGTH
-        if not return_attention_mask:
+        if not self._returns_mask(return_attention_mask, strategy is not PaddingStrategy.MAX_LENGTH):
             del outputs["attention_mask"]
-        return self._as_tensors(outputs, return_tensors)
+        return as_tensors(outputs, return_tensors)
 
     def _padded(self, features: list[torch.Tensor], targets: list[int]) -> dict[str, list[torch.Tensor]]:
         """Filterbanks (frames, mel bins) padded to `targets` frames and normalised, and the mask of real frames."""
@@ -238,119 +247,122 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             attention_mask.append((torch.arange(target, device=feature.device) < len(feature)).long())
         return {"input_values": input_values, "attention_mask": attention_mask}
 
-    def _check_rate(self, sampling_rate: int | None) -> None:
-        """Raises ValueError for a rate that is not the extractor's; warns once where none is given."""
+    def pad(
+        self,
+        processed_features,
+        padding: bool | str | PaddingStrategy = True,
+        max_length: int | None = None,
+        truncation: bool = False,
+        pad_to_multiple_of: int | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | TensorType | None = None,
+    ) -> BatchFeature:
+        """
+        Makes a batch of spectrograms of different lengths, as `DataCollatorWithPadding(extractor)` and
+        `Trainer(processing_class=extractor)` ask for. Padding has the value that it has in the output of `__call__`.
+
+        Args:
+            processed_features (`list[dict]` or `dict[str, list]`):
+                What `__call__` returned for each clip: `input_values` (frames, mel bins), and `attention_mask`
+                (frames,) where there is one. Anything else, such as labels, is stacked. Waveforms (samples,) as
+                `input_values` are padded as transformers does it, with `padding_value`.
+            padding, max_length, pad_to_multiple_of, return_tensors:
+                As for `__call__`. Without `return_tensors`, NumPy arrays, or tensors if the features are tensors; in
+                a list where lengths differ.
+            truncation (`bool`, defaults to `False`):
+                Whether to cut spectrograms to `max_length`.
+            return_attention_mask (`bool`, *optional*):
+                Whether to return `attention_mask`. Default: the extractor's; where that is None, whether a clip comes
+                with one or is padded here.
+
+        Raises:
+            ValueError: A spectrogram has another number of mel bins, is longer than `max_length` without
+                `truncation`, or something does not fit one tensor.
+        """
+        columns = as_columns(processed_features)
+        values = columns.get("input_values", [])
+        if len(values) == 0 or ndim(values[0]) == 1:
+            self._refuse_one_spectrogram(values)
+            return super().pad(processed_features, padding, max_length, truncation, pad_to_multiple_of,
+                               return_attention_mask, return_tensors)  # fmt: skip
+        strategy = padding_strategy(padding)
+        given, max_length = max_length, self._frames(max_length, pad_to_multiple_of)
+        cut = slice(max_length if truncation else None)
+        spectrograms = [self._spectrogram(item, index)[cut] for index, item in enumerate(values)]
+        lengths = [len(spectrogram) for spectrogram in spectrograms]
+        self._warn_of_samples(given, lengths)
+        targets = padded_lengths(lengths, strategy, max_length, pad_to_multiple_of)
+        outputs = {"input_values": [extended(*pair, self.normalized_padding_value)
+                                    for pair in zip(spectrograms, targets)]}  # fmt: skip
+        masks = columns.get("attention_mask")
+        if self._returns_mask(return_attention_mask, masks is not None or lengths != targets):
+            outputs["attention_mask"] = padded_masks(masks, lengths, targets, spectrograms[0].device)
+        if return_tensors is None and len(set(targets)) == 1:
+            return_tensors = "pt" if torch.is_tensor(values[0]) else "np"
+        batch = as_tensors(outputs, return_tensors)
+        for name in columns.keys() - {"input_values", "attention_mask"}:
+            batch[name] = stacked(name, columns[name], return_tensors)
+        return batch
+
+    @property
+    def normalized_padding_value(self) -> float:
+        """What padding holds in the output: `padding_value`, normalised like everything else."""
+        fill = torch.tensor(self.padding_value, dtype=torch.float32)
+        return (fill.sub_(self.mean).div_(2 * self.std) if self.do_normalize else fill).item()
+
+    def _spectrogram(self, item, index: int) -> torch.Tensor:
+        tensor = as_tensor(item)
+        if tensor.ndim != 2 or tensor.shape[1] != self.num_mel_bins:
+            raise ValueError(
+                f"`input_values` of clip {index} has shape {tuple(tensor.shape)}, expected (frames, "
+                f"{self.num_mel_bins} mel bins)."
+            )
+        return tensor if tensor.is_floating_point() else tensor.float()
+
+    def _refuse_one_spectrogram(self, values) -> None:
+        """Raises ValueError for a spectrogram where a batch of them is expected: its frames are no waveforms."""
+        if len(values) and all(len(row) == self.num_mel_bins for row in values):
+            raise ValueError(
+                f"`input_values` is one spectrogram ({len(values)} frames, {self.num_mel_bins} mel bins), expected a "
+                "list of spectrograms."
+            )
+
+    def _returns_mask(self, asked: bool | None, default: bool) -> bool:
+        return next(value for value in (asked, self.return_attention_mask, default) if value is not None)
+
+    def _frames(self, max_length: int | None, pad_to_multiple_of: int | None) -> int:
+        """`max_length`, by default the extractor's. Raises ValueError for what is no number of frames."""
+        max_length = self.max_length if max_length is None else max_length
+        for name, value in (("max_length", max_length), ("pad_to_multiple_of", pad_to_multiple_of)):
+            if value is not None:
+                _require_count(name, value)
+        return max_length
+
+    def _warn_of_samples(self, max_length: int | None, lengths: list[int]) -> None:
+        """Warns of a `max_length` that looks like samples, which other feature extractors count."""
+        if max_length is not None and max_length >= FAR * max(self.max_length, *lengths):
+            frames = num_frames(max_length, self.sampling_rate)
+            logger.warning_once(
+                f"max_length={max_length} is in frames, {max_length * SHIFT_SECONDS:g} s; the extractor's is "
+                f"{self.max_length} and the longest clip has {max(lengths)}."
+                + (f" If {max_length} samples are meant: max_length={frames}." if frames else "")
+            )
+
+    def _check_rate(self, sampling_rate: int | None, stated: bool = False) -> None:
+        """Raises ValueError for a rate that is not the extractor's; warns once where none is given or `stated`."""
         if sampling_rate is None:
+            if stated:
+                return
             logger.warning_once(
                 "SSASTFeatureExtractor was called without `sampling_rate`: a waveform that is not at "
                 f"{self.sampling_rate} Hz goes unnoticed and gives wrong results."
             )
         elif sampling_rate != self.sampling_rate:
             raise ValueError(
-                f"The waveform is at {sampling_rate} Hz, expected {self.sampling_rate} Hz: resample it first, as "
-                "`ssast_hf.load_audio(path)` does."
+                f"The waveform is at {sampling_rate} Hz, expected {self.sampling_rate} Hz: give "
+                f'{{"array": waveform, "sampling_rate": {sampling_rate}}}, which is resampled, or read the file by '
+                "`ssast_hf.load_audio(path)`."
             )
-
-    @staticmethod
-    def _padded_lengths(
-        lengths: list[int], strategy: PaddingStrategy, max_length: int, multiple: int | None
-    ) -> list[int]:
-        """Frames of each clip after padding."""
-        if strategy is PaddingStrategy.DO_NOT_PAD:
-            return list(lengths)
-        longest = max(lengths)
-        target = max_length if strategy is PaddingStrategy.MAX_LENGTH else longest
-        if target < longest:
-            raise ValueError(f"A clip has {longest} frames, more than max_length={target}, with truncation=False.")
-        if multiple is not None:
-            target = math.ceil(target / multiple) * multiple
-        return [target] * len(lengths)
-
-    @staticmethod
-    def _padding_strategy(padding) -> PaddingStrategy:
-        if isinstance(padding, bool):
-            return PaddingStrategy.LONGEST if padding else PaddingStrategy.DO_NOT_PAD
-        return PaddingStrategy(padding)  # ValueError with the possible values
-
-    @staticmethod
-    def _as_tensors(outputs: dict[str, list[torch.Tensor]], return_tensors) -> BatchFeature:
-        kind = None if return_tensors is None else TensorType(return_tensors)
-        if kind not in (None, TensorType.PYTORCH, TensorType.NUMPY):
-            raise ValueError(f"`return_tensors` is {return_tensors!r}, expected 'pt', 'np' or None.")
-        if kind is None:
-            return BatchFeature({name: [value.cpu().numpy() for value in values] for name, values in outputs.items()})
-        lengths = {len(value) for value in outputs["input_values"]}
-        if len(lengths) > 1:
-            raise ValueError(
-                f"Clips of {min(lengths)} to {max(lengths)} frames do not fit one tensor: use padding='longest' or "
-                "'max_length', or return_tensors=None."
-            )
-        stacked = {name: torch.stack(values) for name, values in outputs.items()}
-        if kind is TensorType.NUMPY:
-            stacked = {name: value.cpu().numpy() for name, value in stacked.items()}
-        return BatchFeature(stacked)
-
-    def _waveforms(self, raw_speech) -> list[torch.Tensor]:
-        """The batch as float32 waveforms (samples,) in [-1, 1], each checked."""
-        if isinstance(raw_speech, (list, tuple)):
-            if len(raw_speech) == 0:
-                raise ValueError("Found an empty list, expected at least one waveform.")
-            nested = isinstance(raw_speech[0], (list, tuple)) or getattr(raw_speech[0], "ndim", 0) > 0
-            items = list(raw_speech) if nested else [raw_speech]
-        else:
-            shape = getattr(raw_speech, "shape", None)
-            if shape is None:
-                raise ValueError(f"Found {type(raw_speech).__name__}, expected an array, a tensor or a list of them.")
-            if len(shape) == 2 and shape[1] <= 8 < shape[0]:
-                raise ValueError(f"Found shape {tuple(shape)}. {_mono_hint(shape)}")
-            if len(shape) not in (1, 2):
-                raise ValueError(f"Found shape {tuple(shape)}, expected (samples,) or (batch, samples), mono.")
-            items = [raw_speech] if len(shape) == 1 else list(raw_speech)
-            if not items:
-                raise ValueError(f"Found an empty batch of shape {tuple(shape)}, expected at least one waveform.")
-        waveforms = [self._waveform(item, index) for index, item in enumerate(items)]
-        device = waveforms[0].device
-        peaks = torch.stack([waveform.abs().max().to(device) for waveform in waveforms]).tolist()  # one wait for a GPU
-        for index, peak in enumerate(peaks):
-            if not math.isfinite(peak):
-                raise ValueError(f"Waveform {index} has NaN or infinite samples, expected finite ones.")
-            if peak > LOUDEST:
-                raise ValueError(f"Waveform {index} peaks at {peak:.4g}, expected samples in [-1, 1].")
-            if peak > LOUD:
-                logger.warning(
-                    f"Waveform {index} peaks at {peak:.4g}, but float waveforms are expected in [-1, 1]: divide PCM "
-                    "that was converted to float by its full scale (32768 for 16 bits)."
-                )
-        return waveforms
-
-    def _waveform(self, item, index: int) -> torch.Tensor:
-        try:
-            waveform = item.detach() if torch.is_tensor(item) else torch.from_numpy(_native_array(item))
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"Waveform {index}: {error}; expected numbers, all of one waveform in one array."
-            ) from None
-        if waveform.ndim != 1:
-            raise ValueError(f"Waveform {index} has shape {tuple(waveform.shape)}. {_mono_hint(waveform.shape)}")
-        minimum = int(self.sampling_rate * FRAME_SECONDS)
-        if len(waveform) < minimum:
-            raise ValueError(
-                f"Waveform {index} has {len(waveform)} samples, expected at least {minimum}, one frame of "
-                f"{1000 * FRAME_SECONDS:g} ms."
-            )
-        if waveform.is_floating_point():
-            return waveform.float()
-        kind = waveform.dtype
-        full = PCM_SCALE[torch.int16]
-        if kind is torch.int64 and -full <= waveform.min() and waveform.max() <= full:
-            kind = torch.int16
-        if kind not in PCM_SCALE:
-            raise ValueError(
-                f"Waveform {index} is of {waveform.dtype}, expected floats in [-1, 1] or PCM as int8, uint8, int16 or "
-                "int32."
-            )
-        scale = PCM_SCALE[kind]
-        return (waveform.double() - (scale if kind is torch.uint8 else 0)).div(scale).float()
 
     def _filterbanks(self, waveforms: list[torch.Tensor], max_frames: int | None) -> list[torch.Tensor]:
         """Filterbanks (frames, mel bins) of the waveforms; those of one length are computed as a batch."""
@@ -366,20 +378,9 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         return features
 
 
-def _native_array(item) -> np.ndarray:
-    """A copy in this machine's byte order that may be written to, as torch wants it."""
-    array = np.asarray(item)
-    return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
-
-
 def _require_count(name: str, value, least: int = 1) -> None:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise ValueError(f"`{name}` is {value!r}, expected a whole number of at least {least}.")
-
-
-def _mono_hint(shape) -> str:
-    axis = 0 if len(shape) == 2 and shape[0] < shape[1] else 1
-    return f"Expected mono, (samples,): mix channels down first, with waveform.mean({axis})."
 
 
 __all__ = ["SSASTFeatureExtractor"]

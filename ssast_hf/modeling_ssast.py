@@ -31,7 +31,15 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.hub import cached_file, get_checkpoint_shard_files
 from transformers.utils.output_capturing import capture_outputs
 
-from .configuration_ssast import AUTO_MAP, GRID_FIELDS, SSASTConfig, call_with_hook, save_code
+from .configuration_ssast import (
+    AUTO_MAP,
+    GRID_FIELDS,
+    MODEL_CODE,
+    SSASTConfig,
+    call_with_hook,
+    custom_pipelines,
+    save_code,
+)
 from .masking import sample_masks
 
 NUM_SPECIAL_TOKENS = 2  # [CLS] and DeiT's distillation token
@@ -389,12 +397,16 @@ class SSASTPreTrainedModel(PreTrainedModel):
         model.name_or_path = model.config._name_or_path = str(name)
         return loaded
 
-    def save_pretrained(self, save_directory, **kwargs):
+    def save_pretrained(self, save_directory, is_main_process: bool = True, *args, **kwargs):
         """As [`~transformers.PreTrainedModel.save_pretrained`], with the code that loads the model elsewhere."""
         self.config.auto_map = dict(AUTO_MAP)
-        if kwargs.get("is_main_process", True):
-            save_code(save_directory, "modeling_ssast.py", "masking.py")
-        super().save_pretrained(save_directory, **kwargs)
+        if is_main_process:
+            save_code(save_directory, *MODEL_CODE)
+        self.config.custom_pipelines = custom_pipelines(type(self).__name__)
+        try:
+            super().save_pretrained(save_directory, is_main_process, *args, **kwargs)
+        finally:
+            del self.config.custom_pipelines  # where the package is, its pipelines need no trust in custom code
 
     def push_to_hub(self, repo_id: str, **kwargs):
         """As [`~transformers.PreTrainedModel.push_to_hub`], with a model card of what is known."""

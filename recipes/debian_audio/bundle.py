@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from ssast_hf.checkpoints import BUNDLED
 from ssast_hf.checkpoints.cards import CARD, FACTS, model_card
 from ssast_hf.checkpoints.files import CONFIG, PREPROCESSOR, WEIGHTS
-from ssast_hf.checkpoints.push import AUTO_MAPS, CODE
+from ssast_hf.checkpoints.push import CODE, code_fields
+from ssast_hf.configuration_ssast import code_file
 
 BIAS = "classifier.dense.bias"
 
@@ -36,10 +37,12 @@ def expect(weights: dict[str, torch.Tensor], label2id: dict[str, int], manifest:
 def add_code(directory: Path) -> None:
     """Links the package's code into a directory of `BUNDLED`, and names it in the configurations."""
     for name in ("configuration_ssast.py", *CODE):
-        (directory / name).symlink_to(Path("..", "..", name))
-    for name, auto_map in AUTO_MAPS.items():
+        file = code_file(name)
+        (directory / file.name).symlink_to(Path("..", "..", file.relative_to(BUNDLED.parent)))
+    config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
+    for name, fields in code_fields(config).items():
         path = directory / name
-        content = {**json.loads(path.read_text(encoding="utf-8")), "auto_map": auto_map}
+        content = {**json.loads(path.read_text(encoding="utf-8")), **fields}
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -83,6 +83,11 @@ def audio_seconds(source: Encoded, accept_truncated: bool = False) -> float | No
             return None if unknown else sound.frames / sound.samplerate
 
 
+def decode_hook(method, source: Encoded, sampling_rate: int) -> np.ndarray:
+    """Wraps the decoder of feature extractors (`LOADING_HOOKS`), which alone reads what libsndfile reads."""
+    return load_audio(source, sampling_rate)
+
+
 @dataclass(frozen=True)
 class Part:
     """What to read of a sound, as [`load_audio`] takes it, and the sound's `name` for messages."""

@@ -92,7 +92,7 @@ def model_card(
     config = SSASTConfig.from_dict(dict(content))
     task, kind = TASKS.get((content.get("architectures") or ["SSASTModel"])[0], TASKS["SSASTModel"])
     facts, results = read_json_or_empty(directory / FACTS), _results(directory)
-    labels = [config.id2label[index] for index in sorted(config.id2label)] if kind == "classifier" else []
+    labels = config.label_names() if kind == "classifier" else []
     name = repo_id.split("/")[-1]
 
     evaluated = _eval_results(results, task, facts.get("data", "unnamed")) if kind == "classifier" else []

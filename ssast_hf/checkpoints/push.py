@@ -20,17 +20,29 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
 )
 
-from ..configuration_ssast import AUTO_MAP, SSASTConfig, save_code
+from ..configuration_ssast import (
+    AUTO_MAP,
+    FEATURE_EXTRACTOR_CODE,
+    MODEL_CODE,
+    SSASTConfig,
+    custom_pipelines,
+    save_code,
+)
 from .cards import CARD, FACTS, is_users_own, model_card, read_json_or_empty, write_facts
 from .files import CONFIG, PREPROCESSOR, WEIGHTS
 from .locate import find
 from .names import table
 
-CODE = ("modeling_ssast.py", "masking.py", "feature_extraction_ssast.py")  # beside configuration_ssast.py
-AUTO_MAPS = {  # file -> its `auto_map`, which says to transformers' Auto classes what is where in the code
-    CONFIG: AUTO_MAP,
-    PREPROCESSOR: {"AutoFeatureExtractor": "feature_extraction_ssast.SSASTFeatureExtractor"},
-}
+CODE = (*MODEL_CODE, *FEATURE_EXTRACTOR_CODE)  # beside configuration_ssast.py
+
+
+def code_fields(config: dict) -> dict[str, dict]:
+    """File -> the fields by which transformers finds the code beside a model with this `config.json`."""
+    (architecture,) = config.get("architectures") or ("SSASTModel",)
+    return {
+        CONFIG: {"auto_map": AUTO_MAP, "custom_pipelines": custom_pipelines(architecture)},
+        PREPROCESSOR: {"auto_map": {"AutoFeatureExtractor": "feature_extraction_ssast.SSASTFeatureExtractor"}},
+    }
 
 
 def push_hook(method, repo_id: str, **kwargs) -> CommitInfo:
@@ -114,8 +126,8 @@ def push_directory(
         files = {path.name: path for path in Path(code).iterdir()}
         for pattern in ("model*.safetensors", "model*.safetensors.index.json", "*_results.json", FACTS, CARD):
             files.update({path.name: path for path in folder.glob(pattern)})
-        for name, auto_map in AUTO_MAPS.items():
-            content = {**read_json_or_empty(folder / name), "auto_map": auto_map}
+        for name, fields in code_fields(config).items():
+            content = {**read_json_or_empty(folder / name), **fields}
             files[name] = (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
         return _upload(
             files, folder, repo_id, private, token, revision, False,

@@ -293,4 +293,4 @@ def _write_picture(path: Path, picture, title: str, model) -> None:
     title = os.fsencode(title).decode("utf-8", "replace")
     path.parent.mkdir(exist_ok=True)
     with replacing(path) as unfinished, open(unfinished, "wb") as file:
-        picture.draw(file, title, model.config.id2label, PICTURE_LABELS)
+        picture.draw(file, title, dict(enumerate(model.config.label_names())), PICTURE_LABELS)

@@ -5,9 +5,10 @@
 import io
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from ..audio import stream_audio
+from ..batching import read_waveforms, states_its_rate
 from ..configuration_ssast import SSASTConfig
 from ..data.sources import Clip
 from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
@@ -109,7 +111,8 @@ def run_model(
 
     Args:
         model, extractor: Of a checkpoint; [`uses_attention_mask`] says how windows are padded.
-        sources: Whatever [`stream_audio`] takes, [`Clip`]s, or iterators of blocks of samples.
+        sources: Whatever [`stream_audio`] takes, [`Clip`]s, waveforms (samples,) at the extractor's rate, sound as
+            `datasets` gives it (see [`SSASTFeatureExtractor`]), or iterators of blocks of samples.
         batch_size (`int`): Windows per forward pass.
         compute: A batch's inputs, on the model's device, and each window's real frames (batch,) -> an output for each
             window.
@@ -174,10 +177,7 @@ def pad_features(
         extractor's `padding="longest"` makes them.
     """
     frames = math.ceil(max(map(len, features)) / multiple) * multiple if length is None else length
-    fill = torch.tensor(extractor.padding_value)
-    if extractor.do_normalize:
-        fill = (fill - extractor.mean) / (2 * extractor.std)
-    values = torch.full((len(features), frames, features[0].shape[1]), fill.item())
+    values = torch.full((len(features), frames, features[0].shape[1]), extractor.normalized_padding_value)
     mask = torch.zeros(len(features), frames, dtype=torch.long)
     for row, feature in enumerate(features):
         values[row, : len(feature)] = torch.from_numpy(feature)
@@ -268,19 +268,38 @@ def is_live(source) -> bool:
     return hasattr(source, "__next__") and not hasattr(source, "read")
 
 
-def source_name(source) -> str:
-    """For results and messages."""
+def sources_of(files) -> list:
+    """The sounds in what [`classify`] and [`embed`] are called with: one sound, or a sequence of them."""
+    one = (
+        isinstance(files, (str, os.PathLike, bytes, Clip)) or states_its_rate(files) or getattr(files, "ndim", 0) == 1
+    )
+    sources = [files] if one else list(files)
+    return [np.asarray(sources)] if sources and isinstance(sources[0], Real) else sources
+
+
+def source_name(source, index: int | None = None) -> str:
+    """For results and messages; of sound that has no name, "sound INDEX"."""
     if isinstance(source, Clip):
         return source.name
     if isinstance(source, (str, os.PathLike)):
         return os.fsdecode(source)
+    if isinstance(source, Mapping) and source.get("path"):
+        return str(source["path"])
+    if _is_array(source) or states_its_rate(source):
+        return "sound" if index is None else f"sound {index}"
     return "the audio" if isinstance(source, (bytes, bytearray, memoryview)) else str(getattr(source, "name", "sound"))
 
 
 def _blocks(source, rate: int) -> Iterable[np.ndarray]:
     if isinstance(source, Clip):
         return source.stream(rate)
+    if _is_array(source) or states_its_rate(source):
+        return [waveform.cpu().numpy() for waveform in read_waveforms([source], rate, name=source_name(source))]
     return source if is_live(source) else stream_audio(source, rate)
+
+
+def _is_array(source) -> bool:
+    return hasattr(source, "ndim") or isinstance(source, (list, tuple))
 
 
 def _batched(iterable: Iterable, size: int) -> Iterator[tuple]:

@@ -11,7 +11,7 @@ import torch
 from ..data.sources import Clip
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForAudioClassification
-from .batches import End, Window, run_model, source_name, windows_of
+from .batches import End, Window, run_model, source_name, sources_of, windows_of
 from .names import takes_names
 from .windows import ScoreJoiner
 
@@ -46,7 +46,9 @@ def classify(
 
     Args:
         model ([`SSASTForAudioClassification`]), extractor ([`SSASTFeatureExtractor`]): A fine-tuned checkpoint.
-        files: Paths, or [`~ssast_hf.sources.Clip`]s, as [`~ssast_hf.sources.find_sounds`] finds them.
+        files: Paths, or [`~ssast_hf.sources.Clip`]s, as [`~ssast_hf.sources.find_sounds`] finds them; or waveforms
+            (samples,) at the extractor's rate, or sound as `datasets` gives it (`{"array", "sampling_rate"}`,
+            `{"bytes", "path"}`, torchcodec's `AudioDecoder`). One of these, or several.
         batch_size (`int`, defaults to 16): Windows per forward pass.
         window (`float`, *optional*): Seconds in a window; default, and at most, the model's `max_length`.
         hop (`float`, *optional*): Seconds from the start of a window to that of the next; default: no overlap.
@@ -54,18 +56,18 @@ def classify(
         num_workers (`int`, defaults to 0): Processes that decode and compute features; 0 is none but this one.
 
     Yields:
-        For each file, in order, its path and its scores by label, the best first: probabilities (softmax, or sigmoid
-        where `config.problem_type` is multi-label) or, for regression, values; or the exception, where it cannot be
-        read.
+        For each file, in order, its path (of an array "sound N", counted from 0) and its scores by label, the best
+        first: probabilities (softmax, or sigmoid where `config.problem_type` is multi-label) or, for regression,
+        values; or the exception, where it cannot be read.
     """
-    files = list(files)
+    files = sources_of(files)
     joiner = ScoreJoiner(aggregate)
     for event in run_classifier(model, extractor, files, batch_size, window, hop, num_workers):
         if isinstance(event, Window):
             joiner.add(event.output, event.weight)
             continue
         scores = joiner.take()
-        yield source_name(files[event.index]), event.error or named_scores(model, scores)
+        yield source_name(files[event.index], event.index), event.error or named_scores(model, scores)
 
 
 def classify_windows(
@@ -80,8 +82,9 @@ def classify_windows(
     Classifies a sound window by window, as it is read.
 
     Args:
-        source: Whatever [`stream_audio`] takes; or an iterator of blocks (samples,) at the extractor's rate, such as
-            [`stream_microphone`] gives, whose windows are classified one by one, without waiting for a batch.
+        source: A sound as [`classify`] takes it, or whatever [`stream_audio`] takes; or an iterator of blocks
+            (samples,) at the extractor's rate, such as [`stream_microphone`] gives, whose windows are classified one
+            by one, without waiting for a batch.
         model, extractor, window, hop, batch_size: As for [`classify`].
 
     Yields:
@@ -100,7 +103,8 @@ def classify_windows(
 def named_scores(model: SSASTForAudioClassification, scores: np.ndarray) -> dict[str, float]:
     """Scores (labels,) by label, the best first."""
     order = np.argsort(-scores, kind="stable")
-    return {model.config.id2label[int(index)]: float(scores[index]) for index in order}
+    names = model.config.label_names()
+    return {names[index]: float(scores[index]) for index in order}
 
 
 def run_classifier(

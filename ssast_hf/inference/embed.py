@@ -13,7 +13,7 @@ from ..checkpoints.loading import load_complete
 from ..data.sources import Clip
 from ..feature_extraction_ssast import SHIFT_SECONDS, SSASTFeatureExtractor
 from ..modeling_ssast import NUM_SPECIAL_TOKENS, SSASTModel
-from .batches import End, run_model, source_name, windows_of
+from .batches import End, run_model, source_name, sources_of, windows_of
 from .names import takes_names
 from .windows import ScoreJoiner
 
@@ -40,7 +40,9 @@ def embed(
 
     Args:
         model ([`SSASTModel`]), extractor ([`SSASTFeatureExtractor`]): Any checkpoint.
-        files: Paths, or [`~ssast_hf.sources.Clip`]s, as [`~ssast_hf.sources.find_sounds`] finds them.
+        files: Paths, or [`~ssast_hf.sources.Clip`]s, as [`~ssast_hf.sources.find_sounds`] finds them; or waveforms
+            (samples,) at the extractor's rate, or sound as `datasets` gives it (`{"array", "sampling_rate"}`,
+            `{"bytes", "path"}`, torchcodec's `AudioDecoder`). One of these, or several.
         level (`str`, defaults to `"clip"`): `"clip"` for one vector per file (`pooler_output`, averaged over windows
             by their length), `"frame"` for one per step in time (mean over frequency), `"patch"` for one per patch.
         batch_size (`int`, defaults to 16): Windows per forward pass.
@@ -52,12 +54,12 @@ def embed(
             (`config.pooling`).
 
     Yields:
-        For each file, in order, its path and a dict of arrays, or the exception where it cannot be read:
-        `embeddings` (hidden,) or, by rows, (F * hidden,); (T, hidden) of frames or (T * F, hidden) of patches;
-        float32. For frames and patches `time`, the start in seconds of each row; for patches `mel_bin`, the lowest
-        bin of each row.
+        For each file, in order, its path (of an array "sound N", counted from 0) and a dict of arrays, or the
+        exception where it cannot be read: `embeddings` (hidden,) or, by rows, (F * hidden,); (T, hidden) of frames
+        or (T * F, hidden) of patches; float32. For frames and patches `time`, the start in seconds of each row; for
+        patches `mel_bin`, the lowest bin of each row.
     """
-    files = list(files)
+    files = sources_of(files)
     parts: list[dict[str, np.ndarray]] = []
     for index, part in embed_parts(model, extractor, files, level, batch_size, layers, num_workers, pooling):
         if isinstance(part, dict):
@@ -67,7 +69,7 @@ def embed(
         parts = []
         if level == "clip" and arrays:
             arrays["embeddings"] = arrays["embeddings"][0]
-        yield source_name(files[index]), part.error or arrays
+        yield source_name(files[index], index), part.error or arrays
 
 
 def embed_parts(

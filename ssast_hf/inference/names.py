@@ -12,8 +12,7 @@ from .devices import load_on_device
 def takes_names(load_model: Callable) -> Callable[[Callable], Callable]:
     """
     Decorates `function(model, extractor, files, ...)`: `function(files, model="name", device=None, ...)` is then
-    accepted too. It loads the checkpoint at each call, on `device` (default: a GPU, if there is one); `files` may be
-    one path.
+    accepted too. It loads the checkpoint at each call, on `device` (default: a GPU, if there is one).
     """
 
     def decorate(function: Callable) -> Callable:
@@ -21,10 +20,6 @@ def takes_names(load_model: Callable) -> Callable[[Callable], Callable]:
         def call(*args, model=None, device: str | None = None, **options):
             if isinstance(model, (str, os.PathLike)):
                 extractor, loaded = load_on_device(os.fspath(model), load_model, device)
-                if args and isinstance(args[0], (str, os.PathLike)):
-                    args = ([args[0]], *args[1:])
-                elif isinstance(options.get("files"), (str, os.PathLike)):
-                    options["files"] = [options["files"]]
                 return function(loaded, extractor, *args, **options)
             if device is not None:
                 raise ValueError(f"`device` is {device!r}, expected none beside a model that is loaded already.")

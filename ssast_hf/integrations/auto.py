@@ -12,7 +12,7 @@ import importlib.abc
 import importlib.machinery
 import sys
 
-from ..utils.transformers_internals import add_models
+from ..utils.transformers_internals import add_models, replace_pipeline_class
 
 
 def _register_config() -> None:
@@ -32,12 +32,28 @@ def _register_feature_extractor() -> None:
     AutoFeatureExtractor.register(SSASTConfig, SSASTFeatureExtractor, exist_ok=True)
 
 
+def _register_processor() -> None:
+    from transformers import AutoProcessor
+
+    from ..configuration_ssast import SSASTConfig
+    from ..feature_extraction_ssast import SSASTFeatureExtractor
+
+    AutoProcessor.register(SSASTConfig, SSASTFeatureExtractor, exist_ok=True)
+
+
 def _register_models() -> None:
     add_models("ssast", "SSASTConfig", sys.modules["ssast_hf"], MODELS)
 
 
-def _register_pipeline() -> None:
-    from . import pipelines  # noqa: F401  (registers itself)
+def _import_pipelines() -> None:
+    from . import pipelines  # noqa: F401  (registered when its import ends, which may have begun before)
+
+
+def _register_pipelines() -> None:
+    from .pipelines import SSASTAudioClassificationPipeline, SSASTFeatureExtractionPipeline
+
+    replace_pipeline_class("audio-classification", SSASTAudioClassificationPipeline)
+    replace_pipeline_class("feature-extraction", SSASTFeatureExtractionPipeline)
 
 
 def _register_hooks() -> None:
@@ -63,6 +79,7 @@ MODELS = {  # transformers' tables -> class
 }
 HOOKS = {  # names in LOADING_HOOKS -> module and function
     "config": ("..checkpoints.loading", "load_config_dict"),
+    "decode": ("..audio.decoding", "decode_hook"),
     "feature_extractor": ("..checkpoints.loading", "load_feature_extractor_dict"),
     "model": ("..checkpoints.loading", "load_model"),
     "push": ("..checkpoints.push", "push_hook"),
@@ -72,7 +89,9 @@ REGISTRATIONS = {
     "transformers.models.auto.configuration_auto": _register_config,
     "transformers.models.auto.feature_extraction_auto": _register_feature_extractor,
     "transformers.models.auto.modeling_auto": _register_models,
-    "transformers.pipelines": _register_pipeline,
+    "transformers.models.auto.processing_auto": _register_processor,
+    "transformers.pipelines": _import_pipelines,
+    "ssast_hf.integrations.pipelines": _register_pipelines,
 }
 
 

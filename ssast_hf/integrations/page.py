@@ -97,7 +97,7 @@ class Demo:
         if silent:
             raise ValueError(f"{path} is silent, expected sound")
         scores = {} if self.classifier is None else named_scores(self.classifier, joiner.take())
-        id2label = {} if self.classifier is None else self.classifier.config.id2label
+        id2label = {} if self.classifier is None else dict(enumerate(self.classifier.config.label_names()))
         file = io.BytesIO()
         picture.draw(file, printable(Path(path).name), id2label, PICTURE_LABELS if scores and windows > 1 else 0)
         latest = max(0.0, math.floor(10 * (picture.end - self._section_seconds())) / 10)

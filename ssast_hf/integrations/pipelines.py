@@ -1,40 +1,77 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""`pipeline("feature-extraction")` for SSAST: transformers' own needs a tokenizer."""
+"""
+transformers' pipelines for SSAST. `integrations/auto.py` registers them; where the package is missing, this file
+travels with saved models (`custom_pipelines` of their config), so it imports nothing of the package.
+"""
 
 from pathlib import Path
 
-import numpy as np
+import httpx
 import torch
 from transformers import AutoTokenizer
-from transformers.pipelines import FeatureExtractionPipeline
-
-from ..audio import load_audio, resample
-from ..utils.transformers_internals import replace_pipeline_class
+from transformers.pipelines import AudioClassificationPipeline, FeatureExtractionPipeline
 
 NUM_SPECIAL_TOKENS = 2
 
 
-class SSASTFeatureExtractionPipeline(FeatureExtractionPipeline):
-    """
-    The `"feature-extraction"` pipeline of SSAST models. For every other model, calling this class gives transformers'
-    own `FeatureExtractionPipeline`.
+def is_ssast(args: tuple, kwargs: dict) -> bool:
+    """Whether a pipeline is constructed, with these arguments, of an SSAST model."""
+    model = kwargs.get("model", args[0] if args else None)
+    return getattr(getattr(model, "config", None), "model_type", None) == "ssast"
 
-    Takes a waveform (samples,) at the extractor's rate, `{"array": waveform, "sampling_rate": Hz}`, or a file's name,
-    or a list of these. Gives `last_hidden_state` without the tokens of padding, (1, 2 + real patches, hidden), as
-    nested lists, or as a tensor with `return_tensors=True`.
+
+def as_sound(inputs):
+    """A file's name, address or content in the form that the feature extractor takes; anything else as it is."""
+    if isinstance(inputs, str) and inputs.startswith(("http://", "https://")):
+        return {"bytes": httpx.get(inputs, follow_redirects=True).raise_for_status().content}
+    if isinstance(inputs, (str, Path)):
+        return {"path": str(inputs)}
+    return {"bytes": inputs} if isinstance(inputs, bytes) else inputs
+
+
+class SSASTAudioClassificationPipeline(AudioClassificationPipeline):
+    """
+    The `"audio-classification"` pipeline of SSAST models. For every other model, calling this class gives
+    transformers' own `AudioClassificationPipeline`.
+
+    Takes what the feature extractor takes (a waveform (samples,) at its rate; `{"array": waveform, "sampling_rate":
+    Hz}`, `{"bytes": ..., "path": ...}` or torchcodec's `AudioDecoder`, resampled by soxr), a file's name, address or
+    content, or a list of these. Sound behind the extractor's `max_length` is cut off; [`classify`] hears all of it.
 
     Raises:
-        ValueError: There is no feature extractor, or the input is none of these.
+        ValueError: The input is none of these, or cannot be read.
+    """
+
+    def __new__(cls, *args, **kwargs):
+        return super().__new__(cls) if is_ssast(args, kwargs) else AudioClassificationPipeline(*args, **kwargs)
+
+    def preprocess(self, inputs):
+        features = self.feature_extractor(
+            as_sound(inputs), sampling_rate=self.feature_extractor.sampling_rate, return_tensors="pt"
+        )
+        return features.to(self.dtype) if isinstance(self.dtype, torch.dtype) else features
+
+
+class SSASTFeatureExtractionPipeline(FeatureExtractionPipeline):
+    """
+    The `"feature-extraction"` pipeline of SSAST models; transformers' own needs a tokenizer. For every other model,
+    calling this class gives transformers' own `FeatureExtractionPipeline`.
+
+    Takes what [`SSASTAudioClassificationPipeline`] takes. Gives `last_hidden_state` without the tokens of padding, (1,
+    2 + real patches, hidden), as nested lists, or as a tensor with `return_tensors=True`.
+
+    Raises:
+        ValueError: There is no feature extractor, or the input is none of these, or cannot be read.
     """
 
     _load_tokenizer = None  # optional: SSAST has none
     _load_feature_extractor = None
 
     def __new__(cls, *args, **kwargs):
-        model = kwargs.get("model", args[0] if args else None)
-        if getattr(getattr(model, "config", None), "model_type", None) == "ssast":
+        if is_ssast(args, kwargs):
             return super().__new__(cls)
+        model = kwargs.get("model", args[0] if args else None)
         if kwargs.get("tokenizer") is None and len(args) < 2:  # it could not be loaded; this raises the reason
             kwargs["tokenizer"] = AutoTokenizer.from_pretrained(model.config.name_or_path)
         kwargs.pop("feature_extractor", None)  # transformers' class loads none
@@ -49,19 +86,10 @@ class SSASTFeatureExtractionPipeline(FeatureExtractionPipeline):
             )
 
     def preprocess(self, inputs, **kwargs):
-        rate = self.feature_extractor.sampling_rate
-        if isinstance(inputs, (str, bytes, Path)):
-            inputs = load_audio(inputs, rate)
-        elif isinstance(inputs, dict):
-            names = [name for name in ("array", "raw") if name in inputs]
-            if not names or "sampling_rate" not in inputs:
-                raise ValueError(f"Found a dict with {sorted(inputs)}, expected `array` and `sampling_rate`.")
-            inputs, found = np.asarray(inputs[names[0]]), inputs["sampling_rate"]
-            inputs = inputs if found == rate else resample(inputs, found, rate)
-        if np.ndim(inputs) != 1:
-            raise ValueError(f"Found a waveform of shape {np.shape(inputs)}, expected (samples,): mix its channels.")
         given = {"return_attention_mask": True, **kwargs}
-        features = self.feature_extractor(inputs, sampling_rate=rate, return_tensors="pt", **given)
+        features = self.feature_extractor(
+            as_sound(inputs), sampling_rate=self.feature_extractor.sampling_rate, return_tensors="pt", **given
+        )
         return features.to(self.dtype) if isinstance(self.dtype, torch.dtype) else features
 
     def _forward(self, model_inputs):
@@ -82,6 +110,3 @@ class SSASTFeatureExtractionPipeline(FeatureExtractionPipeline):
             return super().postprocess(model_outputs, return_tensors)
         tokens = model_outputs["last_hidden_state"][:, model_outputs["real"][0]]
         return tokens if return_tensors else tokens.tolist()
-
-
-replace_pipeline_class("feature-extraction", SSASTFeatureExtractionPipeline)

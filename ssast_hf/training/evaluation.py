@@ -215,7 +215,7 @@ def draw_confusion_matrix(matrix: np.ndarray, names: tuple[str, ...], path: Path
 
 def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureExtractor) -> int:
     """`ssast evaluate`: see `cli.py`. Returns how many clips could not be read."""
-    names = tuple(model.config.id2label[index] for index in range(model.config.num_labels))
+    names = tuple(model.config.label_names())
     file = arguments.label_file
     if file and not (file.lower().endswith(".csv") and arguments.data.lower().endswith(".json")):
         raise ValueError(f"--label-file is a .csv for the original's .json, found {file} and --data {arguments.data}")

@@ -3,6 +3,7 @@
 """The checkpoint and the classifier that the package carries: found by name, offline, and worth something."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from ssast_hf.checkpoints import locate
 from ssast_hf.checkpoints import names as checkpoints
 from ssast_hf.checkpoints.push import CODE
 from ssast_hf.cli import main
+from ssast_hf.configuration_ssast import code_file
 from ssast_hf.modeling_ssast import patchify
 
 SOUNDS = checkpoints.BUNDLED / "sounds"
@@ -35,9 +37,10 @@ def test_the_table_tells_the_truth_of_what_is_bundled(entry):
     assert locate.status(entry) == "bundled"
     assert f"license: {entry.licence}" in (directory / "README.md").read_text()
     assert sum(path.stat().st_size for path in directory.iterdir()) < 13e6
-    assert sorted(path.name for path in directory.glob("*.py")) == sorted(("configuration_ssast.py", *CODE))
+    code = {Path(name).name: code_file(name) for name in ("configuration_ssast.py", *CODE)}
+    assert {path.name for path in directory.glob("*.py")} == code.keys()
     for path in directory.glob("*.py"):
-        assert path.read_bytes() == (checkpoints.BUNDLED.parent / path.name).read_bytes()
+        assert path.read_bytes() == code[path.name].read_bytes()
 
 
 def test_the_checkpoints_load_whole_and_in_single_precision():

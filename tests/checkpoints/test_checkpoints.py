@@ -91,7 +91,8 @@ def test_a_converted_directory_loads_as_any_class(tmp_path):
     convert_checkpoint(tmp_path / "official.pth", tmp_path / "out", num_mask_patches=250, mean=-6.0)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "config.json", "model.safetensors", "preprocessor_config.json",
-        "configuration_ssast.py", "feature_extraction_ssast.py", "masking.py", "modeling_ssast.py",
+        "batching.py", "configuration_ssast.py", "feature_extraction_ssast.py", "masking.py", "modeling_ssast.py",
+        "pipelines.py",
     }  # fmt: skip
     assert json.loads((tmp_path / "out/config.json").read_text())["architectures"] == ["SSASTForPreTraining"]
     assert SSASTForPreTraining.from_pretrained(tmp_path / "out").config.num_mask_patches == 250

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +14,8 @@ import ssast_hf
 from ssast_hf import SSASTForAudioClassification
 from ssast_hf.checkpoints import BUNDLED
 from ssast_hf.checkpoints.convert import convert_checkpoint
+from ssast_hf.checkpoints.push import CODE
+from ssast_hf.configuration_ssast import save_code
 
 from ..golden import seeded
 from ..hub.client import NO_PACKAGE
@@ -67,8 +68,7 @@ def test_under_transformers_4_the_code_says_what_it_needs(first, tmp_path):
     (package / "utils.py").write_text(
         "import logging\nlogging.get_logger = logging.getLogger\nclass PaddingStrategy: pass\nclass TensorType: pass\n"
     )
-    for name in ("configuration_ssast", "feature_extraction_ssast", "modeling_ssast", "masking"):
-        shutil.copyfile(Path(ssast_hf.__file__).with_name(f"{name}.py"), code / f"{name}.py")
+    save_code(code, *CODE)
     code_text = f"""
 import importlib
 for attempt in range(2):

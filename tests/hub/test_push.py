@@ -142,8 +142,8 @@ def test_ssast_push_and_loading_where_the_package_is_missing(hub, home, saved, t
             raise SystemExit("code was run without trust")
     """
     files = [
-        "README.md", "config.json", "configuration_ssast.py", "feature_extraction_ssast.py", "masking.py",
-        "model.safetensors", "modeling_ssast.py", "preprocessor_config.json",
+        "README.md", "batching.py", "config.json", "configuration_ssast.py", "feature_extraction_ssast.py",
+        "masking.py", "model.safetensors", "modeling_ssast.py", "pipelines.py", "preprocessor_config.json",
     ]  # fmt: skip
     given = {"expected": tmp_path / "expected.safetensors", "files": files}
     run_python(code, tmp_path / "another machine", hub, TOKEN, hide_package=True, given=given)
