@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from ..utils.logs import quieten
-from .flags import FILES_HELP, add_batches, add_device, add_model, add_reading, natural, reading, shard
+from .flags import FILES_HELP, add_batches, add_device, add_model, add_pooling, add_reading, natural, reading, shard
 from .terminal import Meter, exit_status, report_skipped, say
 
 SUMMARY = "write embeddings of sound files and whole collections"
@@ -16,8 +16,10 @@ DESCRIPTION = (
     "Writes embeddings. To .npz: arrays `files` and `embeddings`; for frames and patches also `file_index` (which of "
     "`files` a row belongs to), `time` (its start in seconds) and, for patches, `mel_bin` (its lowest bin). To "
     ".parquet: a row for each, with columns `file` and `embedding`. To a directory: memory maps `embeddings.npy` and "
-    "so on, and `index.jsonl`, which says which rows are a file's. The same command resumes an interrupted run."
+    "so on, and `index.jsonl`, which says which rows are a file's. All say what they were made with. The same command "
+    "resumes an interrupted run."
 )
+MOST_NAMED = 10  # files that are gone
 EPILOG = "Example: ssast embed recordings/ --model ssast-base-patch --layers 6 9 12 --output embeddings.parquet"
 
 
@@ -47,6 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="mean of the outputs of these layers, from 1; 0 is the input of the first (default: the last's, "
         "normalised)",
     )
+    add_pooling(parser)
     parser.add_argument(
         "--shard",
         type=shard,
@@ -54,6 +57,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="only every N-th file, from the I-th of 1 to N; of processes that `accelerate launch` or `torchrun` "
         "started, each takes its own, on its own GPU, and writes X-I-of-N",
     )
+    parser.add_argument(
+        "--append",
+        action="store_true",
+        help="if the output exists, compute only files that it lacks or that have changed since; the model and all "
+        "settings must be those that it was made with",
+    )
+    parser.add_argument("--prune", action="store_true", help="with --append: leave out files that are gone")
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists, and start over")
 
 
@@ -64,7 +74,9 @@ def run(arguments: Namespace) -> int:
     from ..modeling_ssast import SSASTModel
 
     together = _share(arguments)
-    check_output(arguments.output, arguments.format, arguments.overwrite)
+    if together and arguments.append:
+        raise ValueError("--append is for one process: start it without torchrun or accelerate")
+    check_output(arguments.output, arguments.format, arguments.overwrite, arguments.append)
     quieten()
     extractor, model = load_on_device(arguments.model, partial(load_complete, SSASTModel), arguments.device)
     folders: list[str] = []  # that cannot be read
@@ -89,19 +101,37 @@ def run(arguments: Namespace) -> int:
                 arguments.overwrite,
                 report,
                 meter.show,
+                arguments.pooling,
+                append=arguments.append,
+                prune=arguments.prune,
+                name=arguments.model,
                 **reading(arguments),
             )
         except KeyboardInterrupt:
             say("interrupted: the same command goes on from here")
             raise
+    size = model.config.hidden_size
+    if arguments.level == "clip" and (arguments.pooling or model.config.pooling) == "rows":
+        size *= model.config.num_frequency_patches
     resumed = f", {state.resumed} of them in earlier runs" if state.resumed else ""
-    size = model.config.pooled_size if arguments.level == "clip" else model.config.hidden_size
+    if arguments.append:
+        resumed = f" added, {state.changed} of them changed"
+        _say_gone(state.gone, arguments.prune)
     print(
         f"{arguments.output}: {state.rows} embeddings of size {size}, "
         f"{state.done - state.failed} file(s){resumed}; {state.speed()}"
     )
     status = exit_status(state.failed + len(folders), state.total + len(folders))
     return 0 if together else status  # another status than 0, and the launcher would stop the other processes
+
+
+def _say_gone(names: list[str], pruned: bool) -> None:
+    """Which files of a collection are no longer there."""
+    what = "left out" if pruned else "its embeddings stay (--prune leaves them out)"
+    for name in names[:MOST_NAMED]:
+        say(f"{name} is gone: {what}")
+    if len(names) > MOST_NAMED:
+        say(f"{len(names) - MOST_NAMED} more are gone")
 
 
 def _share(arguments: Namespace) -> bool:

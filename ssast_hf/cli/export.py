@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from functools import partial
 
 from ..utils.logs import quieten
-from .flags import add_model
+from .flags import add_model, add_pooling
 
 SUMMARY = "write a model as ONNX, filterbank included"
 DESCRIPTION = (
@@ -25,6 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         choices=("clip", "frame", "patch"),
         help="embeddings per clip, time step or patch, instead of logits",
     )
+    add_pooling(parser)
     parser.add_argument(
         "--int8", action="store_true", help="store weights in 8 bits, and print by how much that changes the outputs"
     )
@@ -38,9 +39,12 @@ def run(arguments: Namespace) -> int:
     from ..inference.devices import load_on_device
     from ..modeling_ssast import SSASTModel
 
+    if arguments.pooling and arguments.level != "clip":
+        raise ValueError("--pooling is for embeddings of clips: give --level clip")
     quieten()
     load_model = partial(load_complete, SSASTModel) if arguments.level else load_classifier
     extractor, model = load_on_device(arguments.model, load_model, "cpu")
+    model.config.pooling = arguments.pooling or model.config.pooling
     report = export_onnx(model, extractor, arguments.onnx, arguments.level, arguments.int8, arguments.overwrite)
     print(f"{arguments.onnx}: {report.bytes / 1e6:.1f} MB; differs from torch by at most {report.error:.1g}")
     if arguments.int8 and arguments.level:

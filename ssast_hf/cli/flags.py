@@ -26,6 +26,16 @@ def add_device(parser: ArgumentParser) -> None:
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: cuda if there is one)")
 
 
+def add_pooling(parser: ArgumentParser) -> None:
+    """`--pooling` of the commands that make embeddings of clips."""
+    parser.add_argument(
+        "--pooling",
+        choices=("mean", "cls", "rows"),
+        help="what a clip's embedding is: mean of the patches; cls, the special tokens; or rows, the mean over time "
+        "of each row of patches, one after another (default: the model's own)",
+    )
+
+
 def add_batches(parser: ArgumentParser) -> None:
     """`--batch-size` and `--num-workers` of the commands that go through files."""
     parser.add_argument("--batch-size", type=positive, default=16, metavar="N", help="windows per batch (default: 16)")

@@ -1,7 +1,8 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Embeddings of whole collections, to disk: resumable, by worker processes, in shards."""
+"""Embeddings of whole collections, to disk: resumable, by worker processes, in shards, and growing."""
 
+import contextlib
 import copy
 import hashlib
 import json
@@ -9,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +19,15 @@ from ..configuration_ssast import SSASTConfig
 from ..data.sources import Clip, find_sounds
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTModel
-from ..utils.files import replacing
 from ..utils.progress import Progress
-from ..utils.require import require
+from .appending import compact, current, plan_growth, restored, seed, stamp_of
 from .batches import End
+from .collection_files import check_output, read_collection, write_collection
 from .devices import checksum
 from .embed import check_layers, check_pooling, embed_parts
-from .store import INDEX, SETTINGS, Store, read_index
+from .store import SETTINGS, Store, check_metadata
 
-FORMATS = ("npz", "npy", "parquet")
-ROWS_PER_GROUP = 2**14  # of parquet
+__all__ = ["check_output", "embed_collection", "read_embeddings"]
 
 
 def embed_collection(
@@ -46,6 +47,9 @@ def embed_collection(
     pooling: str | None = None,
     channel: int | None = None,
     accept_truncated: bool = False,
+    append: bool = False,
+    prune: bool = False,
+    name: str | None = None,
 ) -> Progress:
     """
     Writes the embeddings of a collection of sounds. The same call resumes a run that was interrupted: until it is
@@ -62,32 +66,103 @@ def embed_collection(
         overwrite (`bool`): Replace an output that exists, and begin anew.
         report, progress: Called with each file that cannot be read, and why; and after each file.
         channel (`int`, *optional*), accept_truncated (`bool`): As for [`load_audio`].
+        append (`bool`): Compute only files that an output lacks, and those whose size or time of modification has
+            changed, whose rows are replaced. All other rows stay, but with `prune` those of files that are gone.
+        name (`str`, *optional*): Of the model, for the metadata; default: what it was loaded from.
 
     Raises:
-        ValueError: An output exists, an unfinished one was made of other files or settings, none can be read.
+        ValueError: An output exists, or was made of other files or with other settings; no file can be read.
     """
-    output, format = check_output(output, format, overwrite)
+    output, format = check_output(output, format, overwrite, append)
     layers = check_layers(layers, model.config.num_hidden_layers)
     check_pooling(pooling, level)
+    _check_growing(append, prune, shard)
     how = {"channel": channel, "accept_truncated": accept_truncated}
     clips = _clips(files, shard, report, how)
-    names = [clip.name for clip in clips]
-    settings = _settings(model, extractor, level, layers, pooling, shard, names, how)
-    columns = _columns(level, _row_size(model.config, level, pooling))
-    work = output if format == "npy" else output.with_name(output.name + ".partial")
-    with Store(work, settings, columns, overwrite) as store:
-        _refuse_to_replace(output, format, overwrite, store)
-        rest = clips[len(store.entries) :]
-        parts = embed_parts(model, extractor, rest, level, batch_size, layers, num_workers, pooling)
-        try:
-            state = _run(store, names, parts, report, progress)
-        except KeyboardInterrupt:
-            if store.rows:
-                _write(store, output, format)
-                store.save_state(interim=True)
-            raise
+    metadata = _metadata(model, extractor, level, layers, pooling, name) | {"channel": channel}
+    settings = {"append": True} if append else _settings(metadata, pooling, shard, [clip.name for clip in clips], how)
+    arguments = (settings, _columns(level, _row_size(model.config, level, pooling)), overwrite, metadata, append)
+
+    def run(store: Store, clips: list[Clip], first: int) -> Progress:
+        parts = embed_parts(model, extractor, clips, level, batch_size, layers, num_workers, pooling)
+        return _run(store, clips, parts, first, report, progress)
+
+    write = partial(_append, prune=prune) if append else _write
+    return write(clips, output, format, arguments, run)
+
+
+def _write(clips: list[Clip], output: Path, format: str, arguments: tuple, run: Callable[..., Progress]) -> Progress:
+    """Writes an output, or goes on with one."""
+    with Store(_work(output, format), *arguments) as store:
+        _refuse_to_replace(output, format, arguments[2], store)
+        first = len(store.entries)
+        with _keeping_on_interrupt(store, output, format):
+            state = run(store, clips[first:], first)
         _complete(store, output, format)
     return state
+
+
+def _check_growing(append: bool, prune: bool, shard: tuple[int, int]) -> None:
+    if append and shard[1] > 1:
+        raise ValueError("a shard has every n-th file, which changes as a collection grows: append without shards")
+    if prune and not append:
+        raise ValueError("to leave out files that are gone is part of appending: give --append as well")
+
+
+def _work(output: Path, format: str) -> Path:
+    """The directory that holds the files that are done."""
+    return output if format == "npy" else output.with_name(output.name + ".partial")
+
+
+def _append(
+    clips: list[Clip], output: Path, format: str, arguments: tuple, run: Callable[..., Progress], prune: bool
+) -> Progress:
+    """Adds to an output, or makes it where there is none. An output that lacks nothing is not written."""
+    work, metadata = _work(output, format), arguments[3]
+    restored(work)
+    begun = (work / SETTINGS).is_file()
+    found = read_collection(work if begun else output) if begun or output.exists() else None
+    if found is not None:
+        check_metadata(found.path, found.metadata, metadata)
+        growth = plan_growth(clips, found.entries)
+        if not growth.clips and not (prune and growth.gone) and (format == "npy" or not begun):
+            return Progress(0, rows=len(found.columns["embeddings"]), gone=growth.gone)
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(_open_to_append(work, output, format, arguments))
+        growth = plan_growth(clips, store.entries)
+        with _keeping_on_interrupt(store, output, format):
+            state = run(store, growth.clips, 0)
+        kept = current(store.entries, growth.gone if prune else [])
+        if len(kept) < len(store.entries):
+            store = stack.enter_context(compact(store, kept, arguments))
+        _complete(store, output, format)
+    state.rows, state.changed, state.gone = store.rows, growth.changed, growth.gone
+    return state
+
+
+def _open_to_append(work: Path, output: Path, format: str, arguments: tuple) -> Store:
+    """A store with all that the output has."""
+    store = Store(work, *arguments)
+    if format == "npy":
+        store.save_state(complete=False)
+    elif output.exists() and not (store.state.get("seeded") or store.state.get("interim")):
+        if store.entries:  # cut off while it was seeded
+            store.remove()
+            store = Store(work, *arguments)
+        seed(store, read_collection(output))
+    return store
+
+
+@contextlib.contextmanager
+def _keeping_on_interrupt(store: Store, output: Path, format: str):
+    """On Ctrl-C the output gets what is complete."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if store.rows:
+            write_collection(store, output, format)
+            store.save_state(interim=True)
+        raise
 
 
 def _refuse_to_replace(output: Path, format: str, overwrite: bool, store: Store) -> None:
@@ -108,19 +183,33 @@ def _complete(store: Store, output: Path, format: str) -> None:
     if not store.rows:
         store.remove()
         raise ValueError(f"none of {len(store.entries)} file(s) could be read: {output} was not written")
-    _write(store, output, format)
+    write_collection(store, output, format)
     store.save_state(complete=True)
     if format != "npy":
         store.remove()
 
 
-def _settings(model, extractor, level: str, layers, pooling: str | None, shard, names: list[str], how: dict) -> dict:
-    """What must be the same for a run to be resumed."""
+def _metadata(model, extractor, level: str, layers: list[int] | None, pooling: str | None, name: str | None) -> dict:
+    """What embeddings are made with, for those who use them and for runs that append."""
+    from .. import __version__
+
+    name = name or model.config._name_or_path
     return {
-        "model": checksum(model),
+        "ssast_hf": __version__,
+        "model": os.path.abspath(name) if os.path.isdir(name) else name,
+        "checksum": checksum(model),
         "extractor": json.loads(extractor.to_json_string()),
         "level": level,
         "layers": layers,
+        "pooling": (pooling or model.config.pooling) if level == "clip" else None,
+    }
+
+
+def _settings(metadata: dict, pooling: str | None, shard, names: list[str], how: dict) -> dict:
+    """What must be the same for a run to be resumed."""
+    return {
+        "model": metadata["checksum"],
+        **{name: metadata[name] for name in ("extractor", "level", "layers")},
         **({} if pooling is None else {"pooling": pooling}),  # runs begun by earlier versions are resumed
         "shard": list(shard),
         **{name: value for name, value in how.items() if value},
@@ -145,22 +234,22 @@ def _clips(files, shard: tuple[int, int], report: Callable | None, how: dict) ->
 
 
 def _run(
-    store: Store, names: list[str], parts: Iterable, report: Callable | None, progress: Callable | None
+    store: Store, clips: list[Clip], parts: Iterable, first: int, report: Callable | None, progress: Callable | None
 ) -> Progress:
-    """Stores the embeddings of files that the store does not have, as they come."""
-    state = Progress(len(names), len(store.entries), store.failed, store.rows, resumed=len(store.entries))
+    """Stores the embeddings of clips as they come, after the `first` ones, which the store has."""
+    state = Progress(first + len(clips), first, store.failed if first else 0, store.rows, resumed=first)
     begun = time.monotonic()
     for index, part in parts:
         if not isinstance(part, End):
             store.add(part)
             continue
-        name = names[state.resumed + index]
-        store.commit(name, part)
-        state.done, state.failed, state.rows = len(store.entries), store.failed, store.rows
+        clip = clips[index]
+        store.commit(clip.name, part, **stamp_of(clip))
+        state.done, state.failed, state.rows = first + index + 1, state.failed + bool(part.error), store.rows
         state.sound += 0.0 if part.error else part.seconds
         state.elapsed = time.monotonic() - begun
         if part.error is not None and report is not None:
-            report(name, part.error)
+            report(clip.name, part.error)
         if progress is not None:
             progress(state)
     return state
@@ -177,33 +266,8 @@ def read_embeddings(directory: str | os.PathLike) -> tuple[np.ndarray, list[dict
     directory = Path(directory)
     if not (directory / SETTINGS).is_file():
         raise ValueError(f"{directory} holds no embeddings: expected a directory that ssast embed wrote.")
-    entries = read_index(directory / INDEX)[0]
-    rows = sum(entry.get("rows", 0) for entry in entries)
-    return np.load(directory / "embeddings.npy", mmap_mode="r")[:rows] if rows else np.zeros((0, 0)), entries
-
-
-def check_output(output: str | os.PathLike, format: str | None, overwrite: bool) -> tuple[Path, str]:
-    """The path to write and its format. Raises ValueError for what can be known to be wrong beforehand."""
-    output = Path(output)
-    if format is None:
-        format = {".npz": "npz", ".parquet": "parquet", "": "npy"}.get(output.suffix.lower())
-        if format is None:
-            raise ValueError(
-                f"--output is {output}, expected a name that ends in .npz or .parquet, or a directory's without an "
-                "ending; or give --format"
-            )
-    if format not in FORMATS:
-        raise ValueError(f"`format` is {format!r}, expected one of {', '.join(map(repr, FORMATS))}.")
-    if not output.parent.is_dir():
-        raise ValueError(f"there is no directory {output.parent} to write into: make it first")
-    if format != "npy" and output.is_dir():
-        raise ValueError(f"{output} is a directory, expected a file to write")
-    partial = output.with_name(output.name + ".partial")
-    if format != "npy" and output.exists() and not overwrite and not partial.exists():
-        raise ValueError(f"{output} exists: choose another name or give --overwrite")
-    if format == "parquet":
-        require("pyarrow.parquet", "train", "a .parquet output")
-    return output, format
+    found = read_collection(directory)
+    return found.columns["embeddings"], found.entries
 
 
 def _columns(level: str, size: int) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
@@ -213,43 +277,3 @@ def _columns(level: str, size: int) -> dict[str, tuple[np.dtype, tuple[int, ...]
     if level == "patch":
         columns["mel_bin"] = (np.dtype("<i8"), ())
     return columns
-
-
-def _write(store: Store, output: Path, format: str) -> None:
-    """The output, of what is complete."""
-    store._cut()
-    if format == "npy":
-        return
-    arrays = store.arrays()
-    read = [entry for entry in store.entries if "error" not in entry]
-    file_index = np.repeat(np.arange(len(read)), [entry["rows"] for entry in read])
-    names = [entry["file"] for entry in read]
-    with replacing(output) as unfinished, open(unfinished, "wb") as file:
-        if format == "npz":
-            extra = {"file_index": file_index} if "time" in arrays else {}
-            np.savez(file, files=np.array(names), **arrays, **extra)
-        else:
-            _write_parquet(file, arrays, names, file_index)
-
-
-def _write_parquet(file, arrays: dict[str, np.ndarray], names: list[str], file_index: np.ndarray) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    # Parquet's strings are UTF-8: bytes of a name that are not become \xNN.
-    names = [os.fsencode(name).decode("utf-8", "backslashreplace") for name in names]
-    writer = None
-    for start in range(0, len(file_index), ROWS_PER_GROUP):
-        rows = slice(start, start + ROWS_PER_GROUP)
-        embeddings = np.ascontiguousarray(arrays["embeddings"][rows])
-        columns = {
-            "file": pa.array([names[index] for index in file_index[rows]], pa.string()),
-            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), embeddings.shape[1]),
-        }
-        columns |= {
-            name: pa.array(np.asarray(values[rows])) for name, values in arrays.items() if name != "embeddings"
-        }
-        table = pa.table(columns)
-        writer = writer or pq.ParquetWriter(file, table.schema)
-        writer.write_table(table)
-    writer.close()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..checkpoints.loading import load_complete
+from ..configuration_ssast import POOLINGS
 from ..data.sources import Clip
 from ..feature_extraction_ssast import SHIFT_SECONDS, SSASTFeatureExtractor
 from ..modeling_ssast import NUM_SPECIAL_TOKENS, SSASTModel
@@ -18,8 +19,6 @@ from .names import takes_names
 from .windows import ScoreJoiner
 
 LEVELS = ("clip", "frame", "patch")
-POOLINGS = ("rows",)
-
 Outputs = tuple[str, dict[str, np.ndarray] | Exception]
 
 
@@ -49,9 +48,9 @@ def embed(
         layers (`list[int]`, *optional*): Take the mean of the outputs of these layers, counted from 1; 0 is what goes
             into the first. Default: the last layer's, after the final LayerNorm (`last_hidden_state`).
         num_workers (`int`, defaults to 0): Processes that decode and compute features; 0 is none but this one.
-        pooling (`str`, *optional*): For clips: `"rows"` takes the mean over time of each row of patches and
-            concatenates the rows, the lowest frequencies first, as BYOL-A, M2D and EAT do. Default: the model's
-            (`config.pooling`).
+        pooling (`str`, *optional*): For clips: `"mean"` of the patches; `"cls"`, the mean of the special tokens; or
+            `"rows"`, the mean over time of each row of patches, concatenated, the lowest frequencies first, as
+            BYOL-A, M2D and EAT do. Default: the model's (`config.pooling`).
 
     Yields:
         For each file, in order, its path (of an array "sound N", counted from 0) and a dict of arrays, or the
@@ -134,7 +133,8 @@ def _embeddings(
 def check_pooling(pooling: str | None, level: str) -> None:
     """Raises ValueError for a pooling that there is not, or at a level that is not pooled."""
     if pooling is not None and (pooling not in POOLINGS or level != "clip"):
-        raise ValueError(f"`pooling` is {pooling!r} for level={level!r}, expected 'rows' for level='clip', or None.")
+        names = ", ".join(map(repr, POOLINGS))
+        raise ValueError(f"`pooling` is {pooling!r} for level={level!r}, expected {names} for level='clip', or None.")
 
 
 def check_layers(layers: Iterable[int] | None, num_hidden_layers: int) -> list[int] | None:

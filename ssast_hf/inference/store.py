@@ -52,14 +52,33 @@ class Store:
     """
     A directory of columns and an index of the files whose rows are complete, which survives being killed: rows that
     the index does not have are cut off when it is opened again.
+
+    Args:
+        directory: Where it is, or is to be.
+        settings: What must be the same for a run to be resumed.
+        columns: dtype and shape of a row, by name.
+        overwrite: Replaces a store that is there.
+        metadata: What its embeddings were made with.
+        append: Opens a store that is there, complete or not, if its metadata are the same.
+
+    Raises:
+        ValueError: The directory holds something else, or another process writes it.
     """
 
-    def __init__(self, directory: Path, settings: dict, columns: dict, overwrite: bool):
+    def __init__(
+        self,
+        directory: Path,
+        settings: dict,
+        columns: dict,
+        overwrite: bool = False,
+        metadata: dict | None = None,
+        append: bool = False,
+    ):
         self.directory, self.columns = directory, {}
-        found = self._found(settings, columns, overwrite)
+        found = self._found(settings, overwrite, metadata, append)
         directory.mkdir(exist_ok=True)
         if not found:
-            self.state: dict[str, Any] = {"settings": settings, "complete": False}
+            self.state: dict[str, Any] = {"settings": settings, "metadata": metadata, "complete": False}
             self.save_state()
         self.index = open(directory / INDEX, "a+b", buffering=0)  # noqa: SIM115
         self._lock()
@@ -72,13 +91,13 @@ class Store:
                 size = sum(len(_line(entry)) for entry in self.entries)
             self.index.truncate(size)
             self.rows = self._rows_of(self.entries)
-            self._cut()
+            self.cut()
         except BaseException:
             self.close()
             raise
 
-    def _found(self, settings: dict, columns: dict, overwrite: bool) -> bool:
-        """Whether the directory holds an unfinished run of these settings, whose state is then read."""
+    def _found(self, settings: dict, overwrite: bool, metadata: dict | None, append: bool) -> bool:
+        """Whether the directory holds a run that this one goes on with, whose state is then read."""
         if not self.directory.exists():
             return False
         path = self.directory / SETTINGS
@@ -90,6 +109,10 @@ class Store:
             self.remove()
             return False
         self.state = json.loads(path.read_text(encoding="utf-8"))
+        if append:
+            check_metadata(self.directory, self.state.get("metadata"), metadata or {})
+            self.state |= {"settings": settings, "metadata": metadata}
+            return True
         if self.state.get("complete"):
             raise ValueError(f"{self.directory} exists: choose another name or give --overwrite")
         found = self.state.get("settings", {})
@@ -115,7 +138,7 @@ class Store:
     def _rows_of(entries: list[dict]) -> int:
         return sum(entry.get("rows", 0) for entry in entries)
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
         for column in self.columns.values():
             column.set_rows(self.rows)
 
@@ -131,26 +154,37 @@ class Store:
         except OSError as error:
             raise self._stopped(error) from error
 
-    def commit(self, name: str, end: End) -> None:
+    def put(self, entry: dict, arrays: dict[str, np.ndarray]) -> None:
+        """An entry of another store and its rows."""
+        if "error" not in entry:
+            self.add(arrays)
+            entry = {**entry, "row": self.rows}
+        self._commit(entry)
+
+    def commit(self, name: str, end: End, **stamp) -> None:
         """The end of a file: its rows count from now on, or never did if it could not be read."""
         rows = next(iter(self.columns.values())).rows() - self.rows
         if end.error is None:
-            entry: dict[str, Any] = {"file": name, "row": self.rows, "rows": rows, "seconds": round(end.seconds, 6)}
+            seconds = round(end.seconds, 6)
+            entry: dict[str, Any] = {"file": name, "row": self.rows, "rows": rows, "seconds": seconds, **stamp}
         else:
             entry = {"file": name, "error": str(end.error)}
-        size = os.fstat(self.index.fileno()).st_size
+        self._commit(entry)
+
+    def _commit(self, entry: dict) -> None:
+        rows, size = entry.get("rows", 0), os.fstat(self.index.fileno()).st_size
         try:
-            if end.error is None:
+            if "error" not in entry:
                 for column in self.columns.values():
                     column.set_rows(self.rows + rows)
             else:
-                self._cut()
+                self.cut()
             _write_all(self.index, _line(entry))
         except OSError as error:
             self.index.truncate(size)
             raise self._stopped(error) from error
         self.entries.append(entry)
-        self.rows += entry.get("rows", 0)
+        self.rows += rows
 
     def _stopped(self, error: OSError) -> OSError:
         return OSError(
@@ -186,8 +220,33 @@ class Store:
     def __exit__(self, *_) -> None:
         if not self.index.closed:
             with contextlib.suppress(OSError):
-                self._cut()  # rows of a file that was not finished
+                self.cut()  # rows of a file that was not finished
         self.close()
+
+
+def check_metadata(path: Path, found: dict | None, metadata: dict) -> None:
+    """
+    Raises ValueError unless embeddings were made with the same model, features and settings as `metadata` says. The
+    name of the model is not compared: its checksum is.
+    """
+    if found is None:
+        raise ValueError(
+            f"{path} does not say which model its embeddings are of, as earlier versions wrote them: write them anew "
+            "with --overwrite"
+        )
+    for name in sorted({*found, *metadata} - {"model"}):
+        if found.get(name) != metadata.get(name):
+            what = "the model's checksum" if name == "checksum" else name
+            raise ValueError(
+                f"{path} was made with other settings: {what} is {_shown(found.get(name))} there and "
+                f"{_shown(metadata.get(name))} now; give the same, another output, or --overwrite to write it anew"
+            )
+
+
+def _shown(value) -> str:
+    """A setting, for messages: checksums and the extractor's fields would fill lines."""
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:12]}..."
 
 
 def _line(entry: dict) -> bytes:

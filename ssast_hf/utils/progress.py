@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How far a run over many sound files is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -17,6 +17,8 @@ class Progress:
     sound: float = 0.0  # seconds of sound
     elapsed: float = 0.0  # seconds
     length: float | None = None  # seconds of sound in all files, where that is known
+    changed: int = 0  # files that replaced others in a collection
+    gone: list[str] = field(default_factory=list)  # files of a collection that are no longer there
 
     def speed(self) -> str:
         minutes = max(self.elapsed, 1e-9) / 60
