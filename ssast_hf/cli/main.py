@@ -19,6 +19,7 @@ from . import (
     pack,
     pretrain,
     push,
+    similar,
     stats,
 )
 from .terminal import guarded, prepare
@@ -28,6 +29,7 @@ from .terminal import guarded, prepare
 COMMANDS = {
     "classify": classify,
     "embed": embed,
+    "similar": similar,
     "convert": convert,
     "checkpoints": checkpoints,
     "annotations": annotations,

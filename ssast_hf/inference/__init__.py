@@ -17,12 +17,13 @@ _HOMES = {
     "embed_collection": "collections",
     "load_classifier": "classify",
     "read_embeddings": "collections",
+    "similar": "similar",
 }
 __all__ = sorted(_HOMES)
 
 
 class _Package(ModuleType):
-    """`inference.classify` and `.embed` are the functions, also after the modules of these names are loaded."""
+    """`inference.classify`, `.embed` and `.similar` are the functions, also after modules of these names are loaded."""
 
     def __setattr__(self, name, value):
         if isinstance(value, ModuleType) and name in _HOMES:

@@ -3,6 +3,7 @@
 """Models and their feature extractors on a device, and checksums of models."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ import torch
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..utils.text import first_sentence
 
+PROVENANCE = ("_name_or_path", "architectures", "transformers_version")  # fields of a configuration
 Model = TypeVar("Model", bound=torch.nn.Module)
 
 
@@ -52,8 +54,12 @@ def load_on_device(
 
 
 def checksum(model: torch.nn.Module) -> str:
-    """SHA-256 of a model's configuration and weights, in hexadecimal."""
-    digest = hashlib.sha256(model.config.to_json_string().encode())
+    """
+    SHA-256 of a model's configuration and weights, in hexadecimal. The version of transformers and the class that
+    saved it do not count.
+    """
+    config = {name: value for name, value in model.config.to_dict().items() if name not in PROVENANCE}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
