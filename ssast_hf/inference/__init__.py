@@ -23,7 +23,7 @@ __all__ = sorted(_HOMES)
 
 
 class _Package(ModuleType):
-    """`inference.classify`, `.embed` and `.similar` are the functions, also after modules of these names are loaded."""
+    """`inference.classify`, `.embed` and `.similar` are functions, also after modules of these names are loaded."""
 
     def __setattr__(self, name, value):
         if isinstance(value, ModuleType) and name in _HOMES:
