@@ -21,7 +21,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # `make quick` leaves out these: modules, by the names of their files, and single tests that train or take long.
 TRAINING_MODULES = {
-    "test_types", "test_classify_output",
+    "test_types", "test_classify_output", "test_outputs",
     "test_distributed", "test_finetuning", "test_notebooks", "test_resume", "test_training",
 }  # fmt: skip
 TRAINING_TESTS = {
