@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from ..inference.windows import ScoreJoiner
 from ..modeling_ssast import SSASTForAudioClassification
 from .baseline import baseline_scores
 from .metrics import AUDIO_CLASSIFICATION
+from .thresholds import suggest_by_clips, write_suggestions
 
 logger = logging.getLogger(__name__)
 
@@ -94,10 +96,12 @@ def evaluate_clips(
     prefix: str = "test",
     batch_size: int = 16,
     save_predictions: bool = False,
+    on_scores: Callable[[np.ndarray, np.ndarray], object] | None = None,
 ) -> tuple[dict[str, float], int]:
     """
     Judges a classifier by labelled clips. Writes into `directory` `{prefix}_results.json`, `{prefix}_per_class.csv`,
     for clips of one label each `{prefix}_confusion_matrix.csv` and `.png`, and on request `{prefix}_predictions.csv`.
+    `on_scores` gets the scores and the targets, both (clips, labels).
 
     Returns:
         The metrics, named `{prefix}_{metric}`, and how many clips could not be read.
@@ -107,6 +111,8 @@ def evaluate_clips(
         raise ValueError(f"None of the {len(clips)} sound files can be read: see the warnings above.")
     clips, failed = [clips[index] for index in readable], len(clips) - len(readable)
     targets = labels.targets(clips)
+    if on_scores is not None:
+        on_scores(scores, targets)
     metrics = compute_metrics(scores, targets, labels.several)
     per_class = metrics.pop("per_class")
     directory = Path(directory)
@@ -227,14 +233,12 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
     check_found(clips, arguments.data)
     check_known(clips, labels, arguments.data, "the model has not")
     output = Path(arguments.output_dir)
-    if output.is_dir() and any(output.glob(f"{arguments.name}_*")) and not arguments.overwrite:
-        raise ValueError(f"{output} holds results named {arguments.name}: give another --name or --overwrite")
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"--output-dir is {output}, which is a file, expected a directory")
     training_clips = _training_clips(arguments.baseline, clips, labels) if arguments.baseline else []
+    found_scores: list[tuple[np.ndarray, np.ndarray]] = []
     results, failed = evaluate_clips(
-        model, extractor, clips, labels, output, arguments.name, arguments.batch_size, arguments.save_predictions
-    )
+        model, extractor, clips, labels, output, arguments.name, arguments.batch_size, arguments.save_predictions,
+        lambda *pair: found_scores.append(pair),
+    )  # fmt: skip
     baseline = {}
     if training_clips:
         parts = {arguments.name: clips}
@@ -247,7 +251,18 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
     if baseline:
         print(describe_baseline(baseline, labels.several))
     print(f"written to {output}")
+    if arguments.suggest_thresholds:
+        write_suggestions(arguments.suggest_thresholds, suggest_by_clips(*found_scores[0], names, arguments.precision))
     return failed
+
+
+def check_output(arguments) -> None:
+    """Raises ValueError where results would replace others, or the directory is a file."""
+    output = Path(arguments.output_dir)
+    if output.is_dir() and any(output.glob(f"{arguments.name}_*")) and not arguments.overwrite:
+        raise ValueError(f"{output} holds results named {arguments.name}: give another --name or --overwrite")
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output-dir is {output}, which is a file, expected a directory")
 
 
 def _training_clips(source: str, judged: list[Clip], labels: Labels) -> list[Clip]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+MEASURES = ("f1", "precision", "recall")  # of a [`Count`]
+
 
 @dataclass
 class Count:
@@ -82,31 +84,3 @@ def count_segments(annotated: Iterable, found: Iterable, seconds: float, segment
     """The segments of a recording that events of one label touch, annotated, found and both."""
     wanted, given = (active_segments(events, seconds, segment) for events in (annotated, found))
     return Count(int(wanted.sum()), int(given.sum()), int((wanted & given).sum()))
-
-
-def best_threshold(
-    counts: Sequence[tuple[float, Count]], precision: float | None = None
-) -> tuple[float, Count] | None:
-    """
-    Of the counts by threshold those of the best F1, or with `precision` of the best recall at that precision or more;
-    of equals, the highest threshold. None where no threshold has a hit (or that precision).
-    """
-    allowed = [(threshold, count) for threshold, count in counts if count.hits]
-    if precision is not None:
-        allowed = [(threshold, count) for threshold, count in allowed if count.precision >= precision]
-    return max(allowed, key=lambda one: (one[1].f1 if precision is None else one[1].recall, one[0]), default=None)
-
-
-def thresholds_to_try(scores: np.ndarray, most: int = 50) -> np.ndarray:
-    """
-    Thresholds that part the scores (any number,) of a label: between neighbouring ranks, dense among high scores.
-
-    Returns:
-        At most `most`, ascending, in [0, 1].
-    """
-    ordered = np.unique(scores)[::-1]  # the highest first
-    if len(ordered) < 2:
-        return ordered
-    ranks = np.unique(np.geomspace(1, len(ordered), most).round().astype(int))
-    between = [(ordered[rank - 1] + ordered[min(rank, len(ordered) - 1)]) / 2 for rank in ranks]
-    return np.unique(np.clip(between, 0, 1))

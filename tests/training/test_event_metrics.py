@@ -17,10 +17,8 @@ from hypothesis import strategies as st
 from ssast_hf.data.annotation_tables import Annotation, read_table
 from ssast_hf.training.event_metrics import (
     Count,
-    best_threshold,
     count_segments,
     match_events,
-    thresholds_to_try,
 )
 
 EXAMPLES = Path(__file__).parents[1] / "data/sed_eval"
@@ -28,7 +26,8 @@ EXAMPLES = Path(__file__).parents[1] / "data/sed_eval"
 OFFICE = [
     ({}, 1.0, (0.125, 0.115044, 0.136842), (0.404624, 0.369718, 0.446809),
      {"alert": (0.333333, 0.296296), "clearthroat": (0.25, 0.5), "cough": (0.0, 0.125),
-      "doorslam": (0.142857, 0.516129), "drawer": (0.054054, 0.239316), "keys": (0.0, 0.875), "printer": (0.555556, 0.96)}),
+      "doorslam": (0.142857, 0.516129), "drawer": (0.054054, 0.239316), "keys": (0.0, 0.875),
+      "printer": (0.555556, 0.96)}),
     ({"collar": 0.5, "offset_share": None}, 0.5, (0.336538, 0.309735, 0.368421), (0.383432, 0.349138, 0.425197),
      {"cough": (0.083333, 0.111111), "keys": (0.923077, 0.833333), "speech": (0.444444, 0.342857)}),
     ({"collar": 1.0, "offset_share": 0.2}, 2.0, (0.278846, 0.256637, 0.305263), (0.418605, 0.391304, 0.45),
@@ -135,20 +134,3 @@ def test_matching_is_that_of_all_that_are_possible(annotated, found):
 def test_counts_without_anything_have_no_measures():
     assert measures(Count()) == (None, None, None)
     assert measures(Count(3, 0, 0)) == (0.0, None, 0.0) and measures(Count(0, 2, 0)) == (0.0, 0.0, None)
-
-
-def test_the_best_threshold():
-    found = [(0.1, Count(10, 40, 10)), (0.5, Count(10, 10, 8)), (0.7, Count(10, 10, 8)), (0.9, Count(10, 2, 2))]
-    assert best_threshold(found) == (0.7, found[2][1])
-    assert best_threshold(found, precision=0.9) == (0.9, found[3][1])
-    assert best_threshold(found, precision=0.2)[0] == 0.1
-    assert best_threshold([(0.5, Count(10, 3, 0))]) is None
-
-
-def test_thresholds_part_the_scores():
-    scores = np.random.default_rng(0).random(2000) ** 4
-    tried = thresholds_to_try(scores)
-    assert 30 < len(tried) <= 50 and (np.diff(tried) > 0).all() and tried.min() >= 0 and tried.max() <= 1
-    reached = sorted({int((scores >= threshold).sum()) for threshold in tried})
-    assert reached[:5] == [1, 2, 3, 4, 5] and reached[-1] == 2000
-    assert thresholds_to_try(np.array([0.3, 0.3])).tolist() == [0.3]
