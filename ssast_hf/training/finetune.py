@@ -3,7 +3,7 @@
 """`ssast finetune`: train a classifier on labelled sound."""
 
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from ..data.labelled_checks import check_found, readable, warn_of_labels, warn_o
 from ..data.labels import Labels, check_complete, check_known, find_labels, hold_out, name_official_labels
 from ..data.reader import Reader
 from ..data.skipped import Skipped
-from ..data.sources import LABELLED_HELP, read_column, read_labelled
+from ..data.sources import read_column, read_labelled
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference.classify import load_classifier
 from ..modeling_ssast import SSASTForAudioClassification
@@ -29,7 +29,8 @@ from .augment import Augmentation, LabelledClips, LabelledCollator
 from .card import write_facts_and_push
 from .classifier_labels import labels_of_model, order_of_model
 from .evaluation import compute_metrics, describe, describe_baseline, evaluate_clips, judge_baseline
-from .frozen import FrozenTrainer, check_flags
+from .finetuning_arguments import FineTuningDataArguments
+from .frozen import FrozenTrainer, check_flags, is_default
 from .optimization import ClassificationLoss, class_weights, sampling_weights
 from .run_directory import RESUMES, RunDirectory
 from .tuning import FineTuner, FineTuningArguments, choose_trained
@@ -37,71 +38,6 @@ from .tuning import FineTuner, FineTuningArguments, choose_trained
 EPILOG = (
     f"{RESUMES} On several GPUs: torchrun --nproc_per_node 8 -m ssast_hf.training.finetune, with the same arguments."
 )
-
-
-@dataclass
-class FineTuningDataArguments:
-    """What to fine-tune, on what."""
-
-    data: str = field(metadata={"help": LABELLED_HELP})
-    model: str = field(metadata={"help": "Pretrained checkpoint: directory, short name or Hub repository."})
-    validation_data: str | None = field(
-        default=None, metadata={"help": "Labelled sound for evaluation while training."}
-    )
-    validation_fraction: float = field(
-        default=0.1, metadata={"help": "Share of --data held out without the above; 0: no validation."}
-    )
-    group_column: str | None = field(
-        default=None, metadata={"help": "Column of --data whose groups (speakers, ...) are held out as a whole."}
-    )
-    test_data: str | None = field(default=None, metadata={"help": "Labelled sound to judge by once, at the end."})
-    multi_label: bool = field(default=False, metadata={"help": "A clip may have several labels: a;b, or a JSON list."})
-    label_file: str | None = field(
-        default=None, metadata={"help": "File with all labels in order: one per line, .json list, official class CSV."}
-    )
-    allow_missing_labels: bool = field(
-        default=False, metadata={"help": "Go on where validation or test data has no clip of some label."}
-    )
-    new_classifier: bool = field(default=False, metadata={"help": "Replace a classifier that is for other labels."})
-    frozen: bool = field(
-        default=False,
-        metadata={
-            "help": "Leave the encoder as it is and fit logistic regression to its features, for few labels: "
-            "layer, pooling and regularization are chosen by cross-validation."
-        },
-    )
-    baseline: bool = field(
-        default=False, metadata={"help": "Say what logistic regression on mel statistics of the same clips reaches."}
-    )
-    from_scratch: bool = field(default=False, metadata={"help": "Take --model's shape but not its weights."})
-    eval_only: bool = field(
-        default=False, metadata={"help": "Train nothing: judge --model by the validation and test data, else --data."}
-    )
-    save_predictions: bool = field(default=False, metadata={"help": "Write the scores of each file judged, too."})
-    mixup: float = field(default=0.0, metadata={"help": "Share of the training clips with another one mixed in."})
-    frequency_mask: int = field(default=0, metadata={"help": "Mel bins of SpecAugment's widest mask; 0: none."})
-    time_mask: int = field(
-        default=0, metadata={"help": "Frames of its widest mask in --max_length; shorter clips: their share."}
-    )
-    noise: bool = field(default=False, metadata={"help": "Add noise to training clips and roll them in time."})
-    max_length: int | None = field(default=None, metadata={"help": "Frames (10 ms) of the longest clip [model's]."})
-    frequency_stride: int | None = field(default=None, metadata={"help": "Mel bins between patches [model's]."})
-    time_stride: int | None = field(default=None, metadata={"help": "Frames between patches [model's]."})
-    pooling: str | None = field(
-        default=None,
-        metadata={
-            "help": "Mean of the patches, of the special tokens, or of each row of patches, side by side [model's].",
-            "choices": ["mean", "cls", "rows"],
-        },
-    )
-    mean: float | None = field(default=None, metadata={"help": "Mean of the log-mel features [model's]."})
-    std: float | None = field(default=None, metadata={"help": "Standard deviation of the log-mel features."})
-    cache_audio: bool = field(
-        default=False, metadata={"help": "Decode the clips for training once, to disk: 115 MB an hour at 16 kHz."}
-    )
-    cache_dir: str | None = field(
-        default=None, metadata={"help": "Where to keep decoded sound, for other runs too [OUTPUT_DIR/_decoded]."}
-    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -115,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         check_flags(flags)
     if data.eval_only:
         return _evaluate_only(data, training)
-    clips, labels, parts, groups, unreadable = _read(data, training)
+    clips, labels, parts, groups, unreadable = _read(data, training, flags)
     training.resolve_length(len(clips), flags)
     model, extractor = _load(data, training, labels)
     chosen = choose_trained(model, training)
@@ -227,11 +163,11 @@ def _close(run: RunDirectory, trainer: FineTuner, unreadable: int) -> int:
 
 
 def _read(
-    data: FineTuningDataArguments, training: FineTuningArguments
+    data: FineTuningDataArguments, training: FineTuningArguments, flags: Collection[str]
 ) -> tuple[list[Clip], Labels, dict[str, list[Clip]], dict[Clip, str] | None, int]:
     """
     The clips for training, the labels, the clips of `eval` and `test`, each clip's group by `--group_column`, and how
-    many clips could not be read.
+    many clips could not be read. Sets `data.frozen` where --frozen is not given.
     """
     training.loss = training.loss or ("bce" if data.multi_label else "ce")
     if data.multi_label and training.loss == "ce":
@@ -242,6 +178,8 @@ def _read(
     if order is None and not data.from_scratch and not data.new_classifier:
         labels = order_of_model(data.model, labels)
     warn_of_labels(clips, labels, data.data)
+    if "frozen" not in flags:
+        data.frozen = _frozen_by_default(data, training, len(clips), labels, flags)
     groups = _groups(data, clips)
     parts = {}
     for name, source in (("eval", data.validation_data), ("test", data.test_data)):
@@ -273,6 +211,17 @@ def _read(
         training.eval_strategy, training.load_best_model_at_end = "no", False
     training.judge_by("mAP" if labels.several else "accuracy", labels.several)
     return clips, labels, dict(sorted(parts.items())), groups, unreadable
+
+
+def _frozen_by_default(data, training, clips: int, labels: Labels, flags: Collection[str]) -> bool:
+    """Whether the encoder stays frozen without --frozen; says so. A classifier for the same labels is trained on."""
+    new = data.new_classifier or labels_of_model(data.model) is None
+    if training.world_size > 1 or data.from_scratch or not new or not is_default(flags, clips, len(labels.names)):
+        return False
+    if training.process_index == 0:
+        print(f"{clips} clips of {len(labels.names)} labels are few, so the encoder stays frozen (--frozen); "
+              "--frozen False trains all of it", file=sys.stderr)  # fmt: skip
+    return True
 
 
 def _groups(data: FineTuningDataArguments, clips: list[Clip]) -> dict[Clip, str] | None:

@@ -26,6 +26,7 @@ LAYERS = 6  # that are tried, evenly spaced up to the last
 POOLINGS = ("mean", "rows")
 STRENGTHS = (0.01, 0.03, 0.1, 0.3)  # scikit-learn's C
 UNTRIED = 0.05  # C where cross-validation is impossible
+FEW_CLIPS = 20  # per label, up to which the encoder stays frozen unless flags say how to train it
 MOST_TO_CHOOSE_BY = 1000  # clips in cross-validation
 # Flags of `ssast finetune` that mean something here.
 FLAGS = {
@@ -44,6 +45,14 @@ def check_flags(given: Collection[str]) -> None:
     if other := sorted(set(given) - FLAGS):
         names = ", ".join(f"--{name}" for name in other)
         raise ValueError(f"--frozen trains no encoder and has no use for {names}: leave out one or the other.")
+
+
+def is_default(flags: Collection[str], clips: int, labels: int) -> bool:
+    """
+    Whether to leave the encoder frozen where --frozen is not given: there are few clips, by which regression is at
+    least as good as training (recipes/debian_audio/README.md), and no flag says how to train.
+    """
+    return clips <= FEW_CLIPS * labels and not set(flags) - FLAGS
 
 
 def layers_to_try(num_hidden_layers: int) -> list[int]:

@@ -20,7 +20,7 @@ from ssast_hf.cli import main
 from ssast_hf.data.sources import Clip
 from ssast_hf.feature_extraction_ssast import log_mel_filterbank
 from ssast_hf.inference import load_classifier
-from ssast_hf.training import frozen
+from ssast_hf.training import frozen, tuning
 from ssast_hf.training.baseline import statistics, statistics_of_clips
 
 from ..conftest import SMALL
@@ -225,3 +225,26 @@ def test_evaluate_tells_the_baseline(folder, tmp_path, capsys):
 
     assert main([*command, str(tmp_path / "again"), "--baseline", str(folder / "single.csv")]) == 2
     assert "which has 12 of the 12 clips of --data" in capsys.readouterr().err
+
+
+def test_few_clips_leave_the_encoder_frozen_unless_a_flag_says_how_to_train(folder, tmp_path, capsys, monkeypatch):
+    common = ["finetune", "--data", str(folder / "clips"), "--disable_tqdm", "True"]
+    model = ["--model", str(folder / "model")]
+
+    def run(name: str, *flags: str) -> str:
+        assert main([*common, *flags, "--output_dir", str(tmp_path / name)]) == 0
+        return capsys.readouterr().err
+
+    told = run("few", *model)
+    assert "clips of 3 labels are few" in told and "--frozen False" in told and "frozen encoder" in told
+    assert "frozen_layer" in json.loads((tmp_path / "few/train_results.json").read_text())
+    for name, flags in (
+        ("told", ["--max_steps", "1"]), ("refused", ["--frozen", "False", "--max_steps", "1"]),
+        ("scratch", ["--from_scratch", "True", "--max_steps", "1"]),
+    ):  # fmt: skip
+        assert "M parameters to train" in run(name, *model, *flags)
+    # A classifier for the same labels is trained on, with all its layers.
+    monkeypatch.setattr(tuning, "LEAST_STEPS", 1)
+    assert "M parameters to train" in run("again", "--model", str(tmp_path / "told"))
+    assert frozen.is_default(["data", "model"], 60, 3) and not frozen.is_default(["data", "model"], 61, 3)
+    assert not frozen.is_default(["learning_rate"], 3, 3)

@@ -1,0 +1,74 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The flags of `ssast finetune` beside those of the Trainer."""
+
+from dataclasses import dataclass, field
+
+from ..data.sources import LABELLED_HELP
+from .frozen import FEW_CLIPS
+
+
+@dataclass
+class FineTuningDataArguments:
+    """What to fine-tune, on what."""
+
+    data: str = field(metadata={"help": LABELLED_HELP})
+    model: str = field(metadata={"help": "Pretrained checkpoint: directory, short name or Hub repository."})
+    validation_data: str | None = field(
+        default=None, metadata={"help": "Labelled sound for evaluation while training."}
+    )
+    validation_fraction: float = field(
+        default=0.1, metadata={"help": "Share of --data held out without the above; 0: no validation."}
+    )
+    group_column: str | None = field(
+        default=None, metadata={"help": "Column of --data whose groups (speakers, ...) are held out as a whole."}
+    )
+    test_data: str | None = field(default=None, metadata={"help": "Labelled sound to judge by once, at the end."})
+    multi_label: bool = field(default=False, metadata={"help": "A clip may have several labels: a;b, or a JSON list."})
+    label_file: str | None = field(
+        default=None, metadata={"help": "File with all labels in order: one per line, .json list, official class CSV."}
+    )
+    allow_missing_labels: bool = field(
+        default=False, metadata={"help": "Go on where validation or test data has no clip of some label."}
+    )
+    new_classifier: bool = field(default=False, metadata={"help": "Replace a classifier that is for other labels."})
+    frozen: bool = field(
+        default=False,
+        metadata={
+            "help": "Leave the encoder as it is and fit logistic regression to its features: layer, pooling and "
+            f"regularization are chosen by cross-validation [for up to {FEW_CLIPS} clips per label, unless a flag "
+            "says how to train]."
+        },
+    )
+    baseline: bool = field(
+        default=False, metadata={"help": "Say what logistic regression on mel statistics of the same clips reaches."}
+    )
+    from_scratch: bool = field(default=False, metadata={"help": "Take --model's shape but not its weights."})
+    eval_only: bool = field(
+        default=False, metadata={"help": "Train nothing: judge --model by the validation and test data, else --data."}
+    )
+    save_predictions: bool = field(default=False, metadata={"help": "Write the scores of each file judged, too."})
+    mixup: float = field(default=0.0, metadata={"help": "Share of the training clips with another one mixed in."})
+    frequency_mask: int = field(default=0, metadata={"help": "Mel bins of SpecAugment's widest mask; 0: none."})
+    time_mask: int = field(
+        default=0, metadata={"help": "Frames of its widest mask in --max_length; shorter clips: their share."}
+    )
+    noise: bool = field(default=False, metadata={"help": "Add noise to training clips and roll them in time."})
+    max_length: int | None = field(default=None, metadata={"help": "Frames (10 ms) of the longest clip [model's]."})
+    frequency_stride: int | None = field(default=None, metadata={"help": "Mel bins between patches [model's]."})
+    time_stride: int | None = field(default=None, metadata={"help": "Frames between patches [model's]."})
+    pooling: str | None = field(
+        default=None,
+        metadata={
+            "help": "Mean of the patches, of the special tokens, or of each row of patches, side by side [model's].",
+            "choices": ["mean", "cls", "rows"],
+        },
+    )
+    mean: float | None = field(default=None, metadata={"help": "Mean of the log-mel features [model's]."})
+    std: float | None = field(default=None, metadata={"help": "Standard deviation of the log-mel features."})
+    cache_audio: bool = field(
+        default=False, metadata={"help": "Decode the clips for training once, to disk: 115 MB an hour at 16 kHz."}
+    )
+    cache_dir: str | None = field(
+        default=None, metadata={"help": "Where to keep decoded sound, for other runs too [OUTPUT_DIR/_decoded]."}
+    )
