@@ -1,6 +1,6 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Names of modules up to version 0.1: `import ssast_hf.collection` still works, as an alias of the new place."""
+"""Other names of modules: those up to version 0.1, such as `ssast_hf.collection`, and that of HEAR."""
 
 import importlib
 import importlib.abc
@@ -11,6 +11,7 @@ PLACES = {
     "collection": "inference.collections",
     "convert": "checkpoints.convert",
     "demo": "integrations.page",
+    "hear": "integrations.hear",  # the name that HEAR's tools import
     "hub": "checkpoints.hub",
     "layouts": "checkpoints.layouts",
     "onnx": "export.runtime",
