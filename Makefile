@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo quick test style docs bench matrix constraints clean
+.PHONY: help demo quick test clients style docs bench matrix constraints clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -18,7 +18,7 @@ help:  ## list the commands
 	touch $@
 
 # OpenMP threads that wait yield early; on a machine that runs other processes, spinning would take their time.
-demo quick test: export GOMP_SPINCOUNT ?= 3000
+demo quick test clients: export GOMP_SPINCOUNT ?= 3000
 
 demo: .venv/ready  ## label sounds, pretrain, fine-tune, reload: the bundled model on the bundled sounds (a minute on 2 cores)
 	$(BIN)/python recipes/demo/demo.py
@@ -29,6 +29,13 @@ quick: .venv/ready  ## run the tests that need no training (under 2 minutes on 2
 test: .venv/ready  ## run every test
 	$(BIN)/python tests/transformers_common/fetch.py
 	$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
+
+# What the tests of clients need beyond the environment lies beside it, so that `make test` runs without.
+clients: export PYTHONPATH := .venv/clients
+clients: .venv/ready  ## run what users do with other libraries (Trainer, PEFT, accelerate, Lightning, example scripts)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .venv/clients --upgrade --requirement tests/clients/requirements.txt
+	$(BIN)/python tests/clients/fetch.py
+	$(BIN)/python -m pytest -q tests/clients tests/test_batching.py
 
 style: .venv/ready  ## check formatting, lint and types
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ import torch
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, classify
 from ssast_hf.cli import main
-from ssast_hf.training.evaluation import compute_metrics, confusion_matrix, draw_confusion_matrix
+from ssast_hf.training.evaluation import AUDIO_CLASSIFICATION, compute_metrics, confusion_matrix, draw_confusion_matrix
 
 
 def plain_average_precision(scores, positive) -> float:
@@ -195,3 +195,32 @@ def test_evaluate_refuses_in_one_line(place, tmp_path, capsys, data, model, mess
     error = capsys.readouterr().err
     assert message in error and len(error.strip().splitlines()) == 1
     assert not (tmp_path / "o").exists()
+
+
+def test_the_module_takes_label_numbers_and_the_name_of_a_configuration(drawn):
+    """As the Trainer's `EvalPrediction` has them: label ids (clips,) for one label, rows of 0 and 1 for several."""
+    import evaluate
+
+    scores, rng = drawn
+    numbers = rng.integers(0, 5, 60)
+    metric = evaluate.load(AUDIO_CLASSIFICATION)
+    expected = compute_metrics(scores, np.eye(5)[numbers], several=False)
+    assert metric.compute(predictions=scores, references=numbers) == expected
+    assert metric.compute(predictions=scores.tolist(), references=numbers.tolist()) == expected
+    for part in (slice(0, 20), slice(20, 60)):
+        metric.add_batch(predictions=scores[part], references=numbers[part])
+    assert metric.compute() == expected
+    assert expected["accuracy"] == np.mean(scores.argmax(axis=1) == numbers)
+
+    several = evaluate.load(AUDIO_CLASSIFICATION, "multilabel")
+    targets = rng.integers(0, 2, (60, 5))
+    found = several.compute(predictions=scores, references=targets)
+    assert found == compute_metrics(scores, targets, several=True) and "accuracy" not in found
+    for wrong, message in (
+        (np.full(60, 5), "the label 5, expected numbers from 0 to 4"),
+        (np.full(60, -1), "label -1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            metric.compute(predictions=scores, references=wrong)
+    with pytest.raises(ValueError, match="'single', expected 'default' or 'multilabel'"):
+        evaluate.load(AUDIO_CLASSIFICATION, "single")

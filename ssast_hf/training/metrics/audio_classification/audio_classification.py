@@ -14,10 +14,14 @@ Metrics of clips with one label each, or with several. mAP and mAUC are means ov
 be measured: some clips have the label, and for mAUC some have not. d-prime is sqrt(2) times the standard normal
 quantile of mAUC, as AudioSet's papers report it.
 """
+CONFIGURATIONS = ("default", "multilabel")
 INPUTS = """
 predictions: list of scores per clip, (clips, labels): probabilities.
-references: list of 0 and 1 per clip, (clips, labels).
+references: list of 0 and 1 per clip, (clips, labels); or of one label's number per clip, (clips,), as the Trainer has
+them.
 several: whether clips may have several labels. If not, the best score is what is predicted, else all of 0.5 and more.
+Default: what the configuration says: `evaluate.load(path)` is for one label, `evaluate.load(path, "multilabel")` for
+several.
 
 Returns: `accuracy` (unless `several`), `f1_macro` (over the labels that occur or are predicted), `mAP`, `mAUC` and
 `d_prime` (these three where they are defined; `d_prime` is None where it is infinite, for an mAUC of 0 or 1), and
@@ -31,19 +35,35 @@ def _average_precision(targets: np.ndarray, scores: np.ndarray) -> float:
     return min(1.0, float(average_precision_score(targets, scores)))
 
 
+def _one_hot(numbers: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Which label each clip has, (clips, labels), from its number."""
+    labels = scores.shape[-1]
+    wrong = numbers[(numbers < 0) | (numbers >= labels)]
+    if len(wrong):
+        raise ValueError(f"Found the label {wrong[0]}, expected numbers from 0 to {labels - 1}.")
+    return np.eye(labels, dtype=bool)[numbers]
+
+
 class AudioClassification(evaluate.Metric):
     def _info(self):
+        if self.config_name not in CONFIGURATIONS:
+            raise ValueError(f"The configuration is {self.config_name!r}, expected 'default' or 'multilabel'.")
         row = datasets.Sequence(datasets.Value("float32"))
         return evaluate.MetricInfo(
             description=DESCRIPTION,
             citation="",
             inputs_description=INPUTS,
-            features=datasets.Features({"predictions": row, "references": row}),
+            features=[  # the first that fits is taken
+                datasets.Features({"predictions": row, "references": row}),
+                datasets.Features({"predictions": row, "references": datasets.Value("int64")}),
+            ],
         )
 
-    def _compute(self, predictions, references, several=False):
+    def _compute(self, predictions, references, several=None):
+        several = self.config_name == "multilabel" if several is None else several
         scores = np.asarray(predictions, dtype=np.float32)
-        targets = np.asarray(references) > 0.5
+        targets = np.asarray(references)
+        targets = _one_hot(targets, scores) if targets.ndim == 1 else targets > 0.5
         if scores.ndim != 2 or scores.shape != targets.shape:
             raise ValueError(f"Found scores {scores.shape} and references {targets.shape}, expected (clips, labels).")
         if not several and (targets.sum(axis=1) != 1).any():
