@@ -81,7 +81,7 @@ def embed_collection(
     clips = _clips(files, shard, report, how)
     metadata = _metadata(model, extractor, level, layers, pooling, name) | {"channel": channel}
     settings = {"append": True} if append else _settings(metadata, pooling, shard, [clip.name for clip in clips], how)
-    arguments = (settings, _columns(level, _row_size(model.config, level, pooling)), overwrite, metadata, append)
+    arguments = (settings, _columns(level, row_size(model.config, level, pooling)), overwrite, metadata, append)
 
     def run(store: Store, clips: list[Clip], first: int) -> Progress:
         parts = embed_parts(model, extractor, clips, level, batch_size, layers, num_workers, pooling)
@@ -170,7 +170,7 @@ def _refuse_to_replace(output: Path, format: str, overwrite: bool, store: Store)
         raise ValueError(f"{output} exists: choose another name or give --overwrite")
 
 
-def _row_size(config: SSASTConfig, level: str, pooling: str | None) -> int:
+def row_size(config: SSASTConfig, level: str, pooling: str | None) -> int:
     if level != "clip":
         return config.hidden_size
     config = copy.copy(config)
