@@ -24,6 +24,7 @@ from ..inference.classify import run_classifier
 from ..inference.windows import ScoreJoiner
 from ..modeling_ssast import SSASTForAudioClassification
 from .baseline import baseline_scores
+from .certainty import describe_interval, interval_of
 from .metrics import AUDIO_CLASSIFICATION
 from .thresholds import suggest_by_clips, write_suggestions
 
@@ -118,6 +119,7 @@ def evaluate_clips(
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     results = {f"{prefix}_{name}": value for name, value in metrics.items()}
+    results |= {f"{prefix}_{name}": value for name, value in interval_of(scores, targets, labels.several).items()}
     results[f"{prefix}_samples"] = len(clips)
     if failed:
         results[f"{prefix}_unreadable_samples"] = failed
@@ -248,6 +250,8 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
     if absent:
         print(f"ssast: no clip has {len(absent)} of the model's {len(names)} labels", file=sys.stderr)
     print(describe(results, arguments.name))
+    if sure := describe_interval(results, arguments.name):
+        print(sure)
     if baseline:
         print(describe_baseline(baseline, labels.several))
     print(f"written to {output}")

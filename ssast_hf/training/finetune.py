@@ -14,6 +14,7 @@ from transformers import EvalPrediction, set_seed
 from ..checkpoints.convert import read_label_names
 from ..data.clips import Clip
 from ..data.decoded import decode, fingerprint
+from ..data.folds import folds_of
 from ..data.labelled import clip_seconds
 from ..data.labelled_checks import check_found, readable, warn_of_labels, warn_of_shared
 from ..data.labels import Labels, check_complete, check_known, find_labels, hold_out, name_official_labels
@@ -27,17 +28,21 @@ from ..utils.logs import new_parts
 from .arguments import parse
 from .augment import Augmentation, LabelledClips, LabelledCollator
 from .card import write_facts_and_push
+from .certainty import describe_interval
 from .classifier_labels import labels_of_model, order_of_model
+from .cross_validation import PART, cross_validate, is_finished, suggest_folds
+from .curves import CURVES, draw_curves
 from .evaluation import compute_metrics, describe, describe_baseline, evaluate_clips, judge_baseline
 from .finetuning_arguments import FineTuningDataArguments
 from .frozen import FrozenTrainer, check_flags, is_default
 from .optimization import ClassificationLoss, class_weights, sampling_weights
 from .run_directory import RESUMES, RunDirectory
-from .tuning import FineTuner, FineTuningArguments, choose_trained
+from .tuning import FineTuner, FineTuningArguments, choose_trained, say_what_is_trained
 
 EPILOG = (
     f"{RESUMES} On several GPUs: torchrun --nproc_per_node 8 -m ssast_hf.training.finetune, with the same arguments."
 )
+TITLES = {"eval": "Validation", "test": "Test", PART: "Held out"}  # of the parts that a model is judged by
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -52,39 +57,84 @@ def main(argv: list[str] | None = None) -> int:
     if data.eval_only:
         return _evaluate_only(data, training)
     clips, labels, parts, groups, unreadable = _read(data, training, flags)
+    if data.folds:
+        folds = folds_of(clips, labels, data.folds, training.seed, groups and [groups[clip] for clip in clips])
+        run = _start(training, flags, clips, parts)
+        _train_folds(data, training, argv, clips, labels, groups, folds)
+        set_seed(training.seed)
+    else:
+        run = None
+        if parts.get("eval") and not data.validation_data and training.process_index == 0:
+            suggest_folds([*clips, *parts["eval"]], labels)
+    return _train(data, training, flags, argv, clips, labels, parts, groups, unreadable, run)
+
+
+def _start(
+    training: FineTuningArguments, flags: dict, clips: list[Clip], parts: dict[str, list[Clip]]
+) -> RunDirectory:
+    """The directory of a run, with its record. It touches the directory: everything else was checked before."""
+    run = RunDirectory(training, "finetune", flags)
+    run.start(fingerprint([*clips, *(clip for part in parts.values() for clip in part)], stated=False))
+    return run
+
+
+def _train(
+    data, training, flags: dict, argv, clips, labels: Labels, parts, groups, unreadable: int, run: RunDirectory | None
+) -> int:
+    """Trains one model and judges it by its parts. Returns the exit status."""
     training.resolve_length(len(clips), flags)
     model, extractor = _load(data, training, labels)
     chosen = choose_trained(model, training)
     augmentation = Augmentation(data.mixup, data.frequency_mask, data.time_mask, data.noise)
     loss = _loss(training, labels.targets(clips))
-    run = RunDirectory(training, "finetune", flags)  # it touches the directory: everything else was checked before
-    run.start(fingerprint([*clips, *(clip for part in parts.values() for clip in part)], stated=False))
+    run = run or _start(training, flags, clips, parts)
     trainer = _trainer(
         data, training, labels, clips, groups, parts.get("eval", []), chosen, model, extractor, augmentation, loss
     )
     if run.main:
-        _say_what_is_trained(trainer.model, clips, parts.get("eval", []), labels, data.frozen, unreadable)
+        say_what_is_trained(trainer.model, clips, parts.get("eval", []), labels, data.frozen, unreadable)
     result = trainer.train(resume_from_checkpoint=run.checkpoint)
     trainer.finalize_weights()
     trainer.save_model(_internal_call=True)  # pushed, if at all, with the results
     trainer.save_metrics("train", result.metrics)
     trainer.save_state()
     if run.main:
+        draw_curves(trainer.state.log_history, run.output / CURVES)
         judged = trainer.whole_model(SSASTForAudioClassification)
         unreadable += _judge_all(judged, extractor, clips, parts, labels, data, training, trainer)
     _write_facts(trainer, data, labels, {"training": clips, "validation": parts.get("eval"), **parts}, argv)
     return _close(run, trainer, unreadable + len(trainer.train_dataset.reader.skipped.seen))
 
 
-def _say_what_is_trained(
-    model, clips: list[Clip], validation: list[Clip], labels: Labels, frozen: bool, unreadable: int
-) -> None:
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    what = "frozen encoder" if frozen else f"{trained / 1e6:.2f} M parameters to train"
-    skipped = f" ({unreadable} more cannot be read)" if unreadable else ""
-    print(f"{len(clips)} clips for training{skipped}, {len(validation)} for validation; {len(labels.names)} labels: "
-          f"{', '.join(labels.names[:20])}{', ...' if len(labels.names) > 20 else ''}; {what}",
-          file=sys.stderr)  # fmt: skip
+def _train_folds(data, training, argv, clips: list[Clip], labels: Labels, groups, folds: list[list[int]]) -> None:
+    """Cross-validation: each fold is a run of its own, below the directory of the whole."""
+
+    def given(folder: Path):
+        command = [*argv, "--output_dir", str(folder), "--push_to_hub", "False"]
+        return parse((FineTuningDataArguments, FineTuningArguments), command, "finetune", __doc__, EPILOG)
+
+    def train(folder: Path, others: list[Clip], held: list[Clip]) -> None:
+        fold_data, fold_training, flags = given(folder)
+        set_seed(fold_training.seed)
+        fold_data.baseline, fold_data.frozen = False, data.frozen
+        _without_validation(fold_data, fold_training, labels)
+        _train(fold_data, fold_training, flags, argv, others, labels, {PART: held}, groups, 0, None)
+
+    def done(folder: Path, others: list[Clip], held: list[Clip]) -> bool:
+        stated = fingerprint([*others, *held], stated=False)
+        return not training.overwrite and is_finished(folder, given(folder)[-1], stated)
+
+    cross_validate(Path(training.output_dir), clips, folds, train, done)
+
+
+def _without_validation(data: FineTuningDataArguments, training: FineTuningArguments, labels: Labels) -> None:
+    """Sets how checkpoints are judged and kept where no clips are held out for that."""
+    training.loss = training.loss or ("bce" if data.multi_label else "ce")
+    if training.early_stopping_patience:
+        reason = f"--folds {data.folds}" if data.folds else "--validation_fraction 0"
+        raise ValueError(f"--early_stopping_patience needs validation data, found {reason}.")
+    training.eval_strategy, training.load_best_model_at_end = "no", False
+    training.judge_by("mAP" if labels.several else "accuracy", labels.several)
 
 
 def _loss(training: FineTuningArguments, targets: np.ndarray) -> ClassificationLoss:
@@ -124,7 +174,7 @@ def _judge_all(model, extractor, clips, parts, labels: Labels, data, training, t
     baseline = judge_baseline(clips, parts, labels, extractor.sampling_rate) if data.baseline else {}
     for name, results in judged.items():
         if found := baseline.get(name):
-            print(f"{'Validation' if name == 'eval' else 'Test'}: {describe_baseline(found, labels.several)}")
+            print(f"{TITLES[name]}: {describe_baseline(found, labels.several)}")
         trainer.save_metrics(name, {**results, **baseline.get(name, {})})  # into all_results.json, too
     return _unreadable(judged)
 
@@ -172,6 +222,8 @@ def _read(
     training.loss = training.loss or ("bce" if data.multi_label else "ce")
     if data.multi_label and training.loss == "ce":
         raise ValueError("--loss is ce, expected bce with --multi_label: cross-entropy is for one label per clip.")
+    if data.folds and data.validation_data:
+        raise ValueError("--folds and --validation_data exclude each other: folds are held out of --data.")
     clips = _clips(data.data, data)
     order = read_label_names(data.label_file) if data.label_file else None
     labels = find_labels(clips, data.multi_label, order)
@@ -186,7 +238,7 @@ def _read(
         if source:
             parts[name] = _clips(source, data)
             check_known(parts[name], labels, source, "the training data has not")
-    if not data.validation_data and data.validation_fraction:
+    if not data.validation_data and data.validation_fraction and not data.folds:
         each = None if groups is None else [groups[clip] for clip in clips]
         clips, parts["eval"] = hold_out(clips, labels, data.validation_fraction, training.seed, each)
         if not parts["eval"]:
@@ -194,7 +246,7 @@ def _read(
         if not data.allow_missing_labels:
             check_complete(clips, labels, "What is left of the training data")
         warn_of_shared(clips, parts["eval"], data.data)
-    elif data.group_column and not data.frozen:
+    elif data.group_column and not data.frozen and not data.folds:
         raise ValueError("--group_column is for holding out validation data, which --validation_data replaces.")
     found = readable(clips)
     if not found:
@@ -206,9 +258,7 @@ def _read(
             check_complete(readable(part), labels, {"eval": "The validation data", "test": data.test_data}[name])
     clips, unreadable = found, len(clips) - len(found)
     if "eval" not in parts:
-        if training.early_stopping_patience:
-            raise ValueError("--early_stopping_patience needs validation data, found --validation_fraction 0.")
-        training.eval_strategy, training.load_best_model_at_end = "no", False
+        _without_validation(data, training, labels)
     training.judge_by("mAP" if labels.several else "accuracy", labels.several)
     return clips, labels, dict(sorted(parts.items())), groups, unreadable
 
@@ -308,9 +358,12 @@ def _judge(
     for name, part in parts.items():
         judged[name], _ = evaluate_clips(
             model, extractor, part, labels, training.output_dir, name, training.per_device_eval_batch_size,
-            data.save_predictions,
+            data.save_predictions or name == PART,
         )  # fmt: skip
-        print(f"{'Validation' if name == 'eval' else 'Test'}: {describe(judged[name], name)}")
+        title = TITLES[name]
+        print(f"{title}: {describe(judged[name], name)}")
+        if sure := describe_interval(judged[name], name):
+            print(f"{title}: {sure}")
     return judged
 
 

@@ -23,6 +23,13 @@ class FineTuningDataArguments:
     group_column: str | None = field(
         default=None, metadata={"help": "Column of --data whose groups (speakers, ...) are held out as a whole."}
     )
+    folds: int = field(
+        default=0,
+        metadata={
+            "help": "Cross-validation first: train so many models, judge each by the part of --data that it did not "
+            "hear (whole groups of --group_column), then train one on all of --data [none]."
+        },
+    )
     test_data: str | None = field(default=None, metadata={"help": "Labelled sound to judge by once, at the end."})
     multi_label: bool = field(default=False, metadata={"help": "A clip may have several labels: a;b, or a JSON list."})
     label_file: str | None = field(

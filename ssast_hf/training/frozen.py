@@ -30,7 +30,7 @@ FEW_CLIPS = 20  # per label, up to which the encoder stays frozen unless flags s
 MOST_TO_CHOOSE_BY = 1000  # clips in cross-validation
 # Flags of `ssast finetune` that mean something here.
 FLAGS = {
-    "data", "model", "validation_data", "validation_fraction", "group_column", "test_data", "multi_label",
+    "data", "model", "validation_data", "validation_fraction", "group_column", "folds", "test_data", "multi_label",
     "label_file", "allow_missing_labels", "new_classifier", "from_scratch", "save_predictions", "frozen", "baseline",
     "max_length", "frequency_stride", "time_stride", "pooling", "mean", "std", "output_dir", "overwrite", "seed",
     "per_device_eval_batch_size", "dataloader_num_workers", "use_cpu", "disable_tqdm", "report_to", "log_level",

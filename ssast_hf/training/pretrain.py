@@ -26,6 +26,7 @@ from . import picture
 from .arguments import SharedArguments, parse
 from .card import write_facts_and_push
 from .crops import PROBES, Crops, EpochSampler, Padded
+from .curves import CURVES, draw_curves
 from .masked_batches import MaskingCollator
 from .pretrainer import PreTrainer
 from .resumable_trainer import PlateauWarmUp, SetEpoch
@@ -128,6 +129,7 @@ def main(argv: list[str] | None = None) -> int:
     trainer.save_state()
     if run.main:
         _draw(trainer, held_out, run.output / PICTURE)
+        draw_curves(trainer.state.log_history, run.output / CURVES)
     write_facts_and_push(trainer, "pretrain", data.data, data.model, parts.counts() if run.main else {})
     if run.main:
         unusable = skipped.finish()

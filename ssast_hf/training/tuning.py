@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which weights are trained, and the Trainer that does it."""
 
+import sys
 import warnings
 from argparse import SUPPRESS
 from collections.abc import Collection
@@ -15,6 +16,8 @@ from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 from transformers import EarlyStoppingCallback, EvalPrediction
 from transformers.trainer_utils import EvalLoopOutput
 
+from ..data.clips import Clip
+from ..data.labels import Labels
 from ..modeling_ssast import SSASTForAudioClassification
 from .arguments import SharedArguments
 from .evaluation import logits_of, scores_of
@@ -340,3 +343,15 @@ class FineTuner(ResumableTrainer):
             self.model.load_state_dict(self.average.mean)  # copies into the weights' own type
         if self.args.lora_rank is not None:
             self.model = self.model_wrapped = self.model.merge_and_unload()
+
+
+def say_what_is_trained(
+    model, clips: list[Clip], validation: list[Clip], labels: Labels, frozen: bool, unreadable: int
+) -> None:
+    """On stderr: numbers of clips, labels, and parameters that are trained."""
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    what = "frozen encoder" if frozen else f"{trained / 1e6:.2f} M parameters to train"
+    skipped = f" ({unreadable} more cannot be read)" if unreadable else ""
+    print(f"{len(clips)} clips for training{skipped}, {len(validation)} for validation; {len(labels.names)} labels: "
+          f"{', '.join(labels.names[:20])}{', ...' if len(labels.names) > 20 else ''}; {what}",
+          file=sys.stderr)  # fmt: skip

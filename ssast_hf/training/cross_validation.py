@@ -1,0 +1,93 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`ssast finetune --folds K`: a model per fold, judged by the clips that it did not hear; one table of all."""
+
+import csv
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from ..data.clips import Clip
+from ..data.labels import Labels
+from .certainty import over_folds
+from .evaluation import write_results
+from .run_directory import RECORD, recorded_flags
+
+FOLDS, PART = "_folds", "fold"  # the directory of the folds' runs, which is not pushed; what their results are named
+SMALL = 20  # clips of a label: fewer, and results of held-out clips vary much
+SHOWN = (("accuracy", "accuracy"), ("f1_macro", "macro F1"), ("mAP", "mAP"))
+
+FoldDone = Callable[[Path, list[Clip], list[Clip]], bool]
+TrainFold = Callable[[Path, list[Clip], list[Clip]], None]
+
+
+def cross_validate(
+    output: Path, clips: list[Clip], folds: list[list[int]], train: TrainFold, done: FoldDone
+) -> dict[str, float]:
+    """
+    Trains and judges a model for each fold, unless an earlier run of the same command did.
+
+    Args:
+        output (`Path`): Directory of the whole run.
+        clips (`list[Clip]`), folds (`list[list[int]]`): All clips, and the indices of those of each fold.
+        train: Trains on clips, its second argument, judges by others, the third, and leaves all in a directory, the
+            first.
+        done: Whether such a directory holds that already; takes the same arguments.
+
+    Returns:
+        Mean and interval of each metric over the folds, which are written, too, and the table, which is printed.
+    """
+    found = []
+    for number, fold in enumerate(folds, 1):
+        folder, held = output / FOLDS / str(number), set(fold)
+        part = [clips[index] for index in fold]
+        others = [clip for index, clip in enumerate(clips) if index not in held]
+        if not done(folder, others, part):
+            print(f"Fold {number} of {len(folds)}: {len(part)} clips held out", flush=True)
+            train(folder, others, part)
+        found.append(json.loads((folder / f"{PART}_results.json").read_text(encoding="utf-8")))
+    rows = [{name.removeprefix(f"{PART}_"): value for name, value in results.items()} for results in found]
+    return _report(output, rows)
+
+
+def _report(output: Path, rows: list[dict[str, float]]) -> dict[str, float]:
+    shown = [(name, title) for name, title in SHOWN if all(row.get(name) is not None for row in rows)]
+    with open(output / "folds.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["fold", "samples", *(name for name, _ in shown)])
+        for number, row in enumerate(rows, 1):
+            writer.writerow([number, row["samples"], *(row[name] for name, _ in shown)])
+    print("\n" + "".join(f"{text:>10}" for text in ("fold", "clips", *(title for _, title in shown))))
+    for number, row in enumerate(rows, 1):
+        print(f"{number:>10}{row['samples']:>10}" + "".join(f"{row[name]:>10.3f}" for name, _ in shown))
+    results: dict[str, float] = {"folds": len(rows), "folds_samples": sum(row["samples"] for row in rows)}
+    for name, _ in shown:
+        mean, low, high = over_folds([row[name] for row in rows])
+        results |= {f"folds_{name}": mean, f"folds_{name}_low": low, f"folds_{name}_high": high}
+    for label, end in (("mean", ""), ("from", "_low"), ("to", "_high")):
+        print(f"{label:>10}{'':>10}" + "".join(f"{results[f'folds_{name}{end}']:>10.3f}" for name, _ in shown))
+    print("(from, to: 95 % interval of the mean over folds, Student's t)\n", flush=True)
+    write_results(output, "folds", results)
+    return results
+
+
+def suggest_folds(clips: list[Clip], labels: Labels) -> None:
+    """Says so where so few clips are held out of a label that their results vary much."""
+    counts = Counter(label for clip in clips for label in labels.of(clip))
+    few = [name for name in labels.names if counts[name] < SMALL]
+    if few:
+        print(
+            f"{len(few)} label(s) have fewer than {SMALL} clips, such as {few[0]} ({counts[few[0]]}): --folds 5 "
+            "judges by all clips instead of those held out, and says how sure the result is",
+            file=sys.stderr,
+        )
+
+
+def is_finished(folder: Path, flags: dict[str, list[str]], data: str) -> bool:
+    """Whether a directory holds a finished run of these flags and clips, with its results."""
+    if not ((folder / RECORD).is_file() and (folder / f"{PART}_results.json").is_file()):
+        return False
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    return bool(record["finished"]) and (record["flags"], record["data"]) == (recorded_flags(flags), data)
