@@ -49,6 +49,17 @@ class SharedArguments(TrainingArguments):
         return {**self.__dict__, "output_dir": Path(self.output_dir or "").name, **private}
 
 
+CHANNEL_HELP = "Channel to take, counted from 1 [the mean of all]."
+TRUNCATED_HELP = "Take what is left of files that are cut off, with a warning, instead of skipping them."
+
+
+def reading(data) -> dict:
+    """The arguments of [`~ssast_hf.data.clips.Clip`] that `--channel` and `--accept_truncated` give."""
+    if data.channel is not None and data.channel < 1:
+        raise ValueError(f"--channel is {data.channel}, expected a whole number of at least 1.")
+    return {"channel": data.channel, "accept_truncated": data.accept_truncated}
+
+
 class FlagFormatter(HelpFormatter):
     """One line per flag: its name with underscores, the kind of its value, and its default."""
 

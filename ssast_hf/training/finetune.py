@@ -4,6 +4,7 @@
 
 import sys
 from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference.classify import load_classifier
 from ..modeling_ssast import SSASTForAudioClassification
 from ..utils.logs import new_parts
-from .arguments import parse
+from .arguments import parse, reading
 from .augment import Augmentation, LabelledClips, LabelledCollator
 from .card import write_facts_and_push
 from .certainty import describe_interval
@@ -96,7 +97,8 @@ def _train(
     result = trainer.train(resume_from_checkpoint=run.checkpoint)
     trainer.finalize_weights()
     trainer.save_model(_internal_call=True)  # pushed, if at all, with the results
-    trainer.save_metrics("train", result.metrics)
+    counts = {"train_samples": len(clips), **({"train_unreadable_samples": unreadable} if unreadable else {})}
+    trainer.save_metrics("train", {**result.metrics, **counts})
     trainer.save_state()
     if run.main:
         draw_curves(trainer.state.log_history, run.output / CURVES)
@@ -284,7 +286,7 @@ def _groups(data: FineTuningDataArguments, clips: list[Clip]) -> dict[Clip, str]
 def _clips(source: str, data: FineTuningDataArguments) -> list[Clip]:
     clips = name_official_labels(read_labelled(source, data.multi_label), source, data.label_file)
     check_found(clips, source)
-    return clips
+    return [replace(clip, **reading(data)) for clip in clips]
 
 
 def _reader(

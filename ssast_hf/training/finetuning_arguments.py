@@ -5,6 +5,7 @@
 from dataclasses import dataclass, field
 
 from ..data.sources import LABELLED_HELP
+from .arguments import CHANNEL_HELP, TRUNCATED_HELP
 from .frozen import FEW_CLIPS
 
 
@@ -79,3 +80,5 @@ class FineTuningDataArguments:
     cache_dir: str | None = field(
         default=None, metadata={"help": "Where to keep decoded sound, for other runs too [OUTPUT_DIR/_decoded]."}
     )
+    channel: int | None = field(default=None, metadata={"help": CHANNEL_HELP})
+    accept_truncated: bool = field(default=False, metadata={"help": TRUNCATED_HELP})

@@ -6,7 +6,7 @@ import json
 import os
 import random
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPreTraining
 from ..utils.logs import new_parts
 from . import picture
-from .arguments import SharedArguments, parse
+from .arguments import CHANNEL_HELP, TRUNCATED_HELP, SharedArguments, parse, reading
 from .card import write_facts_and_push
 from .crops import PROBES, Crops, EpochSampler, Padded
 from .curves import CURVES, draw_curves
@@ -83,6 +83,8 @@ class PreTrainingDataArguments:
         default=None,
         metadata={"help": "Directory for that, which runs can share [in --output_dir].", "metavar": "DIR"},
     )
+    channel: int | None = field(default=None, metadata={"help": CHANNEL_HELP})
+    accept_truncated: bool = field(default=False, metadata={"help": TRUNCATED_HELP})
     features_on_device: bool = field(
         default=False, metadata={"help": "Compute features on the model's device instead of in the data workers."}
     )
@@ -163,11 +165,11 @@ class Parts:
 
 def _read_parts(data: PreTrainingDataArguments, training: PreTrainingArguments) -> Parts:
     """Reads the sources. Raises ValueError where they do not suit the other flags."""
-    sources = read_sources(data.data)
+    sources = _sources(data.data, data)
     streams = [source for source in sources if source.stream is not None]
     sources = [source for source in sources if source.stream is None]
     if data.validation_data:
-        validation = read_sources(data.validation_data)
+        validation = _sources(data.validation_data, data)
         if any(source.stream is not None for source in validation):
             raise ValueError("--validation_data is a stream, expected sound that can be read again and again.")
     elif streams:
@@ -177,6 +179,13 @@ def _read_parts(data: PreTrainingDataArguments, training: PreTrainingArguments) 
     if streams and (training.max_steps <= 0 or data.pack or data.cache_audio):
         raise ValueError("A streaming source has no end: give --max_steps, and neither --pack nor --cache_audio.")
     return Parts(sources, streams, validation)
+
+
+def _sources(texts: list[str], data: PreTrainingDataArguments) -> list[Source]:
+    sources, how = read_sources(texts), reading(data)
+    for source in sources:
+        source.clips = [replace(clip, **how) for clip in source.clips]
+    return sources
 
 
 def _crops(
@@ -198,7 +207,7 @@ def _crops(
     )
     if parts.streams:
         train = Stream(parts.streams, train, samples, reader, training.seed, shortest,
-                       training.process_index, training.world_size)  # fmt: skip
+                       training.process_index, training.world_size, how=reading(data))  # fmt: skip
     for part in (train, held_out):
         part.check()
     return train, held_out

@@ -27,11 +27,15 @@ class Stream(IterableDataset):
         samples, reader, seed, min_samples: As [`Crops`] takes them.
         rank (`int`), world_size (`int`): Which of how many processes this is.
         buffer (`int`): Examples to shuffle among.
+        how (`dict`, *optional*): `channel` and `accept_truncated`, as [`Clip`] takes them.
     """
 
-    def __init__(self, streams, crops, samples, reader, seed, min_samples, rank=0, world_size=1, buffer=1000):
+    def __init__(
+        self, streams, crops, samples, reader, seed, min_samples, rank=0, world_size=1, buffer=1000, how=None
+    ):
         self.streams, self.crops, self.samples, self.reader, self.seed = streams, crops, samples, reader, seed
         self.min_samples, self.rank, self.world_size, self.buffer = min_samples, rank, world_size, buffer
+        self.how = how or {}
         # Where a run resumes: examples of this process to pass over without decoding, and blanks to give first, which
         # stand for the crops that they gave and are passed over by the Trainer.
         self.start = self.blanks = 0
@@ -81,7 +85,7 @@ class Stream(IterableDataset):
     def _read(self, name: str, value, number: int) -> np.ndarray | None:
         skipped, rate = self.reader.skipped, self.reader.sampling_rate
         try:
-            clip = Clip(name, member=Held(encoded(value)))
+            clip = Clip(name, member=Held(encoded(value)), **self.how)
         except ValueError as error:
             skipped.add(name, str(error))
             return None
@@ -97,5 +101,6 @@ class Stream(IterableDataset):
         if self.crops:
             self.crops.check()
         for source in self.streams:
-            alone = Stream([source], None, self.samples, self.reader, self.seed, self.min_samples, buffer=1)
+            same = (self.samples, self.reader, self.seed, self.min_samples)
+            alone = Stream([source], None, *same, buffer=1, how=self.how)
             next(iter(alone))

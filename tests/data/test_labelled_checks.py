@@ -15,7 +15,7 @@ from ssast_hf.data.labelled import label_names
 from ssast_hf.data.labelled_checks import check_found, readable, warn_of_labels, warn_of_shared
 from ssast_hf.data.labels import find_labels, hold_out
 from ssast_hf.data.sources import Clip, read_clips, read_labelled
-from ssast_hf.training import finetune
+from ssast_hf.training import finetune, pretrain
 from ssast_hf.training.optimization import sampling_weights
 from ssast_hf.training.tuning import FineTuningArguments
 
@@ -150,6 +150,31 @@ def test_labels_that_may_not_be_meant_are_warned_of_once(caplog):
     assert "_background_noise_" in messages[0] and "Owl and owl" in messages[1] and "Crow (1)" in messages[2]
     assert "1 sound(s) two labels" in messages[3] and "0.wav (Owl, owl)" in messages[3]
     assert "--group_column file" in messages[4]
+
+
+def test_training_takes_one_channel_and_truncated_files_on_request(tmp_path):
+    """Of stereo files the right channel, 0.3; of files that are cut off, what is left."""
+    for label in "ab":
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for number in range(4):
+            path = tmp_path / "data" / label / f"{number}.wav"
+            soundfile.write(path, np.tile([0.1, 0.3], (1600, 1)), 16000)
+            path.write_bytes(path.read_bytes()[: 44 + 4 * 800])
+    fields = {"validation_fraction": 0.0, "from_scratch": True}
+    data = finetune.FineTuningDataArguments(str(tmp_path / "data"), "no model", **fields)
+    training = FineTuningArguments(str(tmp_path / "run"), use_cpu=True)
+    with pytest.raises(ValueError, match="None of the 8 clips"):
+        finetune._read(data, training)
+    data.channel, data.accept_truncated = 2, True
+    clips, *_ = finetune._read(data, training)
+    reader = finetune._reader(data, training, clips, 16000)
+    assert len(clips) == 8
+    np.testing.assert_allclose(reader.read(clips[0]), np.full(800, 0.3), atol=1e-4)
+    sources = pretrain._sources([str(tmp_path / "data")], data)
+    assert {(clip.channel, clip.accept_truncated) for clip in sources[0].clips} == {(2, True)}
+    data.channel = 0
+    with pytest.raises(ValueError, match="--channel is 0"):
+        finetune._read(data, training)
 
 
 @pytest.mark.parametrize("held_out", [False, True])

@@ -914,7 +914,8 @@ def test_the_trainers_own_flags_do_not_change_the_result(tones, classifier, tmp_
 def test_statistics_strides_and_pooling_reach_the_model(tones, classifier, tmp_path):
     assert tune("--data", tones / "single.csv", "--model", classifier, "--max_steps", 1, "--mean", -6.5, "--std", 5.25,
                 "--frequency_stride", 10, "--time_stride", 8, "--max_length", 32, "--pooling", "cls", "--cache_audio",
-                "True", "--cache_dir", tmp_path / "decoded", "--output_dir", tmp_path) == 0  # fmt: skip
+                "True", "--cache_dir", tmp_path / "decoded", "--channel", 1, "--accept_truncated", "True",
+                "--output_dir", tmp_path) == 0  # fmt: skip
     config = SSASTForAudioClassification.from_pretrained(tmp_path).config
     assert (config.frequency_stride, config.time_stride, config.max_length, config.pooling) == (10, 8, 32, "cls")
     extractor = SSASTFeatureExtractor.from_pretrained(tmp_path)
