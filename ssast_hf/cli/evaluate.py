@@ -54,7 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--suggest-thresholds",
         metavar="CSV",
         help="write the threshold of the best F1 for each label, for --thresholds; by clips, or with --events by "
-        "segments. Take data that the model was neither trained on nor will be judged by",
+        "events, and of equals by segments. Take data that the model was neither trained on nor will be judged by",
     )
     parser.add_argument(
         "--precision",

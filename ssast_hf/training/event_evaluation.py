@@ -22,7 +22,7 @@ from ..inference.events import Event, EventJoiner, EventRules
 from ..modeling_ssast import SSASTForAudioClassification
 from .evaluation import write_results
 from .event_metrics import MEASURES, Count, count_segments, match_events
-from .thresholds import suggestions, thresholds_to_try, write_suggestions
+from .thresholds import Tried, suggestions, thresholds_to_try, write_suggestions
 
 logger = logging.getLogger(__name__)
 
@@ -115,26 +115,22 @@ def judge(
 
 
 def suggest(
-    heard: list[Heard], names: Sequence[str], rules: EventRules, segment: float, precision: float | None
+    heard: list[Heard], names: Sequence[str], rules: EventRules, how: Judging, precision: float | None
 ) -> list[dict]:
-    """The rows of a file of thresholds, the best by segments of joined events; see [`suggestions`]."""
+    """
+    The rows of a file of thresholds: the best by events, as the rules join them, and of equals by segments; see
+    [`suggestions`].
+    """
     scores = np.concatenate([one.scores for one in heard])
-    tried = [thresholds_to_try(scores[:, column]) for column in range(len(names))]
-    counts: dict[str, list[tuple[float, Count]]] = {name: [] for name in names}
-    for step in range(max(map(len, tried))):
-        thresholds = {name: float(values[min(step, len(values) - 1)]) for name, values in zip(names, tried)}
-        totals = dict.fromkeys(names, Count())
-        for one in heard:
-            found: dict[str, list[Event]] = {name: [] for name in names}
-            for event in one.events(names, replace(rules, thresholds=thresholds)):
-                found[event.label].append(event)
-            for name in names:
-                wanted = [annotation for annotation in one.recording.annotations if annotation.label == name]
-                totals[name] += count_segments(wanted, found[name], one.recording.seconds, segment)
-        for name, values in zip(names, tried):
-            if step < len(values):
-                counts[name].append((thresholds[name], totals[name]))
-    return suggestions(counts, precision)
+    values = {name: thresholds_to_try(scores[:, column]).tolist() for column, name in enumerate(names)}
+    tried: dict[str, list[Tried]] = {name: [] for name in names}
+    for step in range(max(map(len, values.values()))):
+        thresholds = {name: own[min(step, len(own) - 1)] for name, own in values.items()}
+        counts, _ = judge(heard, names, replace(rules, thresholds=thresholds), how)
+        for name, own in values.items():
+            if step < len(own):
+                tried[name].append(Tried(own[step], *counts[name]))
+    return suggestions(tried, precision)
 
 
 def run(
@@ -173,7 +169,7 @@ def run(
     _print(counts, results, arguments.name)
     print(f"written to {output}")
     if arguments.suggest_thresholds:
-        suggested = suggest(heard, names, rules, how.segment, arguments.precision)
+        suggested = suggest(heard, names, rules, how, arguments.precision)
         write_suggestions(arguments.suggest_thresholds, suggested)
     return failed
 

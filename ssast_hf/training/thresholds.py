@@ -4,6 +4,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,17 +12,32 @@ from ..inference.events import write_thresholds
 from .event_metrics import MEASURES, Count
 
 
-def best_threshold(
-    counts: Sequence[tuple[float, Count]], precision: float | None = None
-) -> tuple[float, Count] | None:
+@dataclass(frozen=True)
+class Tried:
+    """A threshold, what it finds, and what decides between thresholds that are equally good by that."""
+
+    threshold: float
+    count: Count
+    second: Count
+
+
+def best_threshold(tried: Sequence[Tried], precision: float | None = None) -> Tried | None:
     """
-    Of the counts by threshold those of the best F1, or with `precision` of the best recall at that precision or more;
-    of equals, the highest threshold. None where no threshold has a hit (or that precision).
+    Of thresholds in ascending order, that of the best F1, or with `precision` of the best recall at that precision or
+    more. Of equals that of the best second F1; of these the one in the middle, as far from finding less as from finding
+    what is not there. None where no threshold has a hit (or that precision).
     """
-    allowed = [(threshold, count) for threshold, count in counts if count.hits]
-    if precision is not None:
-        allowed = [(threshold, count) for threshold, count in allowed if count.precision >= precision]
-    return max(allowed, key=lambda one: (one[1].f1 if precision is None else one[1].recall, one[0]), default=None)
+
+    def worth(one: Tried) -> tuple[float, float]:
+        return one.count.f1 if precision is None else one.count.recall, one.second.f1 or 0.0
+
+    allowed = [one for one in tried if one.count.hits and (precision is None or one.count.precision >= precision)]
+    if not allowed:
+        return None
+    best = max(map(worth, allowed))
+    equals = [one for one in allowed if worth(one) == best]
+    middle = (equals[0].threshold + equals[-1].threshold) / 2
+    return min(equals, key=lambda one: abs(one.threshold - middle))
 
 
 def thresholds_to_try(scores: np.ndarray, most: int = 50) -> np.ndarray:
@@ -49,24 +65,26 @@ def suggest_by_clips(
     scores: np.ndarray, targets: np.ndarray, names: Sequence[str], precision: float | None
 ) -> list[dict]:
     """The rows of a file of thresholds, the best by clips: scores and targets are (clips, labels)."""
-    counts = {}
+    tried: dict[str, list[Tried]] = {name: [] for name in names}
     for name, column, wanted in zip(names, scores.T, targets.T > 0):
-        found = [(float(threshold), column >= threshold) for threshold in thresholds_to_try(column)]
-        counts[name] = [(threshold, Count(int(wanted.sum()), int(hit.sum()), int((hit & wanted).sum())))
-                        for threshold, hit in found]  # fmt: skip
-    return suggestions(counts, precision)
+        for threshold in thresholds_to_try(column):
+            found = column >= threshold
+            count = Count(int(wanted.sum()), int(found.sum()), int((found & wanted).sum()))
+            tried[name].append(Tried(float(threshold), count, count))
+    return suggestions(tried, precision)
 
 
-def suggestions(counts: dict[str, list[tuple[float, Count]]], precision: float | None) -> list[dict]:
+def suggestions(tried: dict[str, list[Tried]], precision: float | None) -> list[dict]:
     """A row for each label: its best threshold, empty where there is none, and what it reaches."""
     rows = []
-    for name, found in counts.items():
+    for name, found in tried.items():
         best = best_threshold(found, precision)
-        count = Count() if best is None else best[1]
+        count = Count() if best is None else best.count
         values = {measure: "" if getattr(count, measure) is None else round(getattr(count, measure), 4)
                   for measure in MEASURES}  # fmt: skip
-        annotated = found[0][1].annotated if found else 0
-        rows.append({"label": name, "threshold": "" if best is None else best[0], **values, "annotated": annotated})
+        annotated = found[0].count.annotated if found else 0
+        threshold = "" if best is None else best.threshold
+        rows.append({"label": name, "threshold": threshold, **values, "annotated": annotated})
     return rows
 
 

@@ -8,15 +8,18 @@ from sklearn.metrics import f1_score, precision_recall_curve
 
 from ssast_hf.inference.events import read_thresholds
 from ssast_hf.training.event_metrics import Count
-from ssast_hf.training.thresholds import best_threshold, suggest_by_clips, thresholds_to_try, write_suggestions
+from ssast_hf.training.thresholds import Tried, best_threshold, suggest_by_clips, thresholds_to_try, write_suggestions
 
 
-def test_the_best_threshold():
-    found = [(0.1, Count(10, 40, 10)), (0.5, Count(10, 10, 8)), (0.7, Count(10, 10, 8)), (0.9, Count(10, 2, 2))]
-    assert best_threshold(found) == (0.7, found[2][1])
-    assert best_threshold(found, precision=0.9) == (0.9, found[3][1])
-    assert best_threshold(found, precision=0.2)[0] == 0.1
-    assert best_threshold([(0.5, Count(10, 3, 0))]) is None
+def test_the_best_threshold_is_the_middle_one_of_equals():
+    counts = [Count(10, 40, 10), Count(10, 10, 8), Count(10, 10, 8), Count(10, 10, 8), Count(10, 2, 2)]
+    found = [Tried(threshold, count, count) for threshold, count in zip((0.1, 0.5, 0.6, 0.9, 0.95), counts)]
+    assert best_threshold(found).threshold == 0.6
+    assert best_threshold(found, precision=0.9).threshold == 0.95
+    assert best_threshold(found, precision=0.2).threshold == 0.1
+    by_second = [Tried(0.5, counts[1], Count(9, 9, 3)), Tried(0.6, counts[2], Count(9, 9, 4))]
+    assert best_threshold(by_second).threshold == 0.6
+    assert best_threshold([Tried(0.5, Count(10, 3, 0), Count())]) is None
 
 
 def test_thresholds_part_the_scores():
