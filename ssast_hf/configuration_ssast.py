@@ -246,7 +246,8 @@ class SSASTConfig(PreTrainedConfig):
     @property
     def num_frequency_patches(self) -> int:
         """F, the number of patches along frequency."""
-        return (self.num_mel_bins - self.frequency_patch_size) // self.frequency_stride + 1
+        stride = self.frequency_stride or self.frequency_patch_size
+        return (self.num_mel_bins - self.frequency_patch_size) // stride + 1
 
     def num_time_patches(self, num_frames=None):
         """T, the number of whole patches in `num_frames` (default `max_length`): int to int, or tensor to tensor."""

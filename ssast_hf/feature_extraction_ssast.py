@@ -147,9 +147,9 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             ("max_length", max_length, 1),
         ):
             _require_count(name, value, least)
-        for name, value in (("mean", mean), ("std", std), ("padding_value", padding_value)):
-            if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
-                raise ValueError(f"`{name}` is {value!r}, expected a finite number.")
+        for name, number in (("mean", mean), ("std", std), ("padding_value", padding_value)):
+            if not isinstance(number, Real) or isinstance(number, bool) or not math.isfinite(number):
+                raise ValueError(f"`{name}` is {number!r}, expected a finite number.")
         if std <= 0:
             raise ValueError(f"`std` is {std!r}, expected a number above 0.")
         if feature_size != 1 or self.padding_side != "right":

@@ -59,7 +59,7 @@ def sample_masks(
         time_index = torch.arange(time, device=covered.device)
         real = (time_index < num_time_patches.to(covered.device)[:, None, None]).expand(-1, frequency, -1)  # (B, F, T)
         covered = covered.masked_fill(~real, float("inf"))
-    if torch.is_tensor(num_masked):
+    if isinstance(num_masked, torch.Tensor):
         order = covered.flatten(1).argsort(dim=1)
         chosen = torch.arange(frequency * time, device=covered.device) < num_masked.to(covered.device)[:, None]
     else:
@@ -77,16 +77,16 @@ def _arrival_times(batch_size: int, grid: tuple[int, int], cluster_min: int, clu
     arrival = torch.randint(TICKS, (batch_size, frequency + reach, time + reach), **source)
     arrival = arrival.float()  # (B, F + C - 1, T + C - 1)
     cluster = torch.randint(cluster_min, cluster_max + 1, (batch_size, 1, 1), **source)
-    covered = None
+    covered = arrival  # of no cluster yet
     for size in range(cluster_min, cluster_max + 1):
         starts = arrival[:, cluster_max - size :, cluster_max - size :]
         earliest = starts.unfold(1, size, 1).amin(-1).unfold(2, size, 1).amin(-1)  # (B, F, T)
-        covered = earliest if covered is None else torch.where(cluster == size, earliest, covered)
+        covered = earliest if size == cluster_min else torch.where(cluster == size, earliest, covered)
     return covered + torch.rand(covered.shape, **source)  # ties at random
 
 
 def _check_num_masked(num_masked, frequency: int, time: int, num_time_patches: torch.Tensor | None) -> None:
-    tensors = [value for value in (num_masked, num_time_patches) if torch.is_tensor(value)]
+    tensors = [value for value in (num_masked, num_time_patches) if isinstance(value, torch.Tensor)]
     if torch.compiler.is_compiling() or any(tensor.device.type != "cpu" for tensor in tensors):
         return
     lengths = [time] if num_time_patches is None else num_time_patches.tolist()

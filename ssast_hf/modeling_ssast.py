@@ -711,7 +711,7 @@ class SSASTForPreTraining(SSASTPreTrainedModel):
         share of the real patches of any other.
         """
         config = self.config
-        if config.num_mask_patches > config.num_patches:
+        if (config.num_mask_patches or 0) > config.num_patches:
             raise ValueError(
                 f"`num_mask_patches` is {config.num_mask_patches}, expected at most {config.num_patches}, the patches "
                 f"of {config.max_length} frames."

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def audio_seconds(source: Encoded, accept_truncated: bool = False) -> float | No
         part = Part(name, accept_truncated=accept_truncated)
         size, head, tail, links = _look_at(part, file)
         if len(links) > 1:
-            return sum(seconds for _, _, seconds in _links(part, file, [*links, size]))
+            return math.fsum(seconds for _, _, seconds in _links(part, file, [*links, size]))
         try:
             stream = _open_stream(part, file, size, head, tail)
         except OtherDecoder:
@@ -167,7 +167,7 @@ def _decode_chain(part: Part, file: BinaryIO, bounds: list[int]) -> Iterator[tup
             continue
         wanted = min(left, seconds - skip)
         link = replace(part, offset=skip, duration=None if math.isinf(left) or wanted < left else wanted)
-        yield from decode(link, Window(file, start, stop))
+        yield from decode(link, cast(BinaryIO, Window(file, start, stop)))
         left, skip = left - wanted, 0.0
         if left <= 0:
             return

@@ -59,7 +59,7 @@ def find_audio_files(
 
     extensions = set(audio_extensions())
     found, seen = [], set()
-    for root, folders, files in os.walk(folder, followlinks=True, onerror=onerror or stop):
+    for root, folders, files in os.walk(os.fsdecode(folder), followlinks=True, onerror=onerror or stop):
         real = os.path.realpath(root)
         folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
         if real not in seen:

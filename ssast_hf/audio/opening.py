@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 Encoded = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO
 
@@ -70,9 +70,9 @@ class Window(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def open_sound(source: Encoded, spool: bool = False) -> Iterator[tuple[str, BinaryIO | Pipe]]:
+def open_sound(source: Encoded, spool: bool = False) -> Iterator[tuple[str, Any]]:
     """
-    Yields a name for messages and a seekable binary file. Closes only what it has opened.
+    Yields a name for messages and a seekable binary file, or a [`Pipe`]. Closes only what it has opened.
 
     Args:
         source: As [`load_audio`] takes it.
@@ -87,6 +87,7 @@ def open_sound(source: Encoded, spool: bool = False) -> Iterator[tuple[str, Bina
         yield "audio given as bytes", io.BytesIO(source)
         return
     with contextlib.ExitStack() as stack:
+        file: BinaryIO
         if isinstance(source, (str, os.PathLike)):
             name = checked_path(source)
             file = stack.enter_context(open(name, "rb"))

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -108,7 +108,8 @@ def _decode_with_ffmpeg(part, file: BinaryIO, message: str, known: bool) -> Iter
         stack.callback(_end, process)
         end, rate = 0, 1  # samples decoded
         try:
-            sound = stack.enter_context(forward_sound_file()(process.stdout.fileno(), closefd=False))
+            output: Any = process.stdout
+            sound = stack.enter_context(forward_sound_file()(output.fileno(), closefd=False))
             rate = sound.samplerate
             check_header_rate(part.name, rate)
             first = round((part.offset - start) * rate)
@@ -131,17 +132,17 @@ def _decode_with_ffmpeg(part, file: BinaryIO, message: str, known: bool) -> Iter
         )
     stated = re.search(r"Duration: (\d+):(\d+):(\d+\.\d+)", text)
     promised = sum(float(value) * unit for value, unit in zip(stated.groups(), (3600, 60, 1))) if stated else None
-    end = start + end / rate
+    found = start + end / rate
     mix.warn()
-    if promised and known and end < min(promised, part.offset + (part.duration or promised)) - SLACK:
-        part.truncated(end, promised)
+    if promised and known and found < min(promised, part.offset + (part.duration or promised)) - SLACK:
+        part.truncated(found, promised)
     elif status and not part.accept_truncated:
-        raise ValueError(f"{part.name} is truncated or damaged after {end:.3f} s: {_reason(text)}")
+        raise ValueError(f"{part.name} is truncated or damaged after {found:.3f} s: {_reason(text)}")
 
 
 def _ffmpeg_command(part, path: str, start: float) -> list[str]:
     return [
-        ffmpeg_program(), "-hide_banner", "-nostdin", "-nostats", "-v", "repeat+level+info", "-xerror",
+        ffmpeg_program() or "ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-v", "repeat+level+info", "-xerror",
         *(["-err_detect", "+explode"] if not part.accept_truncated else []), "-protocol_whitelist", "file",
         *(["-ss", f"{start:.6f}"] if start else []), "-i", f"file:{path}", "-map", "0:a:0", "-c:a", "pcm_f32le",
         "-f", "wav", "pipe:1",
@@ -166,7 +167,8 @@ def _on_disk(file: BinaryIO) -> Iterator[str]:
 def _end(process: subprocess.Popen) -> None:
     process.kill()
     process.wait()
-    process.stdout.close()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def _reason(text: str) -> str:

@@ -218,7 +218,7 @@ def convert_named(source: str | os.PathLike, name: str, overwrite: bool = False)
     model = convert_state_dict(load_official(source)).model
     config = model.config
     found = (type(model).__name__, config.hidden_size, config.frequency_patch_size, config.time_patch_size)
-    expected = ("SSASTForPreTraining", SIZES[entry.size][0], *entry.patch_shape)
+    expected = ("SSASTForPreTraining", SIZES[entry.size or ""][0], *(entry.patch_shape or ()))
     if found != expected:
         raise ValueError(
             f"{source} is not {entry.official}: found class, hidden size and patch shape {found}, expected {expected}."

@@ -219,7 +219,7 @@ def convert_state_dict(state: State, **overrides) -> Conversion:
     for name, value in state.items():
         new_name = official_to_ours(name)
         if new_name is None:
-            conversion.dropped[name] = _dropped(name.removeprefix("module."))
+            conversion.dropped[name] = _dropped(name.removeprefix("module.")) or ""
         else:
             conversion.keys[name], converted[new_name] = new_name, value
     _load(model, converted, "fine-tuned" if fine_tuned else "pretraining")
@@ -275,8 +275,10 @@ def ast_config_to_ours(config_dict: dict, known: bool = False, patch_shape: tupl
     if patch_shape is None:
         size = source["patch_size"]
         size = list(size) if isinstance(size, (list, tuple)) else [size, size]
-        patch_shape = [source.get(f"{axis}_patch_size", n) for axis, n in zip(("frequency", "time"), size)]
-    frame = patch_shape[0] == source.get("num_mel_bins", 128)
+        rows, columns = (source.get(f"{axis}_patch_size", n) for axis, n in zip(("frequency", "time"), size))
+    else:
+        rows, columns = patch_shape
+    frame = rows == source.get("num_mel_bins", 128)
     eps = source["layer_norm_eps"]
     pooling = {"pooling": "cls", "classifier_layer_norm_eps": eps}
     if known:
@@ -285,8 +287,8 @@ def ast_config_to_ours(config_dict: dict, known: bool = False, patch_shape: tupl
         "model_type": SSASTConfig.model_type,
         **{name: source[name] for name in (*AST_FIELDS, *SHARED_FIELDS) if source.get(name) is not None},
         **PATCHES["frame" if frame else "patch"],
-        "frequency_patch_size": patch_shape[0],
-        "time_patch_size": patch_shape[1],
+        "frequency_patch_size": rows,
+        "time_patch_size": columns,
         **pooling,
     }
 

@@ -60,7 +60,7 @@ def load_config_dict(load: Callable, name, **kwargs) -> tuple[dict, dict]:
     config_dict, kwargs = load(str(found.directory), **kwargs)
     kind = config_dict.get("model_type")
     if kind == AST_MODEL_TYPE:
-        shape = _patch_shape(folder) or (found.entry and found.entry.patch_shape)
+        shape = _patch_shape(folder) or (found.entry.patch_shape if found.entry else None)
         config_dict = ast_config_to_ours(config_dict, found.is_official, shape)
         if found.entry and found.entry.num_mask_patches:
             grid = {name: config_dict[name] for name in GRID_FIELDS if name in config_dict}

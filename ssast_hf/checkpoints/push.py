@@ -123,7 +123,7 @@ def push_directory(
         raise ValueError(f"{directory} has no {WEIGHTS}: save the model in it.")
     with tempfile.TemporaryDirectory() as code:
         save_code(code, *CODE)
-        files = {path.name: path for path in Path(code).iterdir()}
+        files: dict[str, Path | bytes] = {path.name: path for path in Path(code).iterdir()}
         for pattern in ("model*.safetensors", "model*.safetensors.index.json", "*_results.json", FACTS, CARD):
             files.update({path.name: path for path in folder.glob(pattern)})
         for name, fields in code_fields(config).items():
@@ -185,14 +185,15 @@ def explained(repo_id: str) -> Iterator[None]:
         raise ValueError(f"{repo_id!r} is not a repository's name, expected ORG/NAME: {error}") from None
     except OfflineModeIsEnabled:
         raise OSError(f"{repo_id} cannot be pushed, because HF_HUB_OFFLINE is set: unset it.") from None
-    except (LocalTokenNotFoundError, LocalEntryNotFoundError, HTTPError) as error:
-        if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
-            error = error.__cause__
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        if isinstance(error, LocalTokenNotFoundError) or status in (401, 403):
+    except (LocalTokenNotFoundError, LocalEntryNotFoundError, HTTPError) as raised:
+        cause: BaseException = raised
+        if isinstance(raised, LocalEntryNotFoundError) and raised.__cause__ is not None:
+            cause = raised.__cause__
+        status = getattr(getattr(cause, "response", None), "status_code", None)
+        if isinstance(cause, LocalTokenNotFoundError) or status in (401, 403):
             raise PermissionError(
                 f"{constants.ENDPOINT} refused to let you write {repo_id}: log in with `hf auth login`, with a token "
                 "that may write there."
             ) from None
-        reason = " ".join(str(error).strip().split("\n")[0].split()).rstrip(".") or type(error).__name__
+        reason = " ".join(str(cause).strip().split("\n")[0].split()).rstrip(".") or type(cause).__name__
         raise OSError(f"{repo_id} could not be pushed to {constants.ENDPOINT} ({reason}): try again.") from None

@@ -33,12 +33,12 @@ def run(arguments: Namespace) -> int:
         for entry, here in rows:
             print(json.dumps({**asdict(entry), "here": here}))
         return 0
-    cells = [("NAME", "SIZE", "PATCHES", "MASKED", "HERE", "LICENCE", "FROM", "NOTE")]
+    cells: list[tuple[str, ...]] = [("NAME", "SIZE", "PATCHES", "MASKED", "HERE", "LICENCE", "FROM", "NOTE")]
     for entry, here in rows:
         source = entry.path or entry.repo or (f"official {entry.official}" if entry.official else "")
         row = (entry.name, entry.size, entry.patches, entry.num_mask_patches, here, entry.licence, source, entry.note)
         cells.append(tuple("" if value is None else printable(str(value)) for value in row))
     widths = [max(map(len, column)) for column in zip(*cells)]
-    for row in cells:
-        print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths)).rstrip())
+    for line in cells:
+        print("  ".join(f"{cell:{width}}" for cell, width in zip(line, widths)).rstrip())
     return 0

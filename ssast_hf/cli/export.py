@@ -48,7 +48,7 @@ def run(arguments: Namespace) -> int:
     report = export_onnx(model, extractor, arguments.onnx, arguments.level, arguments.int8, arguments.overwrite)
     print(f"{arguments.onnx}: {report.bytes / 1e6:.1f} MB; differs from torch by at most {report.error:.1g}")
     if arguments.int8 and arguments.level:
-        print(f"8-bit weights: cosine similarity of embeddings at least {1 - report.change:.4f}")
+        print(f"8-bit weights: cosine similarity of embeddings at least {1 - (report.change or 0.0):.4f}")
     elif arguments.int8:
         print(
             f"8-bit weights: scores of {report.clips} test signals change by at most {report.change:.4f}, "

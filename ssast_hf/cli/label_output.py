@@ -203,7 +203,8 @@ class TrackOutput(Output):
         self.folder.mkdir(exist_ok=True)
         self.journal = Journal(progress_of(self.folder), settings, overwrite)
         self.done, self.failed = len(self.journal.entries), self.journal.failed
-        self.file, self.current = None, None
+        self.file: Any = None  # of the sound that is being labelled
+        self.current: Any = None  # its writer
 
     def writer(self, index):
         if self.file is None:

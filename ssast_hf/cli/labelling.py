@@ -10,7 +10,7 @@ import time
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..inference.label_formats import PICTURE_LABELS, TRACKS, WRITERS, LabelChoice
 from ..utils.files import is_special, replacing
@@ -57,7 +57,7 @@ class Labelling:
             arguments.format, arguments.top_k, arguments.threshold, arguments.label, arguments.exclude_label
         )
         self.state = Progress(len(self.names))
-        self.output: Output | None = None
+        self.output: Any = None  # set by `open`
         self.events: list[Event] = []  # of the sound that is read, and not written yet
 
     def open(self, model: str, labels: list[str], problem_type: str | None) -> "Labelling":
@@ -154,7 +154,7 @@ class Labelling:
             self.write_events(index)
         else:
             start = self.offset(index)
-            self.output.writer(index).file(name, start, start + length, windows, self.chosen.of(scores))
+            self.output.writer(index).file(name, start, start + length, windows, self.chosen.of(scores or {}))
         self.output.end(index, error)
         state.done = index + 1
 
@@ -243,7 +243,7 @@ class Sound:
         from ..inference.classify import named_scores
 
         labelling, joined = self.labelling, self.joiner.take()
-        if error is None and self.picture is not None:
+        if error is None and self.picture is not None and labelling.pictures:
             _write_picture(labelling.pictures[index], self.picture, printable(labelling.names[index]), self.model)
         scores = None if joined is None else named_scores(self.model, joined)
         labelling.end(index, length, error, scores, self.windows)
@@ -265,7 +265,7 @@ def run_exported(labelling: Labelling) -> int:
             for index, (_, scores, length) in enumerate(found, start=first):
                 error = scores if isinstance(scores, Exception) else None
                 labelling.count(length)
-                labelling.end(index, length, error, None if error else scores)
+                labelling.end(index, length, error, scores if isinstance(scores, dict) else None)
                 meter.show(labelling.state)
         complete = True
     finally:

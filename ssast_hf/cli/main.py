@@ -77,7 +77,7 @@ def _dispatch(argv: list[str]) -> int:
         build_parser().print_help(sys.stderr)
         return EXIT_WRONG
     command = COMMANDS.get(argv[0])
-    if hasattr(command, "main"):
+    if command is not None and hasattr(command, "main"):
         return command.main(argv[1:])
     arguments = build_parser().parse_args(argv)
     return arguments.run(arguments)

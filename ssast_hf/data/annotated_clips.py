@@ -7,7 +7,7 @@ import os
 import random
 import re
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +129,8 @@ def cut(recordings: list[Recording], cutting: Cutting) -> Parts:
 
 def _windows(recording: Recording, cutting: Cutting) -> Iterator[tuple[float, float, list[int]]]:
     """Start and end of each window, and the indices of the annotations that are in it, wholly or in part."""
-    length, hop = cutting.window, cutting.hop or cutting.window
+    length = cutting.window or 0.0
+    hop = cutting.hop or length
     last = max(0.0, recording.seconds - length)
     count = 1 + math.ceil(last / hop - 1e-9)
     found = recording.annotations
@@ -159,11 +160,11 @@ def _labels(
 
 def _events(recordings: list[Recording], cutting: Cutting, groups: dict[str, str]) -> Parts:
     """A clip for each annotation, and negatives of the same lengths between them."""
-    parts = []
+    parts, margin = [], cutting.margin or 0.0
     for recording in recordings:
         for one in recording.annotations:
-            start = max(0.0, one.start - cutting.margin)
-            end = min(recording.seconds, one.end + cutting.margin)
+            start = max(0.0, one.start - margin)
+            end = min(recording.seconds, one.end + margin)
             if end <= start:
                 raise ValueError(f"{one.place}: {one.label} is a point, expected a --margin above 0.")
             parts.append(Part(recording.path, start, end, (one.label,), groups[recording.path]))
@@ -185,7 +186,7 @@ def _between(
                 gaps.append((recording.path, at, one.start))
             at = max(at, one.end)
     found = []
-    for _ in range(cutting.negatives):
+    for _ in range(cutting.negatives or 0):
         length = rng.choice(lengths) if lengths else 1.0
         room = [max(0.0, end - start - length) for _, start, end in gaps]
         if not any(room):
@@ -241,7 +242,8 @@ def group_of(path: str, rule: str) -> str:
 
 def summary(recordings: list[Recording], parts: list[Part]) -> list[tuple[str, int, float, int, int, int]]:
     """By label: annotations, their seconds, recordings and groups with it, and clips. The last row is of negatives."""
-    events, seconds, clips = Counter[str](), Counter[str](), Counter[str]()
+    events, clips = Counter[str](), Counter[str]()
+    seconds: defaultdict[str, float] = defaultdict(float)
     files: dict[str, set[str]] = {}
     groups: dict[str, set[str]] = {}
     for recording in recordings:

@@ -173,7 +173,7 @@ def _times(start: str | None, end: str | None, place: str, point: bool = False) 
     for name, text in (("start", start), ("end", end)):
         if text is None or not _is_number(text) or float(text) < 0:
             raise ValueError(f"{place}: the {name} is {text!r}, expected a number of seconds of at least 0.")
-    begin, stop = float(start), float(end)
+    begin, stop = float(start or 0), float(end or 0)
     if stop < begin or (stop == begin and not point):
         raise ValueError(f"{place}: the end is {stop:g} s, expected more than the start, {begin:g} s.")
     return begin, stop

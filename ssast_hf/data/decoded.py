@@ -173,7 +173,7 @@ def fingerprint(clips: list[Clip], sampling_rate: int = 0, stated: bool = True) 
             state = None
         elif table is None and os.path.exists(file):
             state = (os.stat(file).st_size, os.stat(file).st_mtime_ns)
-        more = () if clip.label is None else (clip.label,)
+        more: tuple = () if clip.label is None else (clip.label,)
         if clip.channel is not None or clip.accept_truncated:
             more += (clip.channel, clip.accept_truncated)
         digest.update(repr((clip.path, clip.offset, clip.duration, clip.member, state, *more)).encode())

@@ -11,7 +11,7 @@ from .clips import Clip
 
 def label_names(clips: list[Clip]) -> list[str]:
     """The labels that occur, sorted, numbers by their value. Raises ValueError for fewer than two."""
-    names = sorted({clip.label for clip in clips})
+    names = sorted({str(clip.label) for clip in clips})
     if all(re.fullmatch(r"-?\d+(\.\d+)?", name) for name in names):
         names.sort(key=float)
     if len(names) < 2:

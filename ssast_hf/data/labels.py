@@ -67,7 +67,7 @@ def name_official_labels(clips: list[Clip], source: str, label_file: str | None)
     Where `source` is the original's `.json`, whose labels are identifiers joined by commas (`/m/09x0r,/t/dd00088`),
     and `label_file` its class CSV, the clips with the display names instead; else the clips as they are.
     """
-    if not (str(source).lower().endswith(".json") and str(label_file).lower().endswith(".csv")):
+    if label_file is None or not (str(source).lower().endswith(".json") and label_file.lower().endswith(".csv")):
         return clips
     with open(label_file, newline="", encoding="utf-8-sig") as file:
         names = {row["mid"]: row["display_name"] for row in csv.DictReader(file) if row.get("mid")}

@@ -37,8 +37,8 @@ class Reader:
             return self.decoded.length(clip)
         if clip not in self.lengths:
             seconds = clip.seconds()
-            known = seconds is not None
-            self.lengths[clip] = max(0, math.floor(seconds * self.sampling_rate + ROUNDING)) if known else None
+            known = None if seconds is None else max(0, math.floor(seconds * self.sampling_rate + ROUNDING))
+            self.lengths[clip] = known
         return self.lengths[clip]
 
     def crop(self, clip: Clip, samples: int, place: Callable[[int], int]) -> np.ndarray | None:
@@ -74,7 +74,8 @@ class Reader:
             # One sample more, because resampling may round one off.
             return clip.load(rate, start / rate, (samples + 1) / rate)[:samples]
         except (OSError, ValueError) as error:
-            if start and clip not in self.cut:  # the header may state more samples than there are
+            # The header may state more samples than there are.
+            if start and samples is not None and clip not in self.cut:
                 try:
                     waveform = clip.load(rate)
                     return waveform[max(0, min(start, len(waveform) - samples)) :][:samples]

@@ -79,10 +79,10 @@ def find_sounds(
                 raise ValueError(f"{text} is a stream, expected a dataset whose rows are known: leave streaming out.")
             clips.extend(found.clips)
         elif os.path.isdir(text):
-            found = read_folder(Path(text), onerror=onerror)
-            if not found:
+            sounds = read_folder(Path(text), onerror=onerror)
+            if not sounds:
                 raise ValueError(f"{text} holds no audio files.")
-            clips.extend(found)
+            clips.extend(sounds)
         elif Path(text).suffix.lower() in LISTS:
             clips.extend(read_clips(text, labelled=False))
         else:

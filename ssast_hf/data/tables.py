@@ -98,7 +98,7 @@ def column_labels(table, column: str | None, name: str, several: bool = False) -
     if column is None:
         named = [key for key in found if classes(key)]
         column = next((key for key in LABEL_COLUMNS if key in found), named[0] if len(named) == 1 else None)
-    if column not in found:
+    if column is None or column not in found:
         raise ValueError(
             f"{name} has no column {column or 'with labels'}, found {', '.join(found)}: name it with label=."
         )

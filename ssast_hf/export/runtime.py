@@ -104,7 +104,7 @@ class OnnxModel:
         if self.level != LOGITS:
             raise ValueError(f"The model computes embeddings of a {self.level}, expected a classifier: export it "
                              "without --level.")  # fmt: skip
-        logits = self(waveforms).astype(np.float64)
+        logits = np.asarray(self(waveforms), dtype=np.float64)
         if self.problem_type == "regression":
             return logits
         if self.problem_type == "multi_label_classification":
@@ -139,6 +139,8 @@ def classify(
             yield clip.name, error, 0.0
             continue
         joined = joiner.take()
+        if joined is None:
+            continue
         best = {model.id2label[int(i)]: float(joined[i]) for i in np.argsort(-joined, kind="stable")}
         yield clip.name, best, end / model.sampling_rate
 

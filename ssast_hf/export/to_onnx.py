@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ class WaveformModel(torch.nn.Module):
     ):
         super().__init__()
         self.encoder = model if level else model.ssast
-        self.classifier = None if level else model.classifier
+        self.classifier: Any = None if level else model.classifier
         self.config, self.extractor, self.level = model.config, extractor, level
         self.masked = uses_attention_mask(model, extractor)
         rate = extractor.sampling_rate
@@ -389,4 +390,7 @@ def _joined(model: OnnxModel, windows: list[np.ndarray]) -> np.ndarray:
     joiner = ScoreJoiner()
     for window in windows:
         joiner.add(model.scores([window])[0], len(window))
-    return joiner.take()
+    joined = joiner.take()
+    if joined is None:
+        raise ValueError("Found no windows, expected at least one.")
+    return joined

@@ -77,7 +77,7 @@ def step_windows(extractor: SSASTFeatureExtractor, config: SSASTConfig) -> Windo
         *frame_samples(extractor),
         config.max_length,
         config.time_patch_size,
-        config.time_stride,
+        config.time_stride or config.time_patch_size,
         config.num_time_patches(),
     )
 

@@ -100,8 +100,10 @@ def classify_windows(
             raise event.error
 
 
-def named_scores(model: SSASTForAudioClassification, scores: np.ndarray) -> dict[str, float]:
-    """Scores (labels,) by label, the best first."""
+def named_scores(model: SSASTForAudioClassification, scores: np.ndarray | None) -> dict[str, float]:
+    """Scores (labels,) by label, the best first; empty where there are none."""
+    if scores is None:
+        return {}
     order = np.argsort(-scores, kind="stable")
     names = model.config.label_names()
     return {names[index]: float(scores[index]) for index in order}

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,8 @@ def write_collection(store: Store, output: Path, format: str) -> None:
         if format == "npz":
             extra = {"file_index": file_index} if "time" in arrays else {}
             texts = {key.decode().rpartition(".")[2]: np.array(text) for key, text in about.items()}
-            np.savez(file, files=np.array(names), **arrays, **extra, **texts)
+            members: dict[str, Any] = {"files": np.array(names), **arrays, **extra, **texts}
+            np.savez(file, **members)
         else:
             _write_parquet(file, arrays, names, file_index, about)
 
@@ -98,7 +100,7 @@ def _write_parquet(
 
     # Parquet's strings are UTF-8: bytes of a name that are not become \xNN.
     names = [os.fsencode(name).decode("utf-8", "backslashreplace") for name in names]
-    writer = None
+    writer: Any = None
     for start in range(0, len(file_index), ROWS_PER_GROUP):
         rows = slice(start, start + ROWS_PER_GROUP)
         embeddings = np.ascontiguousarray(arrays["embeddings"][rows])

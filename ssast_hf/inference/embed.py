@@ -3,7 +3,7 @@
 """Embeddings of sounds of any length: per clip, time step or patch."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -74,7 +74,7 @@ def embed(
 def embed_parts(
     model: SSASTModel,
     extractor: SSASTFeatureExtractor,
-    files: list[str | os.PathLike | Clip],
+    files: Sequence[str | os.PathLike | Clip],
     level: str = "clip",
     batch_size: int = 16,
     layers: Iterable[int] | None = None,
@@ -86,9 +86,9 @@ def embed_parts(
         raise ValueError(f"`level` is {level!r}, expected one of {', '.join(map(repr, LEVELS))}.")
     check_pooling(pooling, level)
     layers = check_layers(layers, model.config.num_hidden_layers)
-    rows = model.config.num_frequency_patches
+    rows, bins = model.config.num_frequency_patches, model.config.frequency_stride or model.config.frequency_patch_size
     embeddings = partial(_embeddings, model, level, layers, pooling)
-    step = SHIFT_SECONDS * model.config.time_stride
+    step = SHIFT_SECONDS * (model.config.time_stride or model.config.time_patch_size)
     windows = windows_of(extractor, model.config.max_length)
     joiner = ScoreJoiner()
     for event in run_model(model, extractor, files, batch_size, embeddings, windows, num_workers):
@@ -103,7 +103,7 @@ def embed_parts(
             time = event.start + step * np.arange(len(values))
             arrays = {"embeddings": values.reshape(-1, values.shape[-1]), "time": time.repeat(values.shape[1])}
             if level == "patch":
-                arrays["mel_bin"] = np.tile(model.config.frequency_stride * np.arange(rows), len(time))
+                arrays["mel_bin"] = np.tile(bins * np.arange(rows), len(time))
             yield event.index, arrays
 
 

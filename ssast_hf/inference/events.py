@@ -145,9 +145,9 @@ class EventJoiner:
         if self.held is not None:
             _, end, scores = self.held
             found = self._part(self.start, end, scores)
-        for index in np.flatnonzero(~np.isnan(self.run[0])):
+        for index in np.flatnonzero(~np.isnan(self.run[0])).tolist():
             found += self._end_run(index)
-        for index in np.flatnonzero(~np.isnan(self.event[0])):
+        for index in np.flatnonzero(~np.isnan(self.event[0])).tolist():
             found += self._end_event(index)
         self._begin()
         return found
@@ -156,7 +156,7 @@ class EventJoiner:
         """Takes the part of a window; returns what is complete with it."""
         found: list[Event] = []
         active = scores >= self.rules.hysteresis * self.thresholds
-        for index in np.flatnonzero(active | ~np.isnan(self.run[0]) | ~np.isnan(self.event[0])):
+        for index in np.flatnonzero(active | ~np.isnan(self.run[0]) | ~np.isnan(self.event[0])).tolist():
             if not active[index] or start > self.run[1, index] + ROUNDING:  # sound that no window heard ends a run
                 found += self._end_run(index)
             if active[index]:

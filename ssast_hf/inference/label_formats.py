@@ -90,7 +90,7 @@ class Writer:
 
     def begin(self) -> None:
         """What stands before the first sound."""
-        self.at = None  # whose windows are being written
+        self.at: str | None = None  # whose windows are being written
 
     def window(self, name: str, start: float, end: float, best: list[tuple[str, float]]) -> None:
         """The labels of one window."""

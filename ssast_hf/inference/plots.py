@@ -62,7 +62,7 @@ class Picture:
         axes = figure.subplots(len(ratios), sharex=True, height_ratios=ratios, squeeze=False)[:, 0]
         self._draw_spectrogram(axes[0], figure)
         axes[0].set_title(title.replace("$", r"\$"), fontsize=10)
-        if len(labels):
+        if len(labels) and id2label is not None:
             self._draw_scores(axes[1], figure, [id2label[int(label)] for label in labels], labels)
         axes[-1].set_xlabel("seconds" if self.end < 600 else "h:min:s")
         if self.end >= 600:

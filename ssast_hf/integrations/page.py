@@ -157,7 +157,7 @@ class Demo:
         }
 
     def _windows(self, path: str) -> Iterator[Window]:
-        if self.classifier is None:
+        if self.classifier is None or self.classifier_extractor is None:
             yield from cut_windows(self.extractor, path, self.model.config.max_length, BATCH_SIZE)
             return
         for event in run_classifier(self.classifier, self.classifier_extractor, [path], BATCH_SIZE):

@@ -11,7 +11,7 @@ from argparse import SUPPRESS, HelpFormatter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import get_type_hints
+from typing import cast, get_type_hints
 
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
@@ -28,7 +28,9 @@ from .run_directory import flags_of
 class SharedArguments(TrainingArguments):
     """The Trainer's arguments, with defaults that suit both scripts."""
 
-    output_dir: str = field(default=None, metadata={"help": "Directory for the model and checkpoints. Required."})
+    output_dir: str = field(
+        default=cast(str, None), metadata={"help": "Directory for the model and checkpoints. Required."}
+    )
     overwrite: bool = field(default=False, metadata={"help": "Write into an output directory that is not empty."})
     remove_unused_columns: bool = field(default=False, metadata={"help": SUPPRESS})  # clips are no columns
     eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate: no, steps or epoch."})

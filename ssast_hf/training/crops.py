@@ -106,10 +106,10 @@ class Packed:
         pieces = []
         while start < stop:
             samples = min(stop, int(self.ends[clip])) - start
-            pieces.append(self.reader.read(self.clips[clip], start - self._start(clip), samples))
+            piece = self.reader.read(self.clips[clip], start - self._start(clip), samples)
+            pieces += [] if piece is None else [piece]
             start += samples
             clip += 1
-        pieces = [piece for piece in pieces if piece is not None]
         return (np.concatenate(pieces) if pieces else None), self.clips[first]
 
 
@@ -221,10 +221,11 @@ class EpochSampler(Sampler):
         total = len(crops)
         self.length = total // batch_size * batch_size or total
         sizes = [len(part) for part in crops.parts]
-        if None in crops.weights:
+        weights = [weight for weight in crops.weights if weight is not None]
+        if len(weights) < len(crops.weights):
             self.shares = sizes
         else:
-            exact = np.array(crops.weights) / sum(crops.weights) * total
+            exact = np.array(weights) / sum(weights) * total
             self.shares = [int(end - begin) for begin, end in zip(
                 np.rint(np.cumsum(exact) - exact), np.rint(np.cumsum(exact))
             )]  # fmt: skip

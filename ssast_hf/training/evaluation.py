@@ -67,7 +67,7 @@ def scores_of(
                 continue
             bar.update()
             joined = joiner.take()
-            if event.error is None:
+            if event.error is None and joined is not None:
                 scores.append(joined)
                 readable.append(event.index)
             elif (name := clips[event.index].name) not in warned:

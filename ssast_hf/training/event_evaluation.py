@@ -227,7 +227,7 @@ def _print(counts: dict[str, tuple[Count, Count]], results: dict[str, float], pr
     def number(value: float | None) -> str:
         return "-" if value is None else f"{value:.3f}"
 
-    rows = [("label", "annotated", "found", "event F1", "precision", "recall", "segment F1")]
+    rows: list[tuple[str, ...]] = [("label", "annotated", "found", "event F1", "precision", "recall", "segment F1")]
     for name, (events, segments) in [*counts.items(), ("all", (_total(counts, 0), _total(counts, 1)))]:
         values = map(number, (events.f1, events.precision, events.recall, segments.f1))
         rows.append((name, str(events.annotated), str(events.found), *values))

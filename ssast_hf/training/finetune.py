@@ -141,7 +141,7 @@ def _without_validation(data: FineTuningDataArguments, training: FineTuningArgum
 
 def _loss(training: FineTuningArguments, targets: np.ndarray) -> ClassificationLoss:
     weights = torch.from_numpy(class_weights(targets)) if training.class_weights else None
-    return ClassificationLoss(training.loss, training.label_smoothing_factor, weights)
+    return ClassificationLoss(training.loss or "ce", training.label_smoothing_factor, weights)
 
 
 def _trainer(
@@ -184,7 +184,7 @@ def _judge_all(model, extractor, clips, parts, labels: Labels, data, training, t
 def _write_facts(trainer, data, labels: Labels, parts: dict[str, list[Clip] | None], argv: list[str]) -> None:
     """Leaves what the model card says, and pushes if asked."""
     recipe = Path(argv[0]) if argv and argv[0].endswith((".yaml", ".yml")) else None
-    counts = {name: len(parts[name]) for name in ("training", "validation", "test") if parts.get(name)}
+    counts = {name: len(parts[name] or ()) for name in ("training", "validation", "test") if parts.get(name)}
     write_facts_and_push(
         trainer, "finetune", data.data, None if data.from_scratch else data.model, counts,
         task=f"{'multi' if labels.several else 'single'}-label classification, {len(labels.names)} labels",
@@ -257,7 +257,8 @@ def _read(
         if len(found) < len(clips):
             check_complete(found, labels, f"What can be read of {data.data} for training")
         for name, part in parts.items():
-            check_complete(readable(part), labels, {"eval": "The validation data", "test": data.test_data}[name])
+            source = "The validation data" if name == "eval" else str(data.test_data)
+            check_complete(readable(part), labels, source)
     clips, unreadable = found, len(clips) - len(found)
     if "eval" not in parts:
         _without_validation(data, training, labels)
@@ -378,13 +379,13 @@ def _evaluate_only(data: FineTuningDataArguments, training: FineTuningArguments)
     fields, statistics = _overrides(data)
     model = load_classifier(data.model, **fields).to(training.device)
     extractor = SSASTFeatureExtractor.from_pretrained(data.model, max_length=model.config.max_length, **statistics)
-    labels = Labels(tuple(labels_of_model(data.model)), data.multi_label)
+    labels = Labels(tuple(labels_of_model(data.model) or ()), data.multi_label)
     sources = {"eval": data.validation_data, "test": data.test_data}
     if not any(sources.values()):
         sources = {"test": data.data}
     parts = {name: _clips(source, data) for name, source in sources.items() if source}
     for name, part in parts.items():
-        check_known(part, labels, sources[name], "the model has not")
+        check_known(part, labels, str(sources[name]), "the model has not")
     judged = _judge(model, extractor, parts, labels, data, training)
     print(f"Results in {training.output_dir}")
     return 1 if _unreadable(judged) else 0

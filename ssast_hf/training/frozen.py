@@ -104,9 +104,9 @@ def frozen_features(
         own = []
     if not readable:
         raise ValueError(f"None of the {len(clips)} sound files can be read: see the warnings above.")
-    place, weight = np.array(place), np.array(weight)
     columns = (np.stack(column) for column in zip(*outputs))
-    return {key: WindowFeatures(column, place, weight) for key, column in zip(keys, columns)}, readable
+    where = np.array(place), np.array(weight)
+    return {key: WindowFeatures(column, *where) for key, column in zip(keys, columns)}, readable
 
 
 def _pooled(model: SSASTModel, keys: list[tuple[int, str]], inputs: dict, frames: torch.Tensor) -> list:
@@ -245,6 +245,6 @@ class FrozenTrainer(FineTuner):
 
     def facts(self) -> dict[str, dict | str]:
         """What was chosen, in place of the arguments that train an encoder."""
-        layer, pooling, strength = self.choice
+        layer, pooling, strength = self.choice or (None, None, None)
         chosen = {"encoder": "frozen", "layer": layer, "pooling": pooling, "C": strength, "seed": self.args.seed}
         return {**super().facts(), "arguments": chosen}

@@ -20,6 +20,7 @@ Letters in shape comments, beside those of `modeling_ssast.py`: C = visible patc
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -73,7 +74,8 @@ def encode(
         patches, positions = take(patches, visible), positions[visible]
     tokens = F.linear(patches, projection.weight.flatten(1), projection.bias)
     if mask is not None:
-        tokens = torch.where(mask[..., None], embeddings.mask_token.to(tokens.dtype), tokens)
+        mask_token: Any = embeddings.mask_token
+        tokens = torch.where(mask[..., None], mask_token.to(tokens.dtype), tokens)
     first = torch.cat([embeddings.cls_token, embeddings.distillation_token], dim=1) + special
     hidden = [torch.cat([first.expand(len(tokens), -1, -1), tokens + positions], dim=1)]
     for layer in model.layers:
@@ -180,12 +182,12 @@ class Learner(nn.Module):
         self.config, self.weights = config, weights
         self.teacher_layers, self.target_norm, self.temperature = teacher_layers, target_norm, temperature
         self.model = SSASTForPreTraining(config)
-        self.decoder = Decoder(config, decoder_layers) if encoder == "visible" and self.predicts else None
-        self.latent_head = nn.Linear(size, size) if weights.latent else None
-        self.utterance_head = _mlp(size, size) if weights.utterance else None
-        self.projection = _mlp(size, 128) if weights.clip else None
-        self.source_head = nn.Linear(size, sources) if weights.source else None
-        self.teacher = None
+        self.decoder: Any = Decoder(config, decoder_layers) if encoder == "visible" and self.predicts else None
+        self.latent_head: Any = nn.Linear(size, size) if weights.latent else None
+        self.utterance_head: Any = _mlp(size, size) if weights.utterance else None
+        self.projection: Any = _mlp(size, 128) if weights.clip else None
+        self.source_head: Any = nn.Linear(size, sources) if weights.source else None
+        self.teacher: Any = None
         if weights.latent or weights.utterance:
             self.teacher = copy.deepcopy(self.model.ssast).requires_grad_(False).eval()
 
@@ -251,7 +253,7 @@ class Learner(nn.Module):
             losses |= self._regress_on_teacher(predicted, pooled, masked, wanted)
         if weights.clip:
             losses |= self._contrast_crops(pooled, recordings)
-        if weights.source:
+        if weights.source and sources is not None:
             losses["source"] = F.cross_entropy(self.source_head(pooled).float(), sources.repeat(2))
         return {"loss": self._weighted_sum(losses), **losses}
 

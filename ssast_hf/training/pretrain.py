@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import set_seed
@@ -201,10 +202,10 @@ def _crops(
             workers = max(training.dataloader_num_workers, os.cpu_count() or 1) if len(clips) > FEW else 0
             reader.decoded = decode(clips, rate, folder, skipped, workers)
     samples, shortest = round(clip_seconds(config.max_length) * rate), round(data.min_seconds * rate)
-    train, held_out = (
-        Crops(part, samples, reader, training.seed, shortest, data.pack) if part else None
-        for part in (parts.sources, parts.validation)
-    )
+    train: Any = None  # where all sources are streams
+    if parts.sources:
+        train = Crops(parts.sources, samples, reader, training.seed, shortest, data.pack)
+    held_out = Crops(parts.validation, samples, reader, training.seed, shortest, data.pack)
     if parts.streams:
         train = Stream(parts.streams, train, samples, reader, training.seed, shortest,
                        training.process_index, training.world_size, how=reading(data))  # fmt: skip

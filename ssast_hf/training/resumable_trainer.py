@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -50,7 +51,7 @@ class ResumableTrainer(CardTrainer):
         self.unsaved: dict[int, str] = {}
         self.lost_metrics: dict[int, float] = {}
         self.saved_best: tuple = (None, None, None)  # metric, step and path of the best checkpoint on the disk
-        self.loss_sum: torch.Tensor | None = None  # of this process, since the last log line
+        self.loss_sum: Any = None  # a tensor: of this process, since the last log line
         self.total_loss = 0.0  # of all processes, of the steps before that
         self.last_logged_step = 0
         self.interrupted = self.stepped = False

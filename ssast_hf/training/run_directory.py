@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -104,7 +105,7 @@ class RunDirectory:
         if isinstance(training.resume_from_checkpoint, str):
             self._check_given(Path(training.resume_from_checkpoint))
         self._wait()  # every process has looked before one writes
-        self.lock = None
+        self.lock: TextIO | None = None
         if self.main:
             self._acquire_lock()
             if self.stale:
@@ -173,8 +174,8 @@ class RunDirectory:
     def _acquire_lock(self) -> None:
         """Locks the directory until this process ends, however it ends."""
         self.output.mkdir(parents=True, exist_ok=True)
-        self.lock = open(self.output / LOCK, "a")  # noqa: SIM115 held open
-        lock(self.lock, f"--output_dir is {self.output}, in which another process is training now.")
+        file = self.lock = open(self.output / LOCK, "a")  # noqa: SIM115 held open
+        lock(file, f"--output_dir is {self.output}, in which another process is training now.")
 
     def _remove_old_run(self) -> None:
         """Removes what is left of a run that is overwritten: this run must not resume from its checkpoints."""

@@ -3,6 +3,7 @@
 """Pretraining from streams: datasets whose length and rows are unknown until they arrive."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from torch.utils.data import IterableDataset
@@ -50,10 +51,10 @@ class Stream(IterableDataset):
         for position in range(2**62):
             number = position * self.world_size + self.rank
             choice = int(np.searchsorted(bounds, rng(STREAM, self.seed, number).random() * bounds[-1], side="right"))
-            example = next(sources[choice])
+            example: Any = next(sources[choice])
             if position < self.start:
                 continue
-            waveform = self.crops[example]["waveform"] if choice == 0 else self._read(*example, number)
+            waveform = self.crops[example]["waveform"] if choice == 0 else self._read(example[0], example[1], number)
             if waveform is not None:
                 failed = 0
                 yield {"waveform": waveform, "key": (0, number), "position": position}

@@ -8,6 +8,7 @@ from argparse import SUPPRESS
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import torch
@@ -212,6 +213,8 @@ class FineTuner(ResumableTrainer):
     """
 
     loss_is_scaled_for_ga = False
+    model: Any
+    lr_scheduler: Any
 
     def __init__(self, *args, loss: ClassificationLoss, sampling_weights=None, **kwargs):
         with warnings.catch_warnings():  # the Trainer's own label smoothing knows no multi-label targets; `loss` does

@@ -44,8 +44,8 @@ class Parser(argparse.ArgumentParser):
             name, equals, value = argument.partition("=")
             if not argument.startswith("--") or name in known or " " in name:
                 continue
-            spelled = spellings.get(name.replace("_", "-"))
-            if spelled is None:
+            spelled = spellings.get(name.replace("_", "-"), "")
+            if not spelled:
                 self.error(f"there is no flag {name}{_suggestion(name, known)}")
             args[index] = spelled + equals + value
         return args
