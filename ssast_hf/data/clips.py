@@ -6,7 +6,7 @@ import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -68,6 +68,13 @@ class Synthetic:
         return content.getvalue()
 
 
+class Member(Protocol):
+    """What a clip is read from instead of a file."""
+
+    def open(self) -> bytes | str:
+        """What `load_audio` takes."""
+
+
 class Held:
     """Encoded sound in memory, read like a file."""
 
@@ -96,7 +103,7 @@ class Clip:
     label: str | None = None
     offset: float = 0.0
     duration: float | None = None
-    member: TarMember | Row | Synthetic | Held | None = None
+    member: Member | None = None
     channel: int | None = None
     accept_truncated: bool = False
 

@@ -49,9 +49,7 @@ TITLES = {"eval": "Validation", "test": "Test", PART: "Held out"}  # of the part
 def main(argv: list[str] | None = None) -> int:
     """Fine-tunes as the command line says; see `--help`. Returns 1 for unreadable clips or a lost best model."""
     argv = sys.argv[1:] if argv is None else argv
-    data, training, flags = parse(
-        (FineTuningDataArguments, FineTuningArguments), argv, "finetune", __doc__, EPILOG
-    )  # fmt: skip
+    data, training, flags = parse((FineTuningDataArguments, FineTuningArguments), argv, "finetune", __doc__, EPILOG)
     set_seed(training.seed)
     if data.frozen:
         check_flags(flags)
@@ -59,7 +57,9 @@ def main(argv: list[str] | None = None) -> int:
         return _evaluate_only(data, training)
     clips, labels, parts, groups, unreadable = _read(data, training, flags)
     if data.folds:
-        folds = folds_of(clips, labels, data.folds, training.seed, groups and [groups[clip] for clip in clips])
+        folds = folds_of(
+            clips, labels, data.folds, training.seed, [groups[clip] for clip in clips] if groups else None
+        )
         run = _start(training, flags, clips, parts)
         _train_folds(data, training, argv, clips, labels, groups, folds)
         set_seed(training.seed)

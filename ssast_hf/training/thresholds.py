@@ -29,9 +29,9 @@ def best_threshold(tried: Sequence[Tried], precision: float | None = None) -> Tr
     """
 
     def worth(one: Tried) -> tuple[float, float]:
-        return one.count.f1 if precision is None else one.count.recall, one.second.f1 or 0.0
+        return (one.count.f1 if precision is None else one.count.recall) or 0.0, one.second.f1 or 0.0
 
-    allowed = [one for one in tried if one.count.hits and (precision is None or one.count.precision >= precision)]
+    allowed = [one for one in tried if one.count.hits and (one.count.precision or 0.0) >= (precision or 0.0)]
     if not allowed:
         return None
     best = max(map(worth, allowed))

@@ -164,9 +164,9 @@ def test_training_takes_one_channel_and_truncated_files_on_request(tmp_path):
     data = finetune.FineTuningDataArguments(str(tmp_path / "data"), "no model", **fields)
     training = FineTuningArguments(str(tmp_path / "run"), use_cpu=True)
     with pytest.raises(ValueError, match="None of the 8 clips"):
-        finetune._read(data, training)
+        finetune._read(data, training, {"frozen"})
     data.channel, data.accept_truncated = 2, True
-    clips, *_ = finetune._read(data, training)
+    clips, *_ = finetune._read(data, training, {"frozen"})
     reader = finetune._reader(data, training, clips, 16000)
     assert len(clips) == 8
     np.testing.assert_allclose(reader.read(clips[0]), np.full(800, 0.3), atol=1e-4)
@@ -174,7 +174,7 @@ def test_training_takes_one_channel_and_truncated_files_on_request(tmp_path):
     assert {(clip.channel, clip.accept_truncated) for clip in sources[0].clips} == {(2, True)}
     data.channel = 0
     with pytest.raises(ValueError, match="--channel is 0"):
-        finetune._read(data, training)
+        finetune._read(data, training, {"frozen"})
 
 
 @pytest.mark.parametrize("held_out", [False, True])
@@ -188,7 +188,7 @@ def test_a_label_without_a_readable_clip_is_refused(tmp_path, held_out):
     data = finetune.FineTuningDataArguments(str(folder), "no model", from_scratch=True, **fields)
     training = FineTuningArguments(str(tmp_path / "run"), use_cpu=True)
     with pytest.raises(ValueError, match="has no clip of b. If that is as it should be, give --allow_missing_labels"):
-        finetune._read(data, training)
+        finetune._read(data, training, {"frozen"})
     data.allow_missing_labels = True
-    clips, labels, *_ = finetune._read(data, training)
+    clips, labels, *_ = finetune._read(data, training, {"frozen"})
     assert labels.names == ("a", "b") and len(clips) == (11 if held_out else 6)
