@@ -34,7 +34,7 @@ test: .venv/ready  ## run every test
 clients: export PYTHONPATH := .venv/clients
 clients: .venv/ready  ## run what users do with other libraries (Trainer, PEFT, accelerate, Lightning, example scripts)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .venv/clients --upgrade --requirement tests/clients/requirements.txt
-	$(BIN)/python tests/clients/fetch.py
+	-$(BIN)/python tests/clients/fetch.py
 	$(BIN)/python -m pytest -q tests/clients tests/test_batching.py
 
 style: .venv/ready  ## check formatting, lint and types
