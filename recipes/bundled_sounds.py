@@ -38,7 +38,7 @@ KINDS = {
 }
 README = """# Bundled sounds
 
-Short recorded sounds for the demo, the notebooks and whoever tries the package: `<kind>/<name>.flac`, {count} files in
+Short recorded sounds for the demo, the notebooks and first tries: `<kind>/<name>.flac`, {count} files in
 {kinds} kinds, {seconds:.0f} s, a folder that `ssast finetune --data` takes as it is. In Python, where they are:
 
     from pathlib import Path

@@ -150,7 +150,7 @@ class SSASTConfig(PreTrainedConfig):
     """
 
     model_type = "ssast"
-    # What the Trainer shall not gather in evaluation, where a checkpoint's `output_hidden_states` is True.
+    # Outputs that the Trainer does not gather in evaluation, where a checkpoint's `output_hidden_states` is True.
     keys_to_ignore_at_inference = ["hidden_states", "attentions"]
 
     hidden_size: int = 768

@@ -328,9 +328,9 @@ class SSASTPreTrainedModel(PreTrainedModel):
     _can_compile_fullgraph = True
     _can_record_outputs = {"hidden_states": SSASTLayer, "attentions": SSASTAttention}
     _input_embed_layer = "patch_embeddings"
-    # The losses are means over a batch: the Trainer shall divide them by the steps whose gradients it accumulates.
+    # The losses are means over a batch, so the Trainer divides them by its gradient accumulation steps.
     accepts_loss_kwargs = False
-    # A pretraining checkpoint is a whole encoder: what only pretraining needs may be left out without a word.
+    # A pretraining checkpoint holds a whole encoder. Weights that only pretraining needs are skipped silently.
     _keys_to_ignore_on_load_unexpected = [r"mask_token", r"discriminative_head\.", r"generative_head\."]
 
     @torch.no_grad()
@@ -406,7 +406,7 @@ class SSASTPreTrainedModel(PreTrainedModel):
         try:
             super().save_pretrained(save_directory, is_main_process, *args, **kwargs)
         finally:
-            del self.config.custom_pipelines  # where the package is, its pipelines need no trust in custom code
+            del self.config.custom_pipelines  # installed, the package's own pipelines run without `trust_remote_code`
 
     def push_to_hub(self, repo_id: str, **kwargs):
         """As [`~transformers.PreTrainedModel.push_to_hub`], with a model card of what is known."""
@@ -592,7 +592,7 @@ class SSASTForAudioClassification(SSASTPreTrainedModel):
         logits = self.classifier(outputs.pooler_output)
         loss = None
         if labels is not None:
-            if not labels.is_floating_point():  # torch's losses are particular about integers
+            if not labels.is_floating_point():  # torch's losses need int64
                 values = self.config.problem_type in ("multi_label_classification", "regression")
                 labels = labels.float() if values else labels.long()
             loss = self.loss_function(labels, logits, self.config, **kwargs)

@@ -116,6 +116,6 @@ def _decode_pipe(part: Part, pipe: Pipe) -> Iterator[tuple[np.ndarray, int]]:
             yield mix(block), sound.samplerate
         stated = sound.frames
         mix.warn()
-    # Whoever writes into a pipe does not know the length, and states one near 2**31 or 2**32 bytes.
+    # A program that writes into a pipe does not know the length: it states one near 2**31 or 2**32 bytes.
     if found < stated < PLACEHOLDER // (8 * sound.channels):
         part.truncated(found / sound.samplerate, stated / sound.samplerate)

@@ -164,7 +164,7 @@ def _read(source, label_names, statistics: dict, overrides: dict) -> tuple[Conve
     if Path(source).is_file():
         conversion = _convert_official(source, label_names, overrides)
         config = conversion.model.config
-        # The official fine-tuning has no mask. A pretrained encoder's embeddings shall not depend on padding.
+        # The official fine-tuning has no mask. A pretrained encoder's embeddings must not depend on padding.
         mask = False if isinstance(conversion.model, SSASTForAudioClassification) else None
         return conversion, SSASTFeatureExtractor(
             num_mel_bins=config.num_mel_bins, max_length=config.max_length, return_attention_mask=mask, **statistics

@@ -55,7 +55,7 @@ IMAGENET_CLASSES = 1000  # of the dropped heads
 
 AST_MODEL_TYPE = "audio-spectrogram-transformer"
 AST_PREFIX = "audio_spectrogram_transformer."
-# What transformers 4 called, inside the encoder, what transformers 5 and we call otherwise.
+# Names inside the encoder in transformers 4 -> in transformers 5 and here.
 AST_RENAMED = (
     (r"^encoder\.layer\.", "layers."),
     (r"\.attention\.attention\.(q|k|v)(?:uery|ey|alue)\.", r".attention.\1_proj."),
@@ -322,7 +322,7 @@ def ast_state_to_ours(state: State) -> State:
 
 
 def dropped_by_ast(model: SSASTPreTrainedModel) -> dict[str, str]:
-    """Names of the tensors for which transformers' `ASTModel` has no place -> the reason."""
+    """Names of the tensors that transformers' `ASTModel` does not have -> the reason."""
     config, reasons = model.config, {}
     if config.pooling != "cls":
         classifier = f"classifier: AST pools the special tokens, this one was trained with pooling={config.pooling!r}"
@@ -341,7 +341,7 @@ def dropped_by_ast(model: SSASTPreTrainedModel) -> dict[str, str]:
 
 
 def notes_on_ast(model: SSASTPreTrainedModel) -> list[str]:
-    """What the model computes otherwise in transformers' `ASTModel`, beside what [`dropped_by_ast`] says."""
+    """Differences of the computation in transformers' `ASTModel`, beside the tensors of [`dropped_by_ast`]."""
     config, notes = model.config, []
     if config.pooling != "cls":
         notes.append(

@@ -97,7 +97,7 @@ class Labelling:
         return self
 
     def _settings(self, model: str) -> dict:
-        """Whatever the labels depend on: a run goes on only where these are the same."""
+        """Everything that the labels depend on: a run is resumed only if these settings are the same."""
         given = vars(self.arguments)
         names = ("format", "top_k", "threshold", "window", "hop", "aggregate", "spreadsheet", "raw_rate", "raw_format",
                  "raw_channels", "seconds", "channel", "accept_truncated", "label", "exclude_label")  # fmt: skip

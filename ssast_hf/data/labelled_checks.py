@@ -56,7 +56,7 @@ def warn_of_labels(clips: list[Clip], labels: Labels, source: str) -> None:
     counts = Counter(label for clip in clips for label in labels.of(clip))
     if NOISE in counts:
         logger.warning(
-            "%s has the label %s, a folder of noise in Speech Commands: remove it unless it shall be a label.",
+            "%s has the label %s, a folder of noise in Speech Commands: remove it unless it is meant as a label.",
             source, NOISE,
         )  # fmt: skip
     folded: dict[str, list[str]] = {}

@@ -125,7 +125,7 @@ class WaveformModel(torch.nn.Module):
         rows, columns = self.config.patch_grid()
         special, patches = self.encoder.embeddings.position_embeddings.split([NUM_SPECIAL_TOKENS, rows * columns], 1)
         by_time = patches.reshape(rows, columns, -1).transpose(0, 1)  # (T, F, D)
-        # More than the old size are asked for, whatever T is: a graph has no branch for fewer.
+        # Always resized to more than the old size, because the graph has no branch for fewer time patches.
         resized = resize_positions(by_time, columns, columns + num_time_patches, lengths)[:, :num_time_patches]
         patches = resized.transpose(1, 2).flatten(1, 2)
         return torch.cat([special.expand(lengths.shape[0], -1, -1), patches], dim=1)
@@ -229,7 +229,7 @@ def _check_arguments(model, extractor: SSASTFeatureExtractor, path: Path, level:
 
 @contextlib.contextmanager
 def _for_export(model) -> Iterator[None]:
-    """The model on the CPU, in float32 and evaluation mode, with eager attention; afterwards as it was."""
+    """Puts the model on the CPU, in float32, evaluation mode and eager attention, and restores it afterwards."""
     device, dtype, attention, training = model.device, model.dtype, model.config._attn_implementation, model.training
     try:
         model.to("cpu", torch.float32).eval().set_attn_implementation("eager")
@@ -296,7 +296,7 @@ def _write(module: WaveformModel, path: Path) -> None:
 
 
 def _batches(extractor: SSASTFeatureExtractor, max_length: int) -> list[list[np.ndarray]]:
-    """Clips to compare by: one of one frame, several of different lengths, one longer than `max_length`."""
+    """Clips for the comparison: one of one frame, several of different lengths, one longer than `max_length`."""
     generator = np.random.default_rng(0)
     rate = extractor.sampling_rate
     frame, shift = frame_samples(extractor)
@@ -359,7 +359,7 @@ def _quantize(proto, source: Path, target: Path) -> None:
     filterbank = [node.name for node in proto.graph.node if {"cosine", "sine", "filters"} & set(node.input)]
     logger = logging.getLogger()
     level = logger.level
-    logger.setLevel(logging.ERROR)  # it advises, through the root logger, to simplify the graph first
+    logger.setLevel(logging.ERROR)  # hides the advice to simplify the graph first
     try:
         quantize_dynamic(
             source, target, op_types_to_quantize=["MatMul", "Gemm"], weight_type=QuantType.QInt8, per_channel=True,

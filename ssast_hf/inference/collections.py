@@ -92,7 +92,7 @@ def embed_collection(
 
 
 def _write(clips: list[Clip], output: Path, format: str, arguments: tuple, run: Callable[..., Progress]) -> Progress:
-    """Writes an output, or goes on with one."""
+    """Writes an output, or resumes writing it."""
     with Store(_work(output, format), *arguments) as store:
         _refuse_to_replace(output, format, arguments[2], store)
         first = len(store.entries)
@@ -236,7 +236,7 @@ def _clips(files, shard: tuple[int, int], report: Callable | None, how: dict) ->
 def _run(
     store: Store, clips: list[Clip], parts: Iterable, first: int, report: Callable | None, progress: Callable | None
 ) -> Progress:
-    """Stores the embeddings of clips as they come, after the `first` ones, which the store has."""
+    """Stores the embeddings of clips in their order, after the `first` ones, which the store has."""
     state = Progress(first + len(clips), first, store.failed if first else 0, store.rows, resumed=first)
     begun = time.monotonic()
     for index, part in parts:

@@ -11,7 +11,7 @@ from ..feature_extraction_ssast import LOWEST_FREQUENCY, SHIFT_SECONDS, SSASTFea
 from ..utils.require import require
 from .batches import Window
 
-COLUMNS = 4096  # of a picture's data, at most: what is longer is averaged
+COLUMNS = 4096  # at most, of a picture; longer sounds are averaged
 TICKS = (200, 500, 1000, 2000, 5000, 10000, 20000)  # Hz
 
 
@@ -28,7 +28,7 @@ class Picture:
         self.scores: list[tuple[float, float, np.ndarray]] = []
 
     def add(self, window: Window) -> None:
-        """Takes the frames that earlier windows did not have, and the scores, where a classifier gave any."""
+        """Adds the frames that no earlier window had, and the scores if there is a classifier."""
         self.end = max(self.end, window.end)
         first = round(window.start / SHIFT_SECONDS)
         frames = window.features[max(0, self.next_frame - first) :]
@@ -49,7 +49,7 @@ class Picture:
             self.scores = [(a[0], b[1], np.maximum(a[2], b[2])) for a, b in pairs] + rest
 
     def draw(self, file: BinaryIO, title: str, id2label: dict[int, str] | None = None, num_labels: int = 0) -> None:
-        """Writes a PNG: the spectrogram and, of the `num_labels` labels whose best scores are highest, the scores."""
+        """Writes a PNG: the spectrogram, and the scores of the `num_labels` labels with the highest peaks."""
         FigureCanvasAgg = require("matplotlib.backends.backend_agg", "plot", "--plot").FigureCanvasAgg
         Figure = require("matplotlib.figure", "plot", "--plot").Figure
         labels: np.ndarray = np.zeros(0, int)

@@ -97,7 +97,7 @@ class Store:
             raise
 
     def _found(self, settings: dict, overwrite: bool, metadata: dict | None, append: bool) -> bool:
-        """Whether the directory holds a run that this one goes on with, whose state is then read."""
+        """Whether the directory holds a run that this one resumes. If so, its state is read."""
         if not self.directory.exists():
             return False
         path = self.directory / SETTINGS

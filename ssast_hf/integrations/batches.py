@@ -238,7 +238,7 @@ def _wav(samples, rate) -> bytes:
     array = np.asarray(samples)
     if array.dtype == object or array.ndim not in (1, 2) or not np.issubdtype(array.dtype, np.floating):
         raise ValueError(
-            f"found an array of {array.dtype} and shape {array.shape}, expected samples from -1 to 1: floats (samples,)"
+            f"found an array of {array.dtype} and shape {array.shape}, expected floats in [-1, 1], (samples,)"
         )
     if rate is None or int(rate) != rate or rate <= 0:
         raise ValueError(f"found an array with sampling_rate {rate!r}, expected samples per second, a whole number")

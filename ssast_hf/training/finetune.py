@@ -334,7 +334,7 @@ def _load(
     extractor = SSASTFeatureExtractor.from_pretrained(
         data.model,
         max_length=model.config.max_length,
-        return_attention_mask=True,  # padding was masked in training: pipelines shall mask it, too
+        return_attention_mask=True,  # padding was masked in training, so pipelines mask it too
         **statistics,
     )
     return model, extractor

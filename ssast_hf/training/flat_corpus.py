@@ -37,9 +37,9 @@ class FlatCorpus:
     Recordings in one array of 16-bit samples, and random crops of them, drawn and cut on the array's device.
 
     Every recording's chance is proportional to its length to the power of `tempering`, within its kind; a kind's
-    chance is its weight. A crop starts anywhere in the recording where it fits in. One that is longer than the
-    recording holds it whole: it starts with it, half of the time, or before it, and goes on with what follows in the
-    array, neighbours in the corpus instead of silence.
+    chance is its weight. A crop starts anywhere in the recording where it fits in. A crop that is
+    longer than the recording holds the whole recording, at its beginning in half of the cases. The rest of the crop is
+    sound of the neighbours in the array, instead of silence.
 
     Args:
         samples (`torch.Tensor` of shape `(S,)`, int16): All recordings, end to end.

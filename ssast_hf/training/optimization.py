@@ -180,8 +180,8 @@ def step_decay(
 
 class AverageWeights(TrainerCallback):
     """
-    Keeps the mean of the weights at the ends of a range of epochs (official: `validate_wa` in `src/traintest.py`), in
-    every checkpoint too, from which a resumed run goes on.
+    Keeps the mean of the weights at the ends of a range of epochs (official: `validate_wa` in `src/traintest.py`).
+    Checkpoints hold it, so that a resumed run continues it.
 
     Args:
         first, last (`int`): Epochs, counted from 1, both included.

@@ -300,7 +300,7 @@ def _build(data: PreTrainingDataArguments) -> tuple[SSASTConfig, SSASTFeatureExt
         if getattr(data, name) is not None:
             fields[name] = getattr(data, name)
     statistics = {name: getattr(data, name) for name in ("mean", "std") if getattr(data, name) is not None}
-    statistics["return_attention_mask"] = True  # padding is masked in training: pipelines shall mask it, too
+    statistics["return_attention_mask"] = True  # padding is masked in training, so pipelines mask it too
     if data.model is not None:
         path = data.model
         model, info = SSASTForPreTraining.from_pretrained(path, output_loading_info=True, **fields)

@@ -73,7 +73,7 @@ def statistics(
     Args:
         sources (`list[Source]`): What [`read_sources`] gave.
         max_clips (`int`, *optional*): Draw so many clips of each source instead of reading all.
-        seed (`int`): For that.
+        seed (`int`): Of the draw of `max_clips`.
         workers (`int`): Processes that read.
         num_mel_bins (`int`): Mel bins.
 

@@ -23,8 +23,8 @@ class Tried:
 
 def best_threshold(tried: Sequence[Tried], precision: float | None = None) -> Tried | None:
     """
-    The threshold of the best F1, or with `precision` of the best recall at that precision or more. Of equals that of the
-    best second F1, of these the one in the middle. None where no threshold has a hit (or that precision).
+    The threshold of the best F1, or with `precision` of the best recall at that precision or more. Of equals that of
+    the best second F1, of these the one in the middle. None where no threshold has a hit (or that precision).
 
     Args:
         tried (`Sequence[Tried]`): In ascending order.

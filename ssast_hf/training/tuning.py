@@ -169,7 +169,7 @@ class FineTuningArguments(SharedArguments):
 
 
 def choose_trained(model: SSASTForAudioClassification, training: FineTuningArguments):
-    """The model with what shall not be trained frozen, or wrapped by peft. ValueError: an impossible choice."""
+    """Freezes the parameters that are not trained, or wraps the model with peft. ValueError: an impossible choice."""
     layers = model.config.num_hidden_layers
     if training.linear_probe:
         model.ssast.requires_grad_(False)

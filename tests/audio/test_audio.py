@@ -361,7 +361,9 @@ def test_find_audio_files_sorts_and_skips_hidden_files_and_loops(tmp_path):
     except OSError:  # a system without links has no loops
         pass
     found = find_audio_files(tmp_path)
-    unfetched = ["c/broken.wav"] if (tmp_path / "c" / "broken.wav").is_symlink() else []  # whoever opens it says so
+    unfetched = (
+        ["c/broken.wav"] if (tmp_path / "c" / "broken.wav").is_symlink() else []
+    )  # opening it raises FileNotFoundError
     assert found == [tmp_path / name for name in ("a.flac", "b/10.mp3", "b/2.WAV", *unfetched, "c/d/e.m4a")]
     assert find_audio_files(str(tmp_path)) == found
 
