@@ -379,9 +379,9 @@ def test_the_feature_pipeline_equals_a_direct_call(config, extractor, tmp_path):
         assert_close(embed(waveform, return_tensors=True), expected)
         assert_close(torch.tensor(embed({"array": waveform, "sampling_rate": 16000})), expected)
     for wrong, message in (
-        ({"array": WAVEFORMS[0]}, "expected `array` and `sampling_rate`"),
-        (np.zeros((2, 8000), dtype=np.float32), r"shape \(2, 8000\), expected \(samples,\)"),
-        ({"array": np.zeros((8000, 2)), "sampling_rate": 8000}, "mix its channels"),
+        ({"array": WAVEFORMS[0]}, "a dict without `sampling_rate`"),
+        (np.zeros((2, 8000), dtype=np.float32), r"shape \(2, 8000\). Expected mono, \(samples,\)"),
+        ({"array": np.zeros((8000, 2)), "sampling_rate": 8000}, "mix channels down"),
     ):
         with pytest.raises(ValueError, match=message):
             embed(wrong)

@@ -48,7 +48,7 @@ class SSASTAudioClassificationPipeline(AudioClassificationPipeline):
 
     def preprocess(self, inputs):
         features = self.feature_extractor(
-            as_sound(inputs), sampling_rate=self.feature_extractor.sampling_rate, return_tensors="pt"
+            [as_sound(inputs)], sampling_rate=self.feature_extractor.sampling_rate, return_tensors="pt"
         )
         return features.to(self.dtype) if isinstance(self.dtype, torch.dtype) else features
 
@@ -88,7 +88,7 @@ class SSASTFeatureExtractionPipeline(FeatureExtractionPipeline):
     def preprocess(self, inputs, **kwargs):
         given = {"return_attention_mask": True, **kwargs}
         features = self.feature_extractor(
-            as_sound(inputs), sampling_rate=self.feature_extractor.sampling_rate, return_tensors="pt", **given
+            [as_sound(inputs)], sampling_rate=self.feature_extractor.sampling_rate, return_tensors="pt", **given
         )
         return features.to(self.dtype) if isinstance(self.dtype, torch.dtype) else features
 

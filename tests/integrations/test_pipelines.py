@@ -133,8 +133,11 @@ def test_files_are_read_as_the_commands_read_them(checkpoints, tmp_path):
     (tmp_path / "broken.wav").write_bytes(b"RIFF nonsense")
     with pytest.raises(ValueError, match="broken.wav"):
         classify(str(tmp_path / "broken.wav"))
-    with pytest.raises(ValueError, match=r"shape \(2, 800\)"):
-        classify({"array": np.zeros((2, 800)), "sampling_rate": 16000})
+    embed = pipeline("feature-extraction", model=str(checkpoints / "pretrained"))
+    for wrong in ({"array": np.zeros((2, 800)), "sampling_rate": 16000}, np.zeros((2, 800)), torch.zeros(2, 800)):
+        for pipe in (classify, embed):  # two channels are no batch of two sounds
+            with pytest.raises(ValueError, match=r"shape \(2, 800\)"):
+                pipe(wrong)
 
 
 def test_saved_models_name_pipelines_for_where_the_package_is_missing(checkpoints, tmp_path):
