@@ -92,6 +92,11 @@ def _add_output_arguments(group) -> None:
         help="picture to draw, spectrogram and labels over time; for several files, a directory",
     )
     group.add_argument(
+        "--timing",
+        action="store_true",
+        help="say at the end how long a window takes, and the real-time factor: seconds of work per second of sound",
+    )
+    group.add_argument(
         "--overwrite", action="store_true", help="replace --output and --plot where they exist, and start over"
     )
 
@@ -138,21 +143,12 @@ def run(arguments: Namespace) -> int:
 
 def _check_exported(arguments: Namespace) -> None:
     """Raises ValueError for what an exported model cannot do."""
-    given = [flag for flag, value in (
-        ("--window", arguments.window), ("--hop", arguments.hop), ("--aggregate max", arguments.aggregate == "max"),
-        ("--plot", arguments.plot), ("--num-workers", arguments.num_workers), ("--microphone", arguments.microphone),
-        ("--seconds", arguments.seconds), ("--raw-rate", arguments.raw_rate), ("--raw-format", arguments.raw_format),
-        ("--raw-channels", arguments.raw_channels), ("--format audacity", arguments.format == "audacity"),
-        ("--format raven", arguments.format == "raven"), ("--events", arguments.events),
-        ("-", "-" in arguments.files),
-    ) if value]  # fmt: skip
+    given = [flag for flag, value in (("--plot", arguments.plot), ("--num-workers", arguments.num_workers)) if value]
     if given:
         raise ValueError(
-            f"{', '.join(given)}: not with an exported model (.onnx), which labels whole files; name the checkpoint "
-            "that it was made from"
+            f"{', '.join(given)}: not with an exported model (.onnx), which computes its spectrograms itself; name "
+            "the checkpoint that it was made from"
         )
-    if not arguments.files:
-        raise ValueError("nothing to classify: give files or folders")
 
 
 def _sounds(arguments: Namespace, onerror) -> list:

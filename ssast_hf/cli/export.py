@@ -34,9 +34,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     from ..checkpoints.loading import load_complete
+    from ..export.runtime import OnnxModel
     from ..export.to_onnx import export_onnx
     from ..inference.classify import load_classifier
     from ..inference.devices import load_on_device
+    from ..inference.timing import measure
     from ..modeling_ssast import SSASTModel
 
     if arguments.pooling and arguments.level != "clip":
@@ -47,6 +49,9 @@ def run(arguments: Namespace) -> int:
     model.config.pooling = arguments.pooling or model.config.pooling
     report = export_onnx(model, extractor, arguments.onnx, arguments.level, arguments.int8, arguments.overwrite)
     print(f"{arguments.onnx}: {report.bytes / 1e6:.1f} MB; differs from torch by at most {report.error:.1g}")
+    exported = OnnxModel(arguments.onnx)
+    windows = exported.windows
+    print(measure(lambda waveform: exported([waveform]), windows.length, windows.rate))
     if arguments.int8 and arguments.level:
         print(f"8-bit weights: cosine similarity of embeddings at least {1 - (report.change or 0.0):.4f}")
     elif arguments.int8:

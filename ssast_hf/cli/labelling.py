@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,7 +179,7 @@ class Labelling:
 
 def run_model(labelling: Labelling) -> int:
     """Labels sounds by a checkpoint; returns how many could not be read."""
-    from ..inference.batches import Window
+    from ..inference.batches import windows_of
     from ..inference.classify import load_classifier, run_classifier
     from ..inference.devices import checksum, load_on_device
 
@@ -192,10 +193,20 @@ def run_model(labelling: Labelling) -> int:
     events = run_classifier(
         model, extractor, sources[first:], arguments.batch_size, arguments.window, arguments.hop, arguments.num_workers
     )
+    failed = _label(labelling, events, Sound(labelling, extractor), first)
+    if arguments.timing:
+        windows = windows_of(extractor, model.config.max_length, arguments.window, arguments.hop)
+        say_timing(labelling, lambda waveform: list(run_classifier(model, extractor, [iter([waveform])], 1)), windows)
+    return failed
+
+
+def _label(labelling: Labelling, events: Iterable, sound: "Sound", first: int) -> int:
+    """Labels sounds by the windows and ends of those from the `first` on; returns how many could not be read."""
+    from ..inference.chunks import Window
+
     complete = False
     try:
         with labelling.meter() as meter:
-            sound = Sound(labelling, extractor, model)
             try:
                 for event in events:
                     event.index += first
@@ -205,7 +216,7 @@ def run_model(labelling: Labelling) -> int:
                         sound.end(event.index, event.seconds, event.error)
                     meter.show(labelling.state)
             except KeyboardInterrupt:
-                if not arguments.microphone:
+                if not labelling.arguments.microphone:
                     raise
                 if sound.windows:  # that is how a recording ends
                     sound.end(0, sound.seconds, None)
@@ -215,13 +226,26 @@ def run_model(labelling: Labelling) -> int:
     return labelling.state.failed
 
 
+def say_timing(labelling: Labelling, run: Callable, windows) -> None:
+    """Says, for `--timing`, how long a window takes, and how long all sound took, reading and features included."""
+    from ..inference.timing import measure
+
+    state = labelling.state
+    say(f"{measure(run, windows.length, windows.rate)}")
+    if state.sound:
+        say(
+            f"{state.sound:.1f} s of sound in {state.elapsed:.2f} s, reading included: real-time factor "
+            f"{state.elapsed / state.sound:.4f}"
+        )
+
+
 class Sound:
     """Collects the windows of one sound after another."""
 
-    def __init__(self, labelling: Labelling, extractor, model):
+    def __init__(self, labelling: Labelling, extractor=None):
         from ..inference.windows import ScoreJoiner
 
-        self.labelling, self.extractor, self.model = labelling, extractor, model
+        self.labelling, self.extractor = labelling, extractor
         self.joiner = ScoreJoiner(labelling.arguments.aggregate)
         self.windows, self.seconds = 0, 0.0
         self.picture: Picture | None = None
@@ -240,37 +264,34 @@ class Sound:
             self.picture.add(window)
 
     def end(self, index: int, length: float, error: Exception | None) -> None:
-        from ..inference.classify import named_scores
-
         labelling, joined = self.labelling, self.joiner.take()
+        labels, scores = labelling.labels, None
         if error is None and self.picture is not None and labelling.pictures:
-            _write_picture(labelling.pictures[index], self.picture, printable(labelling.names[index]), self.model)
-        scores = None if joined is None else named_scores(self.model, joined)
+            _write_picture(labelling.pictures[index], self.picture, printable(labelling.names[index]), labels)
+        if joined is not None:
+            scores = {labels[i]: float(joined[i]) for i in (-joined).argsort(kind="stable")}
         labelling.end(index, length, error, scores, self.windows)
         self.windows, self.seconds, self.picture = 0, 0.0, None
 
 
 def run_exported(labelling: Labelling) -> int:
-    """As `run_model`, by a model that `ssast export` wrote, which needs no torch: whole files only."""
-    from ..export.runtime import OnnxModel, classify
+    """As `run_model`, by a model that `ssast export` wrote, which needs no torch."""
+    from ..export.runtime import OnnxModel, run_windows
+    from ..inference.windows import Windows
 
     arguments = labelling.arguments
     model = OnnxModel(arguments.model, arguments.device or "cpu")
     names = [model.id2label[index] for index in range(len(model.id2label))]
+    sources = _sources(arguments, labelling.sounds, model.sampling_rate)
     labelling.open(hashlib.sha256(Path(arguments.model).read_bytes()).hexdigest(), names, model.problem_type)
-    complete, first = False, labelling.output.done
-    try:
-        with labelling.meter() as meter:
-            found = classify(model, labelling.sounds[first:], arguments.batch_size)
-            for index, (_, scores, length) in enumerate(found, start=first):
-                error = scores if isinstance(scores, Exception) else None
-                labelling.count(length)
-                labelling.end(index, length, error, scores if isinstance(scores, dict) else None)
-                meter.show(labelling.state)
-        complete = True
-    finally:
-        labelling.output.close(complete)
-    return labelling.state.failed
+    first = labelling.output.done
+    events = run_windows(model, sources[first:], arguments.batch_size, arguments.window, arguments.hop)
+    failed = _label(labelling, events, Sound(labelling), first)
+    if arguments.timing:
+        frames = (model.sampling_rate, model.frame, model.shift, model.max_length)
+        windows = Windows.of_frames(*frames, arguments.window, arguments.hop)
+        say_timing(labelling, lambda waveform: model.scores([waveform]), windows)
+    return failed
 
 
 def _sources(arguments: Namespace, sounds: list, rate: int) -> list:
@@ -289,8 +310,8 @@ def _sources(arguments: Namespace, sounds: list, rate: int) -> list:
     return [stream_audio(sys.stdin.buffer, rate, **reading(arguments))]
 
 
-def _write_picture(path: Path, picture, title: str, model) -> None:
+def _write_picture(path: Path, picture, title: str, labels: list[str]) -> None:
     title = os.fsencode(title).decode("utf-8", "replace")
     path.parent.mkdir(exist_ok=True)
     with replacing(path) as unfinished, open(unfinished, "wb") as file:
-        picture.draw(file, title, dict(enumerate(model.config.label_names())), PICTURE_LABELS)
+        picture.draw(file, title, dict(enumerate(labels)), PICTURE_LABELS)

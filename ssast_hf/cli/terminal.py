@@ -3,6 +3,7 @@
 """What all commands say on the terminal: errors in one line, progress, the number of files that failed."""
 
 import codecs
+import importlib.util
 import os
 import sys
 import time
@@ -15,6 +16,7 @@ from ..utils.progress import Progress
 from ..utils.text import first_sentence, printable, redacted
 
 EXIT_PARTLY, EXIT_INTERRUPTED = 1, 130  # some files failed; Ctrl-C
+NOT_ON_DEVICES = {"torch", "transformers", "safetensors", "huggingface_hub"}  # see device/
 LOG_SECONDS = 60  # from one line about progress to the next, where standard error is no terminal
 # Threads of OpenMP that wait for work give up their core after this many rounds, about 20 us (GNU), or milliseconds
 # (Intel, LLVM): beside other busy processes, waiting longer makes every operation slower by an order of magnitude.
@@ -45,6 +47,14 @@ def guarded(command: Callable[..., int], *arguments) -> int:
         return EXIT_PARTLY
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except ModuleNotFoundError as error:
+        if error.name not in NOT_ON_DEVICES or os.environ.get("SSAST_DEBUG"):
+            raise
+        say(
+            f"error: this needs {error.name}, which is not installed: pip install ssast_hf; without it, `ssast classify "
+            "--model X.onnx` runs what `ssast export` wrote"
+        )
+        return EXIT_WRONG
     except (ValueError, OSError) as error:
         if os.environ.get("SSAST_DEBUG"):
             raise
@@ -97,7 +107,8 @@ class Meter:
 
     def __init__(self, shown: bool = True):
         self.shown, self.last = shown, time.monotonic()
-        self.terminal = is_terminal(sys.stderr)
+        # Without tqdm, which small devices need not have, lines are shown on a terminal, too.
+        self.terminal = is_terminal(sys.stderr) and importlib.util.find_spec("tqdm") is not None
 
     def show(self, state: Progress) -> None:
         if not self.shown:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.sources import Clip
+from ..data.clips import Clip
+from ..inference.chunks import End, Window, batched, is_live
 from ..inference.windows import ScoreJoiner, Windows
 from ..utils.require import require
 
@@ -49,6 +50,7 @@ class OnnxModel:
                              "onnxruntime-gpu")  # fmt: skip
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors, which are raised as well
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # see benchmarks/spinning.py
         if os.environ.get("OMP_NUM_THREADS", "").isdecimal():  # as torch does
             options.intra_op_num_threads = int(os.environ["OMP_NUM_THREADS"])
         try:
@@ -113,44 +115,76 @@ class OnnxModel:
         return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
+def run_windows(
+    model: OnnxModel,
+    sources: Iterable,
+    batch_size: int = 16,
+    window: float | None = None,
+    hop: float | None = None,
+) -> Iterator[Window | End]:
+    """
+    Runs an exported classifier on sounds of any length, which are read in pieces.
+
+    Args:
+        model ([`OnnxModel`]): A classifier.
+        sources: Paths, [`Clip`]s, or iterators of blocks (samples,) at `model.sampling_rate`, such as
+            [`stream_microphone`] gives, whose windows are run one by one, without waiting for a batch.
+        batch_size (`int`): Windows at a time.
+        window (`float`, *optional*), hop (`float`, *optional*): As for [`classify`].
+
+    Yields:
+        Each source's [`Window`]s with their scores (labels,), float64, as `output`, then its [`End`], in order.
+    """
+    rate, empty = model.sampling_rate, np.zeros((0, 0), np.float32)
+    windows = Windows.of_frames(rate, model.frame, model.shift, model.max_length, window, hop)
+    for index, source in enumerate(sources):
+        source = Clip(os.fsdecode(source)) if isinstance(source, (str, os.PathLike)) else source
+        blocks = source.stream(rate) if isinstance(source, Clip) else source
+        end, error = 0, None
+        try:
+            for batch in batched(windows.cut(blocks), 1 if is_live(source) else batch_size):
+                if len(batch[-1][1]) < model.frame:
+                    raise ValueError(
+                        f"{getattr(source, 'name', 'sound')} has {len(batch[-1][1])} samples at {rate} Hz; expected "
+                        f"{model.frame} or more"
+                    )
+                for (start, waveform), scores in zip(batch, model.scores([waveform for _, waveform in batch])):
+                    end = max(end, start + len(waveform))
+                    yield Window(index, start / rate, (start + len(waveform)) / rate, empty, len(waveform), scores)
+        except (OSError, ValueError) as failure:
+            error = failure
+        yield End(index, end / rate, error)
+
+
 def classify(
-    model: OnnxModel, files: Iterable[str | os.PathLike | Clip], batch_size: int = 16
+    model: OnnxModel,
+    files: Iterable[str | os.PathLike | Clip],
+    batch_size: int = 16,
+    window: float | None = None,
+    hop: float | None = None,
+    aggregate: str = "mean",
 ) -> Iterator[tuple[str, dict[str, float] | Exception, float]]:
     """
     As [`ssast_hf.classify`], with an exported classifier. Sounds are read in pieces.
+
+    Args:
+        window (`float`, *optional*): Seconds in a window; default, and at most, the model's `max_length`.
+        hop (`float`, *optional*): Seconds from the start of a window to that of the next; default: no overlap.
+        aggregate (`str`): `"mean"` or `"max"` of the windows' scores.
 
     Yields:
         Each file's path, its scores by label, the best first, or the exception where it cannot be read, and how many
         seconds of sound were read.
     """
-    for clip in (file if isinstance(file, Clip) else Clip(os.fsdecode(file)) for file in files):
-        joiner, end = ScoreJoiner(), 0
-        try:
-            for batch in _batched(model.windows.cut(clip.stream(model.sampling_rate)), batch_size):
-                if len(batch[-1][1]) < model.frame:
-                    raise ValueError(
-                        f"{clip.name} has {len(batch[-1][1])} samples at {model.sampling_rate} Hz; expected "
-                        f"{model.frame} or more"
-                    )
-                for (start, waveform), scores in zip(batch, model.scores([waveform for _, waveform in batch])):
-                    joiner.add(scores, len(waveform))
-                    end = max(end, start + len(waveform))
-        except (OSError, ValueError) as error:
-            yield clip.name, error, 0.0
+    clips = [file if isinstance(file, Clip) else Clip(os.fsdecode(file)) for file in files]
+    joiner = ScoreJoiner(aggregate)
+    for event in run_windows(model, clips, batch_size, window, hop):
+        if isinstance(event, Window):
+            joiner.add(event.output, event.weight)
             continue
-        joined = joiner.take()
-        if joined is None:
+        joined, name = joiner.take(), clips[event.index].name
+        if event.error is not None or joined is None:
+            yield name, event.error or ValueError(f"{name} has no sound"), 0.0
             continue
         best = {model.id2label[int(i)]: float(joined[i]) for i in np.argsort(-joined, kind="stable")}
-        yield clip.name, best, end / model.sampling_rate
-
-
-def _batched(iterable: Iterable, size: int) -> Iterator[list]:
-    batch = []
-    for item in iterable:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+        yield name, best, event.seconds

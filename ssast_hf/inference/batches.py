@@ -7,9 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from numbers import Real
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,40 +20,11 @@ from ..data.sources import Clip
 from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForAudioClassification, SSASTPreTrainedModel
 from ..utils.processes import end_with_parent
+from .chunks import End, Window, batched, is_live
 from .windows import Windows
 
 BATCHES_PER_ROUND = 8  # batches of windows that are held, sorted by length and computed together
 CHUNKS_AHEAD = 4  # chunks of sound, up to a batch of windows each, that a worker process prepares ahead
-
-
-@dataclass
-class Window:
-    """
-    A window of a source.
-
-    Args:
-        index (`int`): Of the source.
-        start (`float`), end (`float`): Seconds.
-        features (`np.ndarray` of shape `(frames, mel bins)`): Normalised.
-        weight (`int`): Samples, by which windows are joined.
-        output: What the model gives for it.
-    """
-
-    index: int
-    start: float
-    end: float
-    features: np.ndarray
-    weight: int = 1
-    output: Any = None
-
-
-@dataclass
-class End:
-    """The end of a source, after its windows: its length as far as it could be read, and why it could not."""
-
-    index: int
-    seconds: float
-    error: Exception | None = None
 
 
 def frame_samples(extractor: SSASTFeatureExtractor) -> tuple[int, int]:
@@ -129,7 +98,7 @@ def run_model(
     @torch.no_grad()  # not inference mode: sharded weights are gathered here, and go on to be trained
     def computed(events: list[Window | End]) -> list[Window | End]:
         by_length = sorted((event for event in events if isinstance(event, Window)), key=lambda w: len(w.features))
-        for batch in _batched(by_length, batch_size):
+        for batch in batched(by_length, batch_size):
             inputs = pad_features(extractor, [window.features for window in batch], config.time_patch_size, length)
             frames = torch.tensor([len(window.features) for window in batch], device=model.device)
             outputs = compute({name: value.to(model.device) for name, value in inputs.items()}, frames)
@@ -215,7 +184,7 @@ class _Chunks(IterableDataset):
         rate, end, error = self.windows.rate, 0, None
         try:
             cut = self.windows.cut(_blocks(source, rate))
-            for batch in _batched(cut, 1 if is_live(source) else self.size):
+            for batch in batched(cut, 1 if is_live(source) else self.size):
                 spans = [(start, start + len(waveform)) for start, waveform in batch]
                 end = max(end, spans[-1][1])
                 if len(batch[-1][1]) < self.windows.shortest:
@@ -263,11 +232,6 @@ def _in_workers(chunks: _Chunks, num_workers: int) -> Iterator[_Chunk]:
                 break
 
 
-def is_live(source) -> bool:
-    """Whether a source gives blocks of samples rather than an encoded file."""
-    return hasattr(source, "__next__") and not hasattr(source, "read")
-
-
 def sources_of(files) -> list:
     """The sounds in what [`classify`] and [`embed`] are called with: one sound, or a sequence of them."""
     one = (
@@ -300,12 +264,6 @@ def _blocks(source, rate: int) -> Iterable[np.ndarray]:
 
 def _is_array(source) -> bool:
     return hasattr(source, "ndim") or isinstance(source, (list, tuple))
-
-
-def _batched(iterable: Iterable, size: int) -> Iterator[tuple]:
-    iterator = iter(iterable)
-    while batch := tuple(islice(iterator, size)):
-        yield batch
 
 
 def _same(item):

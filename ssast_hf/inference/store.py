@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..utils.files import replacing
-from .batches import End
+from .chunks import End
 
 SETTINGS, INDEX = "settings.json", "index.jsonl"
 

@@ -2,25 +2,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exported models equal torch's, and run where torch and transformers cannot be imported."""
 
+import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTModel
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTModel, load_audio
 from ssast_hf.cli import main
 from ssast_hf.export import to_onnx as export_module
 from ssast_hf.export.runtime import OnnxModel
-from ssast_hf.inference import classify, load_classifier
+from ssast_hf.inference import classify, load_classifier, timing
 
 from ..conftest import SMALL
+from ..fake_microphone import FakeMicrophone
 
 SOUNDS = sorted((Path(__file__).parents[1] / "data/sounds").glob("*.flac"))[:3]
 
@@ -103,10 +108,70 @@ def test_a_mismatch_is_an_error_and_leaves_no_file(exported, tmp_path, monkeypat
 
 def test_flags_that_an_exported_model_cannot_serve_are_refused(exported, capsys):
     command = ["classify", str(SOUNDS[0]), "--model", str(exported / "x.onnx")]
-    for flags in (["--window", "2"], ["--hop", "1"], ["--aggregate", "max"], ["--plot", "x.png"],
-                  ["--format", "audacity"], ["--microphone"]):  # fmt: skip
+    for flags in (["--plot", "x.png"], ["--num-workers", "2"]):
         assert main([*command, *flags]) == 2
-        assert f"{' '.join(flags[:1])}" in capsys.readouterr().err
+        assert f"{flags[0]}: not with an exported model" in capsys.readouterr().err
+
+
+def numbers(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"-?\d+\.\d+", text)]
+
+
+@pytest.mark.parametrize("flags", [
+    ["--window", "0.3", "--hop", "0.15", "--format", "json", "--top-k", "3"],
+    ["--hop", "0.2", "--aggregate", "max", "--format", "csv"],
+    ["--window", "0.2", "--format", "audacity", "--threshold", "0.1"],
+    ["--window", "0.2", "--format", "raven", "--threshold", "0.1"],
+    ["--events", "--window", "0.2", "--threshold", "0.3", "--format", "csv"],
+])  # fmt: skip
+def test_windows_tracks_and_events_are_those_of_the_checkpoint(exported, tmp_path, capsys, flags):
+    said = []
+    for model in ("classifier", "x.onnx"):
+        assert main(["classify", str(SOUNDS[0]), "--model", str(exported / model), *flags]) == 0
+        said.append(capsys.readouterr().out)
+    assert re.sub(r"\d+\.\d+", "N", said[0]) == re.sub(r"\d+\.\d+", "N", said[1]) and said[0].count("\n") > 1
+    assert numbers(said[1]) == pytest.approx(numbers(said[0]), abs=0.011 if "audacity" in flags else 2e-4)
+
+
+def test_standard_input_and_the_microphone_are_heard_without_torch(exported, tmp_path, capsys, monkeypatch):
+    sound = load_audio(SOUNDS[0])
+    model = ["--model", str(exported / "x.onnx"), "--json", "--top-k", "3"]
+    assert main(["classify", str(SOUNDS[0]), *model]) == 0
+    expected = json.loads(capsys.readouterr().out)["labels"]
+    raw = sound.astype("<f4").tobytes()
+    for data, flags in ((SOUNDS[0].read_bytes(), []), (raw, ["--raw-rate", "16000", "--raw-format", "f32"])):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+        assert main(["classify", "-", *flags, *model]) == 0
+        found = json.loads(capsys.readouterr().out)["labels"]
+        for one, other in zip(found, expected, strict=True):
+            assert one["label"] == other["label"] and one["score"] == pytest.approx(other["score"], abs=1e-4)
+    monkeypatch.setitem(sys.modules, "sounddevice", FakeMicrophone(stop_after=32000))
+    assert main(["classify", "--microphone", *model]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[-1]["file"] == "microphone" and lines[-1]["windows"] == len(lines) - 1 == 2
+
+
+@pytest.mark.parametrize("model", ["classifier", "x.onnx"])
+def test_timing_says_latency_and_real_time_factor(exported, capsys, model):
+    assert main(["classify", str(SOUNDS[0]), "--model", str(exported / model), "--window", "0.5", "--timing"]) == 0
+    first, second = capsys.readouterr().err.splitlines()[-2:]
+    pattern = r"([\d.]+) ms for a window of ([\d.]+) s, .*within ([\d.]+) ms.*real-time factor ([\d.]+)"
+    median, window, high, factor = re.search(pattern, first).groups()
+    assert float(window) == 0.5 and 0 < float(median) <= float(high)
+    assert float(factor) == pytest.approx(float(median) / 1000 / 0.5, abs=2e-4)
+    length, took, whole = re.search(r"([\d.]+) s of sound in ([\d.]+) s, .*factor ([\d.]+)", second).groups()
+    assert float(length) == pytest.approx(soundfile.info(SOUNDS[0]).duration, abs=0.06)
+    assert float(whole) == pytest.approx(float(took) / float(length), rel=0.1, abs=0.02)
+
+
+def test_latency_is_the_median_of_the_runs_after_the_warm_up(monkeypatch):
+    """A run begins at 0; the clock is not asked for the end of one that only warms up."""
+    warm_up = [0.0] * timing.WARM_UP
+    clock = iter([*warm_up, 0.0, 0.1, 0.0, 0.2, 0.0, 0.9])
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    lengths = []
+    found = timing.measure(lambda window: lengths.append(len(window)), 8000, 16000, runs=3)
+    assert found == timing.Latency(0.2, pytest.approx(0.83), 0.5) and lengths == [8000] * (timing.WARM_UP + 3)
 
 
 def test_the_other_flags_serve_exported_models_too(exported, tmp_path, capsys):
