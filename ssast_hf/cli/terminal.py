@@ -51,8 +51,8 @@ def guarded(command: Callable[..., int], *arguments) -> int:
         if error.name not in NOT_ON_DEVICES or os.environ.get("SSAST_DEBUG"):
             raise
         say(
-            f"error: this needs {error.name}, which is not installed: pip install ssast_hf; without it, `ssast classify "
-            "--model X.onnx` runs what `ssast export` wrote"
+            f"error: this needs {error.name}, which is not installed: pip install ssast_hf; without it, `ssast "
+            "classify --model X.onnx` runs what `ssast export` wrote"
         )
         return EXIT_WRONG
     except (ValueError, OSError) as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..data.clips import Clip
 from ..data.labels import Labels
-from .certainty import over_folds
+from .certainty import over_folds, wilson
 from .evaluation import write_results
 from .run_directory import RECORD, recorded_flags
 
@@ -65,10 +65,23 @@ def _report(output: Path, rows: list[dict[str, float]]) -> dict[str, float]:
     results: dict[str, float] = {"folds": len(rows), "folds_samples": sum(row["samples"] for row in rows)}
     for name, _ in shown:
         mean, low, high = over_folds([row[name] for row in rows])
+        low, high = max(0.0, low), min(1.0, high)  # of few folds, Student's t exceeds what there can be
         results |= {f"folds_{name}": mean, f"folds_{name}_low": low, f"folds_{name}_high": high}
     for label, end in (("mean", ""), ("from", "_low"), ("to", "_high")):
         print(f"{label:>10}{'':>10}" + "".join(f"{results[f'folds_{name}{end}']:>10.3f}" for name, _ in shown))
-    print("(from, to: 95 % interval of the mean over folds, Student's t)\n", flush=True)
+    print("(from, to: 95 % interval of the mean over folds, Student's t)")
+    if "folds_accuracy" in results:
+        clips = int(results["folds_samples"])
+        right = sum(round(row["accuracy"] * row["samples"]) for row in rows)
+        low, high = wilson(right, clips)
+        results |= {
+            "folds_all_accuracy": right / clips,
+            "folds_all_accuracy_low": low,
+            "folds_all_accuracy_high": high,
+        }
+        line = f"accuracy {right / clips:.3f}, {low:.3f} to {high:.3f} (95 %, Wilson's interval)"
+        print(f"All {clips} held-out clips: {line}")
+    print(flush=True)
     write_results(output, "folds", results)
     return results
 

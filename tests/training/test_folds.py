@@ -112,7 +112,13 @@ def test_cross_validation_judges_each_clip_once_by_a_model_that_did_not_hear_it(
     assert len(judged) == 18
     results = json.loads((output / "folds_results.json").read_text())
     mean, low, high = over_folds(accuracies)
+    low, high = max(low, 0), min(high, 1)
     assert [results[f"folds_accuracy{end}"] for end in ("", "_low", "_high")] == pytest.approx([mean, low, high])
+    right = round(18 * mean)  # folds of the same size
+    expected = stats.binomtest(right, 18).proportion_ci(0.95, method="wilson")
+    assert results["folds_all_accuracy"] == pytest.approx(right / 18)
+    assert results["folds_all_accuracy_low"] == pytest.approx(expected.low, abs=1e-6)
+    assert f"All 18 held-out clips: accuracy {right / 18:.3f}, {expected.low:.3f} to {expected.high:.3f}" in said.out
     assert f"{'mean':>10}{'':>10}{mean:>10.3f}" in said.out
     assert "18 clips for training, 0 for validation" in said.err  # the model in the directory
     assert (output / "model.safetensors").exists()
