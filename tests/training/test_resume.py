@@ -129,6 +129,7 @@ def test_a_run_logs_what_it_saw_and_leaves_a_picture(whole):
     # 24 crops of 27 to 48 frames.
     assert 24 * 27 <= log[-1]["hours_seen"] * 360000 <= 24 * 48
     assert (whole / "reconstruction.png").read_bytes()[:4] == b"\x89PNG"
+    assert (whole / "curves.png").read_bytes()[:4] == b"\x89PNG"
     assert json.loads((whole / "_run.json").read_text())["finished"] is True
     assert not (whole / "_skipped.jsonl").exists()
 
