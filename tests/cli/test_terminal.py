@@ -119,5 +119,5 @@ def test_threads_of_openmp_wait_briefly_unless_the_user_says_how(given, expected
 def test_exported_models_are_named_as_such_where_they_cannot_be_used():
     done = shell("$SSAST embed x.wav --model model.onnx --output /tmp/never.npz")
     assert done.returncode == 2 and b"model.onnx is an exported model, which only `ssast classify`" in done.stderr
-    done = shell("$SSAST classify x.wav --model model.onnx --window 1")
-    assert done.returncode == 2 and b"--window: not with an exported model (.onnx), which labels whole" in done.stderr
+    done = shell("$SSAST classify x.wav --model model.onnx --plot x.png")
+    assert done.returncode == 2 and b"--plot: not with an exported model (.onnx), which computes" in done.stderr
