@@ -22,11 +22,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # `make quick` leaves out these: modules, by the names of their files, and single tests that train or take long.
 TRAINING_MODULES = {
     "test_types", "test_classify_output", "test_outputs",
-    "test_distributed", "test_finetuning", "test_notebooks", "test_resume", "test_training",
+    "test_distributed", "test_finetuning", "test_notebooks", "test_ray", "test_ray_train", "test_resume", "test_spark",
+    "test_training",
 }  # fmt: skip
 TRAINING_TESTS = {
     "test_a_recipe_runs_from_the_archive_to_the_results", "test_blocks_run_as_they_stand",
-    "test_the_picture_is_drawn_by_its_script",
+    "test_the_picture_is_drawn_by_its_script", "test_accelerates_fsdp_trains_as_two_processes_do",
 }  # fmt: skip
 
 
