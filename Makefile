@@ -31,8 +31,8 @@ test: .venv/ready  ## run every test
 	$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
 # What the tests of clients need beyond the environment lies beside it, so that `make test` runs without.
-clients: export PYTHONPATH := .venv/clients
-clients: .venv/ready  ## run what users do with other libraries (Trainer, PEFT, accelerate, Lightning, example scripts)
+clients: export PYTHONPATH := $(CURDIR)/.venv/clients
+clients: .venv/ready  ## run what users do with other libraries (Trainer, PEFT, accelerate, Lightning, Ray, Spark with a JRE, example scripts)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .venv/clients --upgrade --requirement tests/clients/requirements.txt
 	-$(BIN)/python tests/clients/fetch.py
 	$(BIN)/python -m pytest -q tests/clients tests/test_batching.py

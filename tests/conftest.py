@@ -23,11 +23,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # of the Hub convert, push and load models of full size.
 TRAINING_MODULES = {
     "test_types", "test_classify_output", "test_outputs",
-    "test_distributed", "test_finetuning", "test_notebooks", "test_resume", "test_training",
+    "test_distributed", "test_finetuning", "test_notebooks", "test_ray", "test_ray_train", "test_resume", "test_spark",
+    "test_training",
     "test_measuring", "test_resumable_trainer", "test_training_logs", "test_family", "test_load", "test_push",
 }  # fmt: skip
 TRAINING_TESTS = {
     "test_a_recipe_runs_from_the_archive_to_the_results", "test_blocks_run_as_they_stand",
+    "test_accelerates_fsdp_trains_as_two_processes_do",
     "test_the_picture_is_drawn_by_its_script", "test_pretraining_and_embedding_take_it",
     "test_a_full_disk_is_one_line_and_leaves_no_half_file", "test_a_full_disk_under_standard_output_is_one_line",
     "test_the_space_runs_where_it_is_copied", "test_the_output_of_the_first_command_is_what_it_prints",

@@ -3,7 +3,6 @@
 """Embeddings and labels of tables with sound, batch by batch: for `datasets.map`, Ray Data and Spark."""
 
 import copy
-import io
 import os
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import partial
@@ -82,8 +81,7 @@ class _Batches:
     def predict(self, sounds: Iterable) -> dict[str, np.ndarray]:
         """The columns that are added, of the values of a column of sounds."""
         extractor, model = self.load()
-        clips = [Clip(_name(value), member=_Cell(value)) for value in sounds]
-        results = [result for _, result in self._run(model, extractor, clips)]
+        results = [result for _, result in self._run(model, extractor, [_source(value) for value in sounds])]
         errors = [str(result) if isinstance(result, Exception) else "" for result in results]
         columns = self._columns(model, [None if error else result for result, error in zip(results, errors)])
         return {**columns, "error": np.array(errors, dtype=object)}
@@ -103,8 +101,8 @@ class Embedder(_Batches):
     "sampling_rate"}`, `{"bytes", "path"}`), or torchcodec's `AudioDecoder`. Other sampling rates are resampled.
 
     - `table.map(Embedder("NAME"), batched=True)` of `datasets`.
-    - `table.map_batches(Embedder, fn_constructor_args=["NAME"], num_gpus=1, concurrency=4, batch_size=64)` of Ray
-      Data: four actors, each of which loads the model once.
+    - `table.map_batches(Embedder, fn_constructor_args=["NAME"], batch_size=64, compute=ActorPoolStrategy(size=4),
+      num_gpus=1)` of Ray Data: four actors, each of which loads the model once.
     - `predict_batch_udf(Embedder("NAME"), return_type=..., batch_size=64)` of Spark: called without a batch, it loads
       the model and returns what a worker calls with a column.
 
@@ -143,9 +141,9 @@ class Embedder(_Batches):
 
     _load_model = staticmethod(partial(load_complete, SSASTModel))
 
-    def _run(self, model, extractor, clips):
+    def _run(self, model, extractor, sounds):
         layers = check_layers(self.layers, model.config.num_hidden_layers)
-        return embed(model.eval(), extractor, clips, batch_size=self.batch_size, layers=layers, pooling=self.pooling)
+        return embed(model.eval(), extractor, sounds, batch_size=self.batch_size, layers=layers, pooling=self.pooling)
 
     def _columns(self, model, results: list[dict | None]) -> dict[str, np.ndarray]:
         embeddings = np.full((len(results), row_size(model.config, "clip", self.pooling)), np.nan, np.float32)
@@ -195,8 +193,8 @@ class Classifier(_Batches):
 
     _load_model = staticmethod(load_classifier)
 
-    def _run(self, model, extractor, clips):
-        return classify(model, extractor, clips, self.batch_size, self.window, self.hop, self.aggregate)
+    def _run(self, model, extractor, sounds):
+        return classify(model, extractor, sounds, self.batch_size, self.window, self.hop, self.aggregate)
 
     def _columns(self, model, results: list[dict | None]) -> dict[str, np.ndarray]:
         shape = (len(results), min(self.top_k, model.config.num_labels))
@@ -207,44 +205,40 @@ class Classifier(_Batches):
         return {"labels": labels, "scores": scores}
 
 
-class _Cell:
-    """A value of a column with sound, read like a file."""
+def _source(value):
+    """What [`embed`] and [`classify`] take, of a value of a column."""
+    if hasattr(value, "get_all_samples"):
+        return _Decoder(value)
+    if isinstance(value, Mapping) and value.get("array") is not None:
+        return value
+    path = value.get("path") if isinstance(value, Mapping) else value
+    name = os.fsdecode(path) if isinstance(path, (str, os.PathLike)) else "the audio"
+    return Clip(name, member=_Encoded(value))
+
+
+class _Decoder:
+    """torchcodec's `AudioDecoder`, whose failures are those of one row."""
+
+    def __init__(self, decoder):
+        self.decoder = decoder
+
+    def get_all_samples(self):
+        try:
+            return self.decoder.get_all_samples()
+        except RuntimeError as error:
+            raise ValueError(f"the audio cannot be decoded: {first_line(error)}") from error
+
+
+class _Encoded:
+    """The bytes, path or URL of a sound, read like a file."""
 
     def __init__(self, value):
         self.value = value
 
     def open(self) -> str | bytes:
-        """What `load_audio` takes. Raises ValueError for what holds no sound, or a URL that cannot be read."""
-        value = self.value
-        if hasattr(value, "get_all_samples"):  # torchcodec's AudioDecoder
-            samples = value.get_all_samples()
-            return _wav(np.asarray(samples.data).T, samples.sample_rate)
-        if isinstance(value, Mapping) and value.get("array") is not None:
-            return _wav(value["array"], value.get("sampling_rate"))
-        found = encoded(os.fspath(value) if isinstance(value, os.PathLike) else value)
+        """What `load_audio` takes. Raises ValueError for what is no sound, or a URL that cannot be read."""
+        found = encoded(os.fspath(self.value) if isinstance(self.value, os.PathLike) else self.value)
         return _read_url(found) if isinstance(found, str) and "://" in found else found
-
-
-def _name(value) -> str:
-    """For messages."""
-    path = value.get("path") if isinstance(value, Mapping) else value
-    return os.fsdecode(path) if isinstance(path, (str, os.PathLike)) else "the audio"
-
-
-def _wav(samples, rate) -> bytes:
-    """Samples (samples,) or (samples, channels) as a file in memory, so that sound is read in one way."""
-    import soundfile
-
-    array = np.asarray(samples)
-    if array.dtype == object or array.ndim not in (1, 2) or not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(
-            f"found an array of {array.dtype} and shape {array.shape}, expected floats in [-1, 1], (samples,)"
-        )
-    if rate is None or int(rate) != rate or rate <= 0:
-        raise ValueError(f"found an array with sampling_rate {rate!r}, expected samples per second, a whole number")
-    file = io.BytesIO()
-    soundfile.write(file, array.astype(np.float32), int(rate), format="WAV", subtype="FLOAT")
-    return file.getvalue()
 
 
 def _read_url(url: str) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import gather_object, parse_flag_from_env
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 from transformers import EarlyStoppingCallback, EvalPrediction
 from transformers.trainer_utils import EvalLoopOutput
@@ -151,7 +151,8 @@ class FineTuningArguments(SharedArguments):
             raise ValueError("--average_epochs and --load_best_model_at_end exclude each other: choose one.")
         if self.average_epochs and self.lora_rank:
             raise ValueError("--average_epochs and --lora_rank exclude each other: choose one.")
-        if self.fsdp and (self.average_epochs or self.lora_rank):
+        sharded = self.fsdp or parse_flag_from_env("ACCELERATE_USE_FSDP")  # a flag here, or accelerate's configuration
+        if sharded and (self.average_epochs or self.lora_rank):
             raise ValueError("--fsdp excludes --average_epochs and --lora_rank: a process needs all weights for them.")
         if self.average_epochs and self.max_steps <= 0 and self.average_epochs[0] > self.num_train_epochs:
             raise ValueError(

@@ -59,7 +59,8 @@ def kinds_of(path) -> list:
     planes = torch.from_numpy(np.atleast_2d(samples.T).copy())  # (channels, samples), as torchcodec has them
     decoder = SimpleNamespace(get_all_samples=lambda: SimpleNamespace(data=planes, sample_rate=rate))
     return [
-        path, str(path), np.str_(path), f"file://{path}", path.read_bytes(), {"bytes": path.read_bytes(), "path": None},
+        path, str(path), np.str_(path), f"file://{path}", path.read_bytes(),
+        {"bytes": path.read_bytes(), "path": None},
         {"bytes": None, "path": str(path)}, {"array": mono, "sampling_rate": rate, "path": str(path)},
         {"array": mono.tolist(), "sampling_rate": float(rate)}, {"array": mono.astype(float), "sampling_rate": rate},
         decoder,
@@ -77,10 +78,12 @@ def test_every_kind_of_value_has_the_embedding_of_its_file(checkpoints, sounds, 
     "value, reason",
     [
         (None, "NoneType"),
-        ({"array": np.zeros(9000, np.int16), "sampling_rate": 16000}, "int16"),
-        ({"array": np.zeros(9000, np.float32)}, "sampling_rate None"),
+        ({"bytes": None, "path": None}, "NoneType"),
+        ({"array": np.zeros((9000, 2), np.float32), "sampling_rate": 16000}, "(9000, 2)"),
+        ({"array": np.zeros(9000, np.float32)}, "without `sampling_rate`"),
         ({"array": np.full(9000, np.nan), "sampling_rate": 16000}, "NaN"),
-        ({"array": np.zeros(0, np.float32), "sampling_rate": 16000}, "zero samples"),
+        ({"array": np.zeros(0, np.float32), "sampling_rate": 16000}, "samples"),
+        (SimpleNamespace(get_all_samples=lambda: torch.zeros(2) + torch.zeros(3)), "cannot be decoded: The size"),
         ("s3x://bucket/a.wav", "s3x"),
         ("file:///nowhere/a.wav", "nowhere"),
         ("nowhere.wav", "nowhere.wav"),
@@ -129,6 +132,20 @@ def test_datasets_map_takes_it_as_it_is(checkpoints, sounds, embedded):
     expected = Classifier(checkpoints / "classifier")({"path": [str(sounds / name) for name in names]})
     assert labelled["labels"] == expected["labels"].tolist()
     np.testing.assert_allclose(labelled["scores"], expected["scores"], rtol=0, atol=1e-5)
+
+
+def test_datasets_map_of_decoded_audio(checkpoints, sounds, embedded):
+    """torchcodec's `AudioDecoder`s, at the files' rates; the column is kept as it was, not encoded anew."""
+    try:
+        import torchcodec  # noqa: F401
+    except (ImportError, OSError, RuntimeError):  # RuntimeError: FFmpeg's libraries are missing
+        pytest.skip("pip install 'ssast_hf[torchcodec]', and FFmpeg's libraries (make clients)")
+    table = datasets.Dataset.from_dict({"audio": [str(sounds / name) for name in READ]})
+    found = table.cast_column("audio", datasets.Audio()).map(Embedder(checkpoints / "pretrained"), batched=True)
+    assert found.features["audio"] == datasets.Audio()
+    kept = found.cast_column("audio", datasets.Audio(decode=False))
+    assert kept["audio"][:] == [{"bytes": None, "path": str(sounds / name)} for name in READ]
+    compare({name: found[name] for name in ("embeddings", "error")}, READ, embedded)
 
 
 def test_a_checkpoint_that_was_written_anew_is_not_taken_from_the_cache(checkpoints):
