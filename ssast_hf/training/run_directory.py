@@ -17,7 +17,7 @@ from typing import TextIO
 import torch
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ..utils.files import lock, replacing
+from ..utils.files import locked, replacing
 from .checkpoint_files import (
     CHECKSUMS,
     UNFINISHED,
@@ -174,8 +174,8 @@ class RunDirectory:
     def _acquire_lock(self) -> None:
         """Locks the directory until this process ends, however it ends."""
         self.output.mkdir(parents=True, exist_ok=True)
-        file = self.lock = open(self.output / LOCK, "a")  # noqa: SIM115 held open
-        lock(file, f"--output_dir is {self.output}, in which another process is training now.")
+        busy = f"--output_dir is {self.output}, in which another process is training now."
+        self.lock = locked(self.output / LOCK, busy)
 
     def _remove_old_run(self) -> None:
         """Removes what is left of a run that is overwritten: this run must not resume from its checkpoints."""

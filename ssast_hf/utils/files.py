@@ -109,6 +109,36 @@ def lock(file: IO, busy: str) -> None:
         pass
 
 
+def locked(path: str | os.PathLike, busy: str) -> IO:
+    """
+    Opens a file that serves as a lock, creating it where it is missing, and [`lock`]s it. The caller keeps the file
+    open, and may delete it before closing it.
+
+    Raises:
+        ValueError: Another process has the lock; `busy` is the message.
+    """
+    while True:
+        file = open(path, "a")  # noqa: SIM115 held open by the caller
+        try:
+            lock(file, busy)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                    return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # the process that had the lock deleted the file in between
+
+
+def unlock(file: IO) -> None:
+    """Deletes and closes a file that [`locked`] opened, unless it is closed already."""
+    if not file.closed:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(file.name)):
+                os.unlink(file.name)
+        file.close()
+
+
 def _temporary(path: Path) -> Path:
     """A new name `.NAME.HOST-PID-N` beside `path`; removes what processes now dead left behind under such names."""
     host = re.sub(r"\W", "_", socket.gethostname(), flags=re.ASCII)[:32]
