@@ -54,7 +54,7 @@ def filling(directory: str | os.PathLike) -> Iterator[Path]:
     Yields a temporary directory beside `directory` to write files to. At the end of the block they move into
     `directory`, where they replace files of the same names; after an exception they are removed.
     """
-    directory = Path(directory)
+    directory = Path(os.path.realpath(directory))  # of a symlink, its target is filled
     directory.parent.mkdir(parents=True, exist_ok=True)
     with scratch_directory(directory) as unfinished:
         yield unfinished
