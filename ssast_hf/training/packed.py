@@ -27,6 +27,7 @@ import numpy as np
 from ..checkpoints.files import read_json
 from ..data.clips import Synthetic
 from ..utils.parsing import parse_csv
+from ..utils.processes import end_with_parent
 from .flat_corpus import FULL_SCALE, RATE, Recording
 
 SHARD_SECONDS = 1200.0
@@ -98,7 +99,7 @@ def pack(
         shards[-1].append((clip, kind, group))
         seconds += clip.seconds() or 0.0
     paths = [output / f"{number:04}.opus" for number in range(len(shards))]
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+    with ProcessPoolExecutor(workers or os.cpu_count(), initializer=end_with_parent) as pool:
         for skipped in pool.map(_write_shard, paths, shards, [kbits] * len(shards)):
             for name, reason in skipped:
                 report(name, reason)
@@ -227,7 +228,7 @@ def unpack(
         (path, index["samples"], output.with_suffix(".npy"), int(first))
         for path, index, first in zip(shards, indices, firsts)
     ]
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+    with ProcessPoolExecutor(workers or os.cpu_count(), initializer=end_with_parent) as pool:
         list(pool.map(_decode_into, *zip(*jobs)))
     recordings = [
         Recording(name, kind, group, int(first) + start, samples)
