@@ -105,7 +105,7 @@ def _difference(scenario: Scenario, whole: Path, disk: Path) -> str | None:
 
 def table(counts: dict[str, Count]) -> str:
     """In Markdown."""
-    rows = ["| command | runs | short of room, and said so | wrong and silent | repaired by the same command | wrong |",
+    rows = ["| command | runs | short of room, and said so | wrong and silent | repaired by the same command | not |",
             "|---|--:|--:|--:|--:|--:|"]  # fmt: skip
     for name, count in counts.items():
         rows.append(

@@ -138,7 +138,7 @@ def session_of(leader: int) -> list[int]:
 
 def table(counts: dict[str, Count]) -> str:
     """In Markdown."""
-    rows = ["| command | kills | resumed | orphans after 10 s | last process gone after | results equal | left behind |",
+    rows = ["| command | kills | resumed | orphans after 10 s | last process gone after | results equal | litter |",
             "|---|--:|--:|--:|--:|--:|--:|"]  # fmt: skip
     for name, count in counts.items():
         rows.append(

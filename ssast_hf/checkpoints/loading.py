@@ -19,7 +19,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from ..configuration_ssast import GRID_FIELDS, SSASTConfig
 from ..utils.text import first_sentence
 from .fetch import HUB_ARGUMENTS, how_to_fetch_again
-from .files import CONFIG, PREPROCESSOR, WEIGHTS, WEIGHTS_INDEX, read_json, shard_names, with_variant
+from .files import ADAPTER, CONFIG, PREPROCESSOR, WEIGHTS, WEIGHTS_INDEX, read_json, shard_names, with_variant
 from .layouts import AST_MODEL_TYPE, ast_config_to_ours, ast_state_to_ours
 from .locate import find
 from .names import Found
@@ -137,6 +137,8 @@ def load_model(load: Callable, name, *model_args, config=None, adapt: Callable |
         return load(name, *model_args, config=config, adapt=adapt, **kwargs)
     found, rest = _find(name, WEIGHTS, kwargs)
     folder = found.directory / (rest.get("subfolder") or "")
+    if (folder / ADAPTER).is_file() and not (folder / CONFIG).is_file():
+        return _load_adapter(load, found, folder, model_args, config, kwargs)
     kind = read_json(folder / CONFIG).get("model_type") if (folder / CONFIG).is_file() else None
     if kind in (SSASTConfig.model_type, AST_MODEL_TYPE) and not any(folder.glob("*.safetensors")):
         there = ", ".join(sorted(path.name for path in folder.iterdir()))
@@ -166,6 +168,18 @@ def load_model(load: Callable, name, *model_args, config=None, adapt: Callable |
     model.name_or_path = model.config._name_or_path = found.name if found.has_name else str(found.directory)
     note_random_weights(model, info)
     return loaded if with_info else model
+
+
+def _load_adapter(load: Callable, found: Found, folder: Path, model_args, config, kwargs: dict):
+    """Loads the base model that an adapter of peft names, as `from_pretrained` does, and the adapter."""
+    base = read_json(folder / ADAPTER).get("base_model_name_or_path")
+    if not isinstance(base, str) or base in ("", found.name):
+        raise ValueError(f"{found.name} is an adapter that does not name its base model ({ADAPTER}).")
+    of_files = (*HUB_ARGUMENTS, "subfolder", "variant")
+    rest = {key: value for key, value in kwargs.items() if key not in of_files or key in ("token", "cache_dir")}
+    loaded = load.__self__.from_pretrained(base, *model_args, config=config, **rest)  # type: ignore[attr-defined]
+    (loaded[0] if isinstance(loaded, tuple) else loaded).load_adapter(str(folder))
+    return loaded
 
 
 def _load_ast(load: Callable, found: Found, folder: Path, model_args, config, adapt: Callable | None, rest: dict):
