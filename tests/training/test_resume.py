@@ -227,6 +227,13 @@ def test_a_model_that_torch_cannot_write_is_one_line(tmp_path, monkeypatch, caps
     assert not json.loads((tmp_path / "full/_run.json").read_text())["finished"]
 
 
+@pytest.mark.parametrize("content", ["", '{"train_loss": 1.', "[]"])
+def test_results_that_a_full_disk_cut_off_do_not_stop_the_same_command(stopped, content):
+    (stopped / "all_results.json").write_text(content)
+    assert main(command(stopped)) == 0
+    assert "train_loss" in json.loads((stopped / "all_results.json").read_text())
+
+
 def test_a_full_disk_costs_a_checkpoint_but_not_the_run(whole, tmp_path, monkeypatch, caplog):
     """Writing the second checkpoint fails half-way; the first stays and training ends as it would have."""
     output = tmp_path / "full"
