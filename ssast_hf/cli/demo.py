@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 
 from ..checkpoints import BUNDLED, DEFAULT_CLASSIFIER, DEFAULT_RECONSTRUCTION, table
 from ..integrations import MAX_MEGABYTES, MAX_SECONDS
+from ..utils.addresses import check_address, is_local
 from ..utils.logs import quieten
 from ..utils.require import require
 from .flags import FILES_HELP, MODEL_HELP, add_device, megabytes, port, seconds
@@ -75,15 +76,11 @@ def run(arguments: Namespace) -> int:
     quieten()
     model = arguments.model or DEFAULT_RECONSTRUCTION
     shown = page.load_page(model, classifier, examples, arguments.device, arguments.max_seconds)
+    check_address(arguments.host, arguments.port)
     if not is_local(arguments.host):
         say(exposure(arguments.host, arguments.max_megabytes, arguments.max_seconds))
     page.launch(shown, arguments.host, arguments.port, arguments.max_megabytes)
     return 0
-
-
-def is_local(host: str) -> bool:
-    """Whether an address is this machine's own, which others cannot reach."""
-    return host == "localhost" or host.strip("[]") == "::1" or host.startswith("127.")
 
 
 def exposure(host: str, max_megabytes: float, max_seconds: float) -> str:

@@ -8,7 +8,6 @@ import inspect
 import io
 import math
 import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -32,6 +31,7 @@ from ..inference.windows import ScoreJoiner
 from ..masking import sample_masks
 from ..modeling_ssast import SSASTForAudioClassification, SSASTForPreTraining
 from ..training.picture import draw_reconstructions, reconstruct
+from ..utils.addresses import check_address
 from ..utils.text import first_sentence, printable
 from ..utils.turns import Turns
 from . import MAX_MEGABYTES, MAX_SECONDS
@@ -348,14 +348,7 @@ def serve(
     Begins to serve the page, by default where Gradio's environment variables say, which Spaces set; returns its URL.
     Larger files than `max_megabytes` are refused. Raises ValueError where the page cannot be served.
     """
-    if host or port:  # Gradio would try a wrong address a hundred times
-        address = host or "127.0.0.1"
-        try:
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            socket.create_server((address.strip("[]"), port or 0), family=family).close()
-        except OSError as error:
-            place = f"{address} port {port}" if port else address
-            raise ValueError(f"cannot serve on {place}: {error.strerror or error}") from error
+    check_address(host, port)
     return page.launch(
         server_name=host, server_port=port, share=False, ssr_mode=False, run_history=False, quiet=True,
         prevent_thread_lock=True, max_file_size=round(max_megabytes * 1e6), footer_links=["api", "gradio"],

@@ -25,8 +25,9 @@ import yaml
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining, load_audio
 from ssast_hf.cli import main
-from ssast_hf.cli.demo import exposure, is_local
+from ssast_hf.cli.demo import exposure
 from ssast_hf.inference import classify, load_classifier
+from ssast_hf.utils.addresses import is_local
 from ssast_hf.utils.turns import Turns
 
 from ..conftest import SMALL
