@@ -38,6 +38,9 @@ GRID_FIELDS = (
 POOLINGS = ("mean", "cls", "rows")
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 MASKED_SHARE = 400 / 512  # of the patches, in the official pretraining
+# Upper bounds of a configuration, which may be anyone's: larger models are refused before anything is allocated.
+MOST_LAYERS, MOST_LABELS, MOST_MEL_BINS = 1000, 10**6, 2**12
+MOST_PARAMETERS = 2**32
 CLASSIFIER_LAYER_NORM_EPS = 1e-5  # torch's default, which the official classifier was trained with
 
 # Files that travel with a saved model beside this one: they also run as custom code where the package is missing.
@@ -180,18 +183,25 @@ class SSASTConfig(PreTrainedConfig):
     generative_loss_weight: float = 10.0
 
     def __post_init__(self, **kwargs):
-        if not isinstance(self.id2label, (dict, type(None))):
-            raise ValueError(f"`id2label` is {self.id2label!r}, expected a dictionary.")
+        _check_labels(self.id2label, self.label2id, kwargs.get("num_labels"))
+        if isinstance(self.dtype, str) and not isinstance(getattr(torch, self.dtype, None), torch.dtype):
+            raise ValueError(f"`dtype` is {self.dtype!r}, expected a type of tensors such as 'float32'.")
         super().__post_init__(**kwargs)
         for field in type(self).__annotations__:
             value = getattr(self, field, None)
             if isinstance(value, np.generic):  # JSON has no place for NumPy's numbers
                 setattr(self, field, value.item())
+        for name in ("output_hidden_states", "output_attentions"):
+            value = getattr(self, name)
+            layers = isinstance(value, (list, tuple)) and all(isinstance(layer, Integral) for layer in value)
+            if not isinstance(value, bool) and not layers:
+                raise ValueError(f"`{name}` is {value!r}, expected True, False or numbers of layers.")
         if self.frequency_stride is None:
             self.frequency_stride = self.frequency_patch_size
         if self.time_stride is None:
             self.time_stride = self.time_patch_size
         self._validate()
+        self._validate_size()
         if self.num_mask_patches is None:
             self.num_mask_patches = max(1, round(MASKED_SHARE * self.num_patches))
         self._require("num_mask_patches", f"a whole number from 1 to {self.num_patches} (all patches of max_length)",
@@ -315,6 +325,42 @@ class SSASTConfig(PreTrainedConfig):
                       self.mask_cluster_max >= self.mask_cluster_min)  # fmt: skip
         self._require("generative_loss_weight", "above 0 where discriminative_loss_weight is 0",
                       self.generative_loss_weight + self.discriminative_loss_weight > 0)  # fmt: skip
+
+    def _validate_size(self) -> None:
+        """Raises ValueError for a model that is too large to be meant."""
+        self._require("num_hidden_layers", f"at most {MOST_LAYERS}", self.num_hidden_layers <= MOST_LAYERS)
+        self._require("num_mel_bins", f"at most {MOST_MEL_BINS}", self.num_mel_bins <= MOST_MEL_BINS)
+        hidden, values = self.hidden_size, self.frequency_patch_size * self.time_patch_size
+        layer = hidden * (4 * hidden + 2 * self.intermediate_size)
+        parameters = self.num_hidden_layers * layer + hidden * (self.num_patches + values)
+        parameters += self.pooled_size * (self.num_labels or 0)
+        if parameters > MOST_PARAMETERS:
+            raise ValueError(
+                f"SSASTConfig: a model of these sizes has {parameters:.3g} parameters, expected at most "
+                f"{MOST_PARAMETERS:.3g}."
+            )
+
+
+def _check_labels(id2label, label2id, num_labels) -> None:
+    """Raises ValueError unless labels are named, or counted, from 0 on without gaps."""
+    if num_labels is not None and not (isinstance(num_labels, Integral) and 0 <= num_labels <= MOST_LABELS):
+        raise ValueError(f"`num_labels` is {num_labels!r}, expected a whole number from 0 to {MOST_LABELS}.")
+    if not isinstance(label2id, (dict, type(None))):
+        raise ValueError(f"`label2id` is {label2id!r}, expected a dictionary.")
+    if id2label is None:
+        return
+    if not isinstance(id2label, dict):
+        raise ValueError(f"`id2label` is {id2label!r}, expected a dictionary.")
+    if not all(isinstance(name, str) for name in id2label.values()):
+        raise ValueError("`id2label` has a value that is no text, expected the name of each label.")
+    numbers = [key if isinstance(key, Integral) else int(key) if _is_decimal(key) else -1 for key in id2label]
+    if len(numbers) > MOST_LABELS or sorted(numbers) != list(range(len(numbers))):
+        found = ", ".join(map(str, list(id2label)[:10])) + (", ..." if len(numbers) > 10 else "")
+        raise ValueError(f"`id2label` has the keys {found}, expected 0 to {len(numbers) - 1} without gaps.")
+
+
+def _is_decimal(key) -> bool:
+    return isinstance(key, str) and len(key) < 10 and key.isascii() and key.isdecimal()
 
 
 def _is_count(value) -> bool:

@@ -35,6 +35,8 @@ LOWEST_FREQUENCY = 20.0  # Hz
 # Bounds the memory for long recordings; on the CPU it also keeps the work in the cache, elsewhere launches few.
 FRAMES_PER_CHUNK = {"cpu": 2**9, "other": 2**15}
 FAR = 8  # times the extractor's `max_length` and the longest clip: then a `max_length` may be meant in samples
+# Upper bounds of a feature extractor, which may be anyone's: Hz, mel bins, and frames (28 hours).
+HIGHEST_RATE, MOST_MEL_BINS, LONGEST = 10**6, 2**12, 10**7
 
 
 def mel(hertz: float) -> float:
@@ -141,12 +143,12 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value,
                          return_attention_mask=return_attention_mask, **kwargs)  # fmt: skip
         lowest_rate = round(1 / SHIFT_SECONDS)  # one sample from a frame to the next
-        for name, value, least in (
-            ("sampling_rate", sampling_rate, lowest_rate),
-            ("num_mel_bins", num_mel_bins, 1),
-            ("max_length", max_length, 1),
+        for name, value, least, most in (
+            ("sampling_rate", sampling_rate, lowest_rate, HIGHEST_RATE),
+            ("num_mel_bins", num_mel_bins, 1, MOST_MEL_BINS),
+            ("max_length", max_length, 1, LONGEST),
         ):
-            _require_count(name, value, least)
+            _require_count(name, value, least, most)
         for name, number in (("mean", mean), ("std", std), ("padding_value", padding_value)):
             if not isinstance(number, Real) or isinstance(number, bool) or not math.isfinite(number):
                 raise ValueError(f"`{name}` is {number!r}, expected a finite number.")
@@ -378,9 +380,11 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         return features
 
 
-def _require_count(name: str, value, least: int = 1) -> None:
+def _require_count(name: str, value, least: int = 1, most: float = math.inf) -> None:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise ValueError(f"`{name}` is {value!r}, expected a whole number of at least {least}.")
+    if value > most:
+        raise ValueError(f"`{name}` is {value!r}, expected at most {most}.")
 
 
 __all__ = ["SSASTFeatureExtractor"]

@@ -8,10 +8,17 @@ import contextlib
 import io
 import os
 import shutil
+import stat
 import tempfile
 import threading
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
+
+# Format tags of a WAV whose samples are stored one by one: PCM, floats, A-law, mu-law. libsndfile decodes these from a
+# pipe; of ADPCM, GSM and others it needs to seek.
+STREAMED_FORMATS = (1, 3, 6, 7)
+EXTENSIBLE = 0xFFFE  # format tag of a WAV that states the real one elsewhere
+LONGEST_HEAD = 2**20  # bytes before the samples
 
 Encoded = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO
 
@@ -77,7 +84,7 @@ def open_sound(source: Encoded, spool: bool = False) -> Iterator[tuple[str, Any]
     Args:
         source: As [`load_audio`] takes it.
         spool: What to do with a stream that cannot seek: if False, read it into memory; if True, copy it to a
-            temporary file, and give a WAV as a [`Pipe`].
+            temporary file, and give a WAV of plain samples as a [`Pipe`].
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -101,15 +108,57 @@ def open_sound(source: Encoded, spool: bool = False) -> Iterator[tuple[str, Any]
             yield name, file
         elif not spool:
             yield name, io.BytesIO(file.read())
-        elif (head := file.read(4)) in (b"RIFF", b"RIFX"):
-            pipe = Pipe(head, file)
-            stack.callback(os.close, pipe.fileno)
-            yield name, pipe
         else:
-            copy = stack.enter_context(tempfile.TemporaryFile())
-            copy.write(head)
-            shutil.copyfileobj(file, copy)
-            yield name, copy
+            yield name, _spooled(stack, file)
+
+
+def _spooled(stack: contextlib.ExitStack, file: BinaryIO) -> BinaryIO | Pipe:
+    """A stream that cannot seek, as `open_sound` gives it; `stack` closes it."""
+    head, format_tag = _wav_head(file)
+    if format_tag in STREAMED_FORMATS:
+        pipe = Pipe(head, file)
+        stack.callback(os.close, pipe.fileno)
+        return pipe
+    copy = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 closed by `stack`
+    copy.write(head)
+    shutil.copyfileobj(file, copy)
+    return copy
+
+
+def _wav_head(file: BinaryIO) -> tuple[bytes, int | None]:
+    """The first bytes of a stream and, if they are those of a WAV, its format tag; None for anything else."""
+    head = _read(file, 12)
+    order: Literal["little", "big"] = "big" if head[:4] == b"RIFX" else "little"
+    if head[:4] not in (b"RIFF", b"RIFX") or head[8:] != b"WAVE":
+        return head, None
+    while len(head) < LONGEST_HEAD:
+        chunk = _read(file, 8)
+        head += chunk
+        if len(chunk) < 8 or chunk[:4] == b"data":
+            return head, None
+        size = int.from_bytes(chunk[4:], order)
+        content = _read(file, min(size + size % 2, LONGEST_HEAD))
+        head += content
+        if chunk[:4] == b"fmt ":
+            tag = int.from_bytes(content[:2], order)
+            return head, int.from_bytes(content[24:26], order) if tag == EXTENSIBLE else tag
+    return head, None
+
+
+def _read(file: BinaryIO, size: int) -> bytes:
+    """The next `size` bytes, fewer at the end of the stream."""
+    data = b""
+    while len(data) < size and (more := file.read(size - len(data))):
+        data += more
+    return data
+
+
+def is_fifo(name: str) -> bool:
+    """Whether there is a FIFO of this name, or a link to one."""
+    try:
+        return stat.S_ISFIFO(os.stat(name).st_mode)
+    except OSError:
+        return False
 
 
 def checked_path(source: str | os.PathLike) -> str:
@@ -121,4 +170,6 @@ def checked_path(source: str | os.PathLike) -> str:
         raise ValueError(f"{name} is a directory; expected an audio file")
     if not os.path.lexists(name):
         raise FileNotFoundError(f"{name} does not exist; expected an audio file")
+    if is_fifo(name) and not name.startswith(("/dev/", "/proc/")):  # opening it may wait for ever
+        raise ValueError(f"{name} is a FIFO; expected an audio file, or the FIFO as standard input (- < {name})")
     return name

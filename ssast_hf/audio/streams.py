@@ -31,7 +31,8 @@ def stream_audio(
     """Decodes a sound in blocks, which joined are what [`load_audio`] returns, to the last bit.
 
     Memory does not grow with the length, except for what torchcodec reads (m4a, aac, mp4, webm). A WAV from a stream
-    that cannot seek, such as a pipe, is decoded as it arrives; other formats are first copied to a temporary file.
+    that cannot seek, such as a pipe, is decoded as it arrives if it is not compressed; anything else is first copied
+    to a temporary file.
 
     Args:
         source, offset, duration, channel, accept_truncated: As for [`load_audio`].

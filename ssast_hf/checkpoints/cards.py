@@ -12,6 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from safetensors import SafetensorError, safe_open
 
 from ..configuration_ssast import SSASTConfig
+from ..utils.text import cell, code
 from . import files
 from .names import OFFICIAL_LICENCE, known
 
@@ -124,7 +125,7 @@ def model_card(
 
 
 def _results_section(results: dict[str, float]) -> str:
-    rows = [f"| {key.replace('_', ' ')} | {value:.4g} |" for key, value in results.items()]
+    rows = [f"| {cell(key.replace('_', ' '))} | {value:.4g} |" for key, value in results.items()]
     table = "\n".join(["## Results", "", "| on held-out clips | |", "|---|--:|", *rows])
     if any(BASELINE in key for key in results):
         table += (
@@ -136,7 +137,7 @@ def _results_section(results: dict[str, float]) -> str:
 
 def _labels(labels: list[str]) -> str:
     more = f", and {len(labels) - MOST_LABELS} more (see `config.json`)" if len(labels) > MOST_LABELS else ""
-    names = ", ".join(f"`{label}`" for label in labels[:MOST_LABELS])
+    names = ", ".join(code(label) for label in labels[:MOST_LABELS])
     return f"## Labels\n\n{len(labels)}: {names}{more}."
 
 
@@ -174,9 +175,9 @@ def _summary(config: SSASTConfig, kind: str, parameters: int, base_model: str | 
         f"{config.max_length / 100:g} s of mono sound at a time."
     )
     if base_model:
-        summary += f" Trained from `{base_model}`."
+        summary += f" Trained from {code(base_model)}."
     if official is not None:
-        summary += f" Converted from `{official}` of the [official code](https://github.com/YuanGongND/ssast)."
+        summary += f" Converted from {code(official)} of the [official code](https://github.com/YuanGongND/ssast)."
     return summary
 
 
@@ -234,14 +235,15 @@ def _training(facts: dict) -> str:
     """The section on training: data, command, arguments and versions."""
     lines = ["## Training", ""]
     if "data" in facts:
-        recipe = f" and the recipe `{facts['recipe']}`" if "recipe" in facts else ""
-        lines += [f"On `{facts['data']}`, with `ssast {facts.get('command', 'finetune')}`{recipe}."]
+        command = f"ssast {facts.get('command', 'finetune')}"
+        recipe = f" and the recipe {code(facts['recipe'])}" if "recipe" in facts else ""
+        lines += [f"On {code(facts['data'])}, with {code(command)}{recipe}."]
     task = {"task": facts["task"]} if "task" in facts else {}
     rows = {**task, **facts.get("clips", {}), **facts.get("arguments", {}), **facts.get("versions", {})}
     if "date" in facts:
         rows["date"] = facts["date"]
     if rows:
-        lines += ["", "| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]
+        lines += ["", "| | |", "|---|---|", *(f"| {cell(key)} | {cell(value)} |" for key, value in rows.items())]
     return "\n".join(lines)
 
 

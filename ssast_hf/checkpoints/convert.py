@@ -3,8 +3,6 @@
 """Conversion of checkpoint files: official `.pth`, transformers' AST and this package's, each to each."""
 
 import contextlib
-import csv
-import json
 import logging
 import os
 import pickle
@@ -19,10 +17,11 @@ from ..configuration_ssast import SIZES
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForAudioClassification, SSASTForPreTraining, SSASTModel, SSASTPreTrainedModel
 from ..utils.files import filling, replacing
+from ..utils.parsing import parse_csv, parse_json
 from .cards import write_facts
 from .files import CONFIG, WEIGHTS, read_json
 from .layouts import Conversion, State, convert_state_dict, dropped_by_ast, notes_on_ast, official_state_dict, to_ast
-from .loading import EXTRACTOR_FIELDS, load_complete
+from .loading import EXTRACTOR_FIELDS, load_complete, loading
 from .locate import find
 from .names import FAMILY, home, table
 
@@ -59,11 +58,11 @@ def read_label_names(path: str | os.PathLike) -> list[str]:
     """
     text = Path(path).read_text(encoding="utf-8-sig")
     if Path(path).suffix.lower() == ".json":
-        names = json.loads(text)
+        names = parse_json(text, str(path))
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError(f"{path} holds {type(names).__name__}, expected a JSON list of label names.")
     elif Path(path).suffix.lower() == ".csv":
-        rows = list(csv.DictReader(text.splitlines()))
+        rows = [row for _, row in parse_csv(text, str(path))]
         if not rows or not {"index", "display_name"} <= rows[0].keys():
             raise ValueError(f"{path} has columns {list(rows[0]) if rows else []}, expected index and display_name.")
         names = [row["display_name"] for row in sorted(rows, key=lambda row: int(row["index"]))]
@@ -84,13 +83,15 @@ def load_checkpoint(source: str | os.PathLike) -> SSASTPreTrainedModel:
     """
     found = find(source, WEIGHTS)
     config = read_json(found.directory / CONFIG)
-    architecture = (config.get("architectures") or [""])[0]
+    with loading(source):
+        architecture = str((config.get("architectures") or [""])[0])
     classes = {
         "SSASTForPreTraining": SSASTForPreTraining,
         "SSASTForAudioClassification": SSASTForAudioClassification,
         "ASTForAudioClassification": SSASTForAudioClassification,
     }
-    return load_complete(classes.get(architecture, SSASTModel), source)
+    with loading(source):
+        return load_complete(classes.get(architecture, SSASTModel), source)
 
 
 def convert_checkpoint(

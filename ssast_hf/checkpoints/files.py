@@ -96,4 +96,6 @@ def check_files(name: str, folder: Path, needs: str = CONFIG, variant: str | Non
         raise ValueError(refusal_of_pickles(name, pickles))
     index = with_variant(WEIGHTS_INDEX, variant)
     if index in names and with_variant(WEIGHTS, variant) not in names:
-        shard_names(folder / index)
+        for shard in shard_names(folder / index):
+            if shard not in names:
+                raise ValueError(f"{name} has no {shard}, in which its {index} says that weights are.")

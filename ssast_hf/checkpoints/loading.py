@@ -17,8 +17,9 @@ from safetensors.torch import load_file
 from transformers.configuration_utils import PreTrainedConfig
 
 from ..configuration_ssast import GRID_FIELDS, SSASTConfig
+from ..utils.text import first_sentence
 from .fetch import HUB_ARGUMENTS, how_to_fetch_again
-from .files import CONFIG, PREPROCESSOR, WEIGHTS, WEIGHTS_INDEX, read_json, shard_names, with_variant
+from .files import ADAPTER, CONFIG, PREPROCESSOR, WEIGHTS, WEIGHTS_INDEX, read_json, shard_names, with_variant
 from .layouts import AST_MODEL_TYPE, ast_config_to_ours, ast_state_to_ours
 from .locate import find
 from .names import Found
@@ -29,6 +30,10 @@ OFFICIAL_GRID = 512  # patches of the clips that the official models were pretra
 EXTRACTOR_FIELDS = (
     "sampling_rate", "num_mel_bins", "max_length", "padding_value", "do_normalize", "mean", "std",
 )  # fmt: skip  # of transformers' ASTFeatureExtractor; its attention mask is off because AST has none
+
+
+class MismatchedShapes(ValueError, RuntimeError):
+    """Weights have other shapes than the configuration says."""
 
 
 def _is_for_transformers(name, kwargs: dict) -> bool:
@@ -124,17 +129,22 @@ def load_model(load: Callable, name, *model_args, config=None, adapt: Callable |
         model_args, kwargs: See transformers' `from_pretrained`.
 
     Raises:
-        ValueError: What is there cannot be loaded safely.
+        ValueError: What is there cannot be loaded safely, or its weights have other shapes than the configuration says
+        (which is a `RuntimeError` too, as transformers raises it).
         OSError: There is no such checkpoint, or its weights are missing, damaged or cut short.
     """
     if _is_for_transformers(name, kwargs):
         return load(name, *model_args, config=config, adapt=adapt, **kwargs)
     found, rest = _find(name, WEIGHTS, kwargs)
     folder = found.directory / (rest.get("subfolder") or "")
+    if (folder / ADAPTER).is_file() and not (folder / CONFIG).is_file():
+        return _load_adapter(load, found, folder, model_args, config, kwargs)
     kind = read_json(folder / CONFIG).get("model_type") if (folder / CONFIG).is_file() else None
     if kind in (SSASTConfig.model_type, AST_MODEL_TYPE) and not any(folder.glob("*.safetensors")):
         there = ", ".join(sorted(path.name for path in folder.iterdir()))
         raise FileNotFoundError(f"{found.name} has no {WEIGHTS}: it holds {there}.")
+    with_info = rest.pop("output_loading_info", False)
+    rest["output_loading_info"] = True
     try:
         if kind == AST_MODEL_TYPE:
             if not isinstance(config, PreTrainedConfig):
@@ -148,8 +158,27 @@ def load_model(load: Callable, name, *model_args, config=None, adapt: Callable |
         raise OSError(
             f"The weights of {found.name} in {folder} are damaged or cut short ({error}): {again}."
         ) from None
-    model = loaded[0] if isinstance(loaded, tuple) else loaded
+    except RuntimeError as error:
+        if "mismatch" not in str(error).lower():
+            raise
+        raise MismatchedShapes(
+            f"The weights of {found.name} do not have the shapes that its {CONFIG} says."
+        ) from error
+    model, info = loaded
     model.name_or_path = model.config._name_or_path = found.name if found.has_name else str(found.directory)
+    note_random_weights(model, info)
+    return loaded if with_info else model
+
+
+def _load_adapter(load: Callable, found: Found, folder: Path, model_args, config, kwargs: dict):
+    """Loads the base model that an adapter of peft names, as `from_pretrained` does, and the adapter."""
+    base = read_json(folder / ADAPTER).get("base_model_name_or_path")
+    if not isinstance(base, str) or base in ("", found.name):
+        raise ValueError(f"{found.name} is an adapter that does not name its base model ({ADAPTER}).")
+    of_files = (*HUB_ARGUMENTS, "subfolder", "variant")
+    rest = {key: value for key, value in kwargs.items() if key not in of_files or key in ("token", "cache_dir")}
+    loaded = load.__self__.from_pretrained(base, *model_args, config=config, **rest)  # type: ignore[attr-defined]
+    (loaded[0] if isinstance(loaded, tuple) else loaded).load_adapter(str(folder))
     return loaded
 
 
@@ -197,6 +226,51 @@ def _ast_state(folder: Path, variant: str | None) -> dict[str, torch.Tensor]:
     return ast_state_to_ours({key: value for name in names for key, value in load_file(folder / name).items()})
 
 
+def note_random_weights(model: torch.nn.Module, loading_info: dict) -> None:
+    """Notes on the model which weights of its encoder a checkpoint lacks, for [`check_encoder`]."""
+    parameters = dict(model.named_parameters())
+    model.random_encoder_weights = {
+        name: parameters[name]._version for name in missing_of_encoder(model, loading_info) if name in parameters
+    }
+
+
+def missing_of_encoder(model: torch.nn.Module, loading_info: dict) -> list[str]:
+    """The encoder's weights that a checkpoint lacks, without the mask token, which only pretraining uses."""
+    prefix = "" if not hasattr(model, "ssast") else "ssast."
+    missing = {*loading_info["missing_keys"], *(entry[0] for entry in loading_info["mismatched_keys"])}
+    return sorted(name for name in missing if name.startswith(prefix) and not name.endswith(".mask_token"))
+
+
+def check_encoder(model: torch.nn.Module) -> None:
+    """Raises ValueError if the encoder has weights that its checkpoint lacked, and that no training changed since."""
+    noted = getattr(model, "random_encoder_weights", {})
+    if noted:
+        parameters = dict(model.named_parameters())
+        random = [name for name, version in noted.items() if parameters[name]._version == version]
+        if random:
+            raise _lacking(model.name_or_path, type(model).__name__, random)
+
+
+def _lacking(name, class_name: str, missing: list[str]) -> ValueError:
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    return ValueError(
+        f"{name} lacks weights of {class_name}: {', '.join(missing[:3])}{more}. With random ones instead, its results "
+        "would be meaningless."
+    )
+
+
+def load_to_train(model_class, name, **kwargs) -> tuple:
+    """
+    `model_class.from_pretrained(name)` and its loading info, where missing weights of the encoder are an error; heads
+    may be new.
+    """
+    with loading(name):
+        model, info = model_class.from_pretrained(name, output_loading_info=True, **kwargs)
+    if missing := missing_of_encoder(model, info):
+        raise _lacking(name, model_class.__name__, missing)
+    return model, info
+
+
 def load_complete(model_class, name, **kwargs):
     """
     `model_class.from_pretrained(name)` in eval mode, where missing weights are an error instead of a warning. For
@@ -206,17 +280,21 @@ def load_complete(model_class, name, **kwargs):
         ValueError: The checkpoint lacks weights of the model, or has them in other shapes than its configuration says.
         OSError: See `from_pretrained`.
     """
-    try:
-        model, info = model_class.from_pretrained(name, output_loading_info=True, **kwargs)
-    except RuntimeError as error:
-        if "mismatch" not in str(error).lower():
-            raise
-        raise ValueError(f"The weights of {name} do not have the shapes that its {CONFIG} says.") from error
-    missing = sorted(info["missing_keys"])
-    if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise ValueError(
-            f"{name} lacks weights of {model_class.__name__}: {', '.join(missing[:3])}{more}. With random ones "
-            "instead, its results would be meaningless."
-        )
+    model, info = model_class.from_pretrained(name, output_loading_info=True, **kwargs)
+    if missing := sorted(info["missing_keys"]):
+        raise _lacking(name, model_class.__name__, missing)
     return model.eval()
+
+
+@contextmanager
+def loading(name) -> Iterator[None]:
+    """
+    Turns whatever a damaged or hostile checkpoint makes transformers raise into a ValueError of one sentence. For
+    commands, which show no traceback.
+    """
+    try:
+        yield
+    except (OSError, ValueError):
+        raise
+    except (Exception, MemoryError) as error:
+        raise ValueError(f"{name} cannot be loaded: {type(error).__name__}: {first_sentence(error)}") from error

@@ -6,9 +6,12 @@ import os
 from argparse import ArgumentParser, Namespace
 
 from ..checkpoints import BUNDLED, DEFAULT_CLASSIFIER, DEFAULT_RECONSTRUCTION, table
+from ..integrations import MAX_MEGABYTES, MAX_SECONDS
+from ..utils.addresses import check_address, is_local
 from ..utils.logs import quieten
 from ..utils.require import require
-from .flags import FILES_HELP, MODEL_HELP, add_device, port
+from .flags import FILES_HELP, MODEL_HELP, add_device, megabytes, port, seconds
+from .terminal import say
 
 SUMMARY = "show a page in the browser: labels and masked reconstruction of a sound"
 DESCRIPTION = (
@@ -42,6 +45,20 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="address to serve on; 0.0.0.0 is every "
                         "one of this machine, for others to see (default: 127.0.0.1)")  # fmt: skip
+    parser.add_argument(
+        "--max-megabytes",
+        type=megabytes,
+        default=MAX_MEGABYTES,
+        metavar="MB",
+        help=f"the largest file that can be uploaded (default: {MAX_MEGABYTES:g})",
+    )
+    parser.add_argument(
+        "--max-seconds",
+        type=seconds,
+        default=MAX_SECONDS,
+        metavar="S",
+        help=f"the longest sound that is analysed (default: {MAX_SECONDS:g})",
+    )
     parser.add_argument("--port", type=port, metavar="N", help="default: the first that is free from 7860")
 
 
@@ -58,5 +75,18 @@ def run(arguments: Namespace) -> int:
         classifier = DEFAULT_CLASSIFIER
     quieten()
     model = arguments.model or DEFAULT_RECONSTRUCTION
-    page.launch(page.load_page(model, classifier, examples, arguments.device), arguments.host, arguments.port)
+    shown = page.load_page(model, classifier, examples, arguments.device, arguments.max_seconds)
+    check_address(arguments.host, arguments.port)
+    if not is_local(arguments.host):
+        say(exposure(arguments.host, arguments.max_megabytes, arguments.max_seconds))
+    page.launch(shown, arguments.host, arguments.port, arguments.max_megabytes)
     return 0
+
+
+def exposure(host: str, max_megabytes: float, max_seconds: float) -> str:
+    """What serving on an address allows others to do."""
+    return (
+        f"--host {host}: whoever can reach this machine can use the page, without a password. Visitors may upload "
+        f"files of up to {max_megabytes:g} MB and {max_seconds:g} s of sound, which lie in Gradio's temporary folder "
+        "for up to a day, and use the processor; they see the sounds of --examples and no other file of this machine."
+    )

@@ -159,6 +159,13 @@ def seconds(text: str) -> float:
     return value
 
 
+def megabytes(text: str) -> float:
+    """A finite number of megabytes above 0."""
+    if (value := number(text)) <= 0:
+        raise ArgumentTypeError(f"{text!r} is not a number of megabytes above 0")
+    return value
+
+
 def shard(text: str) -> tuple[int, int]:
     """`I/N`, with I from 1 to N."""
     part, _, parts = text.partition("/")

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
+from ..utils.files import scratch_directory
+from ..utils.processes import end_with_parent
 from .clips import Clip
 from .skipped import Skipped
 
@@ -114,16 +116,12 @@ def decode(
     home = Path(folder, digest[:16])
     report = home / "skipped.json"
     if not report.exists():
-        unfinished = home.with_name(f"_{home.name}.{os.getpid()}")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with scratch_directory(home) as unfinished:
             _write(clips, sampling_rate, unfinished, workers, skip_silent)
             if not report.exists():  # another run may have been faster
                 shutil.rmtree(home, ignore_errors=True)
                 os.replace(unfinished, home)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
     for name, reason in json.loads(report.read_text(encoding="utf-8")).items():
         skipped.add(name, reason)
     return Decoded(home, clips)
@@ -135,6 +133,7 @@ def _write(clips: list[Clip], sampling_rate: int, folder: Path, workers: int, sk
         batch_size=None,
         num_workers=workers,
         collate_fn=_as_it_is,  # torch's own would copy each through shared memory
+        worker_init_fn=end_with_parent,
     )
     index, reasons, written = np.zeros((len(clips), 2), np.int64), {}, 0
     with open(folder / "sound.int16", "wb") as file:

@@ -3,6 +3,7 @@
 """Folders of sound files or shards, and `.tar` shards."""
 
 import logging
+import os
 import re
 import tarfile
 from collections import Counter
@@ -83,13 +84,19 @@ def _log_passed_over(folder: Path, others: Counter[str]) -> None:
 
 
 def read_tar(path: Path) -> list[Clip]:
-    clips, extensions = [], audio_extensions()
+    clips, extensions, size = [], audio_extensions(), os.stat(path).st_size
     try:
         with tarfile.open(path, "r:") as archive:  # uncompressed: members are read by seeking
             for member in archive:
                 if member.isfile() and Path(member.name).suffix.lower() in extensions:
+                    left = 0 if member.issparse() else size - member.offset_data
+                    if member.size > left:
+                        raise ValueError(
+                            f"{path} is damaged: {member.name} is said to have {member.size} bytes, of which the "
+                            f"archive holds {max(0, left)}"
+                        )
                     place = TarMember(str(path), member.offset_data, member.size)
                     clips.append(Clip(f"{path}/{member.name}", member=place))
-    except tarfile.TarError as error:
+    except (tarfile.TarError, OverflowError) as error:
         raise ValueError(f"{path} is not an uncompressed tar archive, or is truncated: {error}") from None
     return clips

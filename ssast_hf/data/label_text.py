@@ -15,7 +15,7 @@ def labels_of(clip: Clip, several: bool) -> list[str]:
     if text.startswith("["):
         try:
             listed = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             listed = None
         if isinstance(listed, list):
             found = [str(label).strip() for label in listed]

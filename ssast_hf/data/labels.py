@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Labels of clips: one or several each, which of them a classifier is for, and splits that respect them."""
 
-import csv
 import json
 import random
 from collections import Counter
@@ -10,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..utils.parsing import parse_csv
 from .label_text import labels_of
 from .labelled import Clip, label_names, split
 
@@ -70,7 +70,10 @@ def name_official_labels(clips: list[Clip], source: str, label_file: str | None)
     if label_file is None or not (str(source).lower().endswith(".json") and label_file.lower().endswith(".csv")):
         return clips
     with open(label_file, newline="", encoding="utf-8-sig") as file:
-        names = {row["mid"]: row["display_name"] for row in csv.DictReader(file) if row.get("mid")}
+        rows = parse_csv(file.read(), str(label_file))
+    names = {row["mid"]: row.get("display_name") for _, row in rows if row.get("mid")}
+    if not all(names.values()):
+        raise ValueError(f"{label_file} has an entry without `display_name`, expected the class CSV of AudioSet.")
     named = []
     for clip in clips:
         if not clip.label:

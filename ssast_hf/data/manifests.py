@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Manifests: `.csv`, `.tsv` and `.jsonl` files, and the original's `.json`, that list clips."""
 
-import csv
-import io
 import json
 import logging
 import os
 from pathlib import Path
 from typing import Any
 
+from ..utils.parsing import parse_csv, parse_json
 from .clips import Clip
 from .time_columns import SLACK, time_columns
 
@@ -28,10 +27,7 @@ def manifest_rows(path: Path) -> list[tuple[str, Any]]:
         raise ValueError(f"{path} is not UTF-8 text: {error}. Save it as UTF-8.") from None
     suffix = path.suffix.lower()
     if suffix == ".json":
-        try:
-            entries = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is not JSON: {error}") from None
+        entries = parse_json(text, str(path))
         entries = entries.get("data") if isinstance(entries, dict) else entries
         if not isinstance(entries, list):
             raise ValueError(f'{path} holds no list, expected {{"data": [{{"wav": PATH, "labels": LABELS}}, ...]}}.')
@@ -39,15 +35,12 @@ def manifest_rows(path: Path) -> list[tuple[str, Any]]:
     if suffix == ".jsonl":
         rows = []
         for number, line in enumerate(text.split("\n"), start=1):
-            try:
-                rows.append((f"line {number}", json.loads(line))) if line.strip() else None
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}, line {number}: not a JSON object ({error}).") from None
+            if line.strip():
+                rows.append((f"line {number}", parse_json(line, f"{path}, line {number}:")))
         return rows
     head = text.partition("\n")[0]  # spreadsheets write semicolons where the comma is the decimal sign
     delimiter = "\t" if suffix == ".tsv" else ";" if ";" in head and "," not in head else ","
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    return [(f"line {reader.line_num}", row) for row in reader]
+    return [(f"line {number}", row) for number, row in parse_csv(text, str(path), delimiter)]
 
 
 def read_manifest(path: Path, labelled: bool, several: bool = False) -> list[Clip]:

@@ -98,7 +98,7 @@ def seed(store: Store, collection: Collection) -> None:
     """Puts a collection into a new store, which says so: one that was cut off before is begun anew."""
     for entry in collection.entries:
         store.put(entry, _rows(collection.columns, entry))
-    store.save_state(seeded=True, interim=True)
+    store.save_state(seeded=True)
 
 
 def compact(store: Store, entries: list[dict], arguments: tuple) -> Store:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ..audio import stream_audio
 from ..batching import read_waveforms, states_its_rate
+from ..checkpoints.loading import check_encoder
 from ..configuration_ssast import SSASTConfig
 from ..data.sources import Clip
 from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
@@ -90,7 +91,11 @@ def run_model(
 
     Yields:
         Each source's windows with their `output`, then its [`End`], in order.
+
+    Raises:
+        ValueError: The model's checkpoint lacked weights of the encoder, which are random.
     """
+    check_encoder(model)
     config = model.config
     chunks = _Chunks(extractor, sources, windows, config.max_length, batch_size)
     length = None if uses_attention_mask(model, extractor) else config.max_length

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..utils.files import replacing
+from ..utils.files import beside, is_special, replacing
+from ..utils.progress import Progress
 from ..utils.require import require
-from .store import INDEX, SETTINGS, Store, read_index
+from .store import INDEX, SETTINGS, Store, read_index, read_state
 
 FORMATS = ("npz", "npy", "parquet")
 ROWS_PER_GROUP = 2**14  # of parquet
@@ -57,9 +58,11 @@ def check_output(
         raise ValueError(f"`format` is {format!r}, expected one of {', '.join(map(repr, FORMATS))}.")
     if not output.parent.is_dir():
         raise ValueError(f"there is no directory {output.parent} to write into: make it first")
+    if is_special(output):
+        raise ValueError(f"{output} is a device or a FIFO, expected a file or directory to write")
     if format != "npy" and output.is_dir():
         raise ValueError(f"{output} is a directory, expected a file to write")
-    partial = output.with_name(output.name + ".partial")
+    partial = beside(output, ".partial")
     if format != "npy" and output.exists() and not (overwrite or append or partial.exists()):
         raise ValueError(f"{output} exists: choose another name or give --overwrite")
     if format == "parquet":
@@ -72,8 +75,11 @@ def format_of(path: Path) -> str | None:
     return {".npz": "npz", ".parquet": "parquet", "": "npy"}.get(path.suffix.lower())
 
 
-def write_collection(store: Store, output: Path, format: str) -> None:
-    """The output, of what is complete in the store. Of npy, the store's directory is the output."""
+def write_collection(store: Store, output: Path, format: str, complete: Progress | None = None) -> None:
+    """
+    The output, of what is complete in the store; `complete` is how the run ended, None where files are missing. Of
+    npy, the store's directory is the output.
+    """
     store.cut()
     if format == "npy":
         return
@@ -82,14 +88,16 @@ def write_collection(store: Store, output: Path, format: str) -> None:
     file_index = np.repeat(np.arange(len(read)), [entry["rows"] for entry in read])
     names = [entry["file"] for entry in read]
     about = {METADATA_KEY: json.dumps(store.state["metadata"]).encode(), INDEX_KEY: json.dumps(read).encode()}
-    with replacing(output) as unfinished, open(unfinished, "wb") as file:
-        if format == "npz":
-            extra = {"file_index": file_index} if "time" in arrays else {}
-            texts = {key.decode().rpartition(".")[2]: np.array(text) for key, text in about.items()}
-            members: dict[str, Any] = {"files": np.array(names), **arrays, **extra, **texts}
-            np.savez(file, **members)
-        else:
-            _write_parquet(file, arrays, names, file_index, about)
+    with replacing(output) as unfinished:
+        with open(unfinished, "wb") as file:
+            if format == "npz":
+                extra = {"file_index": file_index} if "time" in arrays else {}
+                texts = {key.decode().rpartition(".")[2]: np.array(text) for key, text in about.items()}
+                members: dict[str, Any] = {"files": np.array(names), **arrays, **extra, **texts}
+                np.savez(file, **members)
+            else:
+                _write_parquet(file, arrays, names, file_index, about)
+        store.save_written(unfinished, complete)
 
 
 def _write_parquet(
@@ -145,7 +153,7 @@ def _read_directory(path: Path) -> Collection:
     rows = sum(entry.get("rows", 0) for entry in entries)
     columns = {column.stem: np.load(column, mmap_mode="r")[:rows] for column in path.glob("*.npy")} if rows else {}
     columns.setdefault("embeddings", np.zeros((0, 0), np.float32))
-    return Collection(path, columns, entries, json.loads((path / SETTINGS).read_text("utf-8")).get("metadata"))
+    return Collection(path, columns, entries, read_state(path).get("metadata"))
 
 
 def _read_npz(path: Path) -> Collection:

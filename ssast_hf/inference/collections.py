@@ -19,13 +19,14 @@ from ..configuration_ssast import SSASTConfig
 from ..data.sources import Clip, find_sounds
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTModel
+from ..utils.files import beside
 from ..utils.progress import Progress
 from .appending import compact, current, plan_growth, restored, seed, stamp_of
 from .batches import End
 from .collection_files import check_output, read_collection, write_collection
 from .devices import checksum
 from .embed import check_layers, check_pooling, embed_parts
-from .store import SETTINGS, Store, check_metadata
+from .store import SETTINGS, Store, check_metadata, clear_finished
 
 __all__ = ["check_output", "embed_collection", "read_embeddings"]
 
@@ -93,12 +94,14 @@ def embed_collection(
 
 def _write(clips: list[Clip], output: Path, format: str, arguments: tuple, run: Callable[..., Progress]) -> Progress:
     """Writes an output, or resumes writing it."""
+    if format != "npy" and not arguments[2] and (finished := clear_finished(_work(output, format), output)):
+        return finished
     with Store(_work(output, format), *arguments) as store:
         _refuse_to_replace(output, format, arguments[2], store)
         first = len(store.entries)
         with _keeping_on_interrupt(store, output, format):
             state = run(store, clips[first:], first)
-        _complete(store, output, format)
+        _complete(store, output, format, state)
     return state
 
 
@@ -111,7 +114,7 @@ def _check_growing(append: bool, prune: bool, shard: tuple[int, int]) -> None:
 
 def _work(output: Path, format: str) -> Path:
     """The directory that holds the files that are done."""
-    return output if format == "npy" else output.with_name(output.name + ".partial")
+    return output if format == "npy" else beside(output, ".partial")
 
 
 def _append(
@@ -120,6 +123,8 @@ def _append(
     """Adds to an output, or makes it where there is none. An output that lacks nothing is not written."""
     work, metadata = _work(output, format), arguments[3]
     restored(work)
+    if format != "npy":
+        clear_finished(work, output)
     begun = (work / SETTINGS).is_file()
     found = read_collection(work if begun else output) if begun or output.exists() else None
     if found is not None:
@@ -135,7 +140,7 @@ def _append(
         kept = current(store.entries, growth.gone if prune else [])
         if len(kept) < len(store.entries):
             store = stack.enter_context(compact(store, kept, arguments))
-        _complete(store, output, format)
+        _complete(store, output, format, state)
     state.rows, state.changed, state.gone = store.rows, growth.changed, growth.gone
     return state
 
@@ -145,7 +150,7 @@ def _open_to_append(work: Path, output: Path, format: str, arguments: tuple) -> 
     store = Store(work, *arguments)
     if format == "npy":
         store.save_state(complete=False)
-    elif output.exists() and not (store.state.get("seeded") or store.state.get("interim")):
+    elif output.exists() and not (store.state.get("seeded") or store.wrote(output)):
         if store.entries:  # cut off while it was seeded
             store.remove()
             store = Store(work, *arguments)
@@ -161,12 +166,11 @@ def _keeping_on_interrupt(store: Store, output: Path, format: str):
     except KeyboardInterrupt:
         if store.rows:
             write_collection(store, output, format)
-            store.save_state(interim=True)
         raise
 
 
 def _refuse_to_replace(output: Path, format: str, overwrite: bool, store: Store) -> None:
-    if output.exists() and format != "npy" and not (overwrite or store.state.get("interim")):
+    if output.exists() and format != "npy" and not (overwrite or store.wrote(output)):
         raise ValueError(f"{output} exists: choose another name or give --overwrite")
 
 
@@ -178,14 +182,15 @@ def row_size(config: SSASTConfig, level: str, pooling: str | None) -> int:
     return config.pooled_size
 
 
-def _complete(store: Store, output: Path, format: str) -> None:
+def _complete(store: Store, output: Path, format: str, state: Progress) -> None:
     """Writes the output of a store that has all files. Raises ValueError where none could be read."""
     if not store.rows:
         store.remove()
         raise ValueError(f"none of {len(store.entries)} file(s) could be read: {output} was not written")
-    write_collection(store, output, format)
-    store.save_state(complete=True)
-    if format != "npy":
+    write_collection(store, output, format, state)
+    if format == "npy":
+        store.save_state(complete=True)
+    else:
         store.remove()
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import torch
 
+from ..checkpoints.loading import loading
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..utils.text import first_sentence
 
@@ -50,7 +51,8 @@ def load_on_device(
             "that it was made from"
         )
     chosen = choose_device(device)
-    return SSASTFeatureExtractor.from_pretrained(path), load_model(path).to(chosen)
+    with loading(path):
+        return SSASTFeatureExtractor.from_pretrained(path), load_model(path).to(chosen)
 
 
 def checksum(model: torch.nn.Module) -> str:

@@ -6,15 +6,17 @@ import contextlib
 import io
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from ..utils.files import replacing
+from ..utils.files import locked, replacing, unlock
+from ..utils.progress import Progress
 from .chunks import End
 
-SETTINGS, INDEX = "settings.json", "index.jsonl"
+SETTINGS, INDEX, LOCK = "settings.json", "index.jsonl", "_lock"
 
 
 class Column:
@@ -51,7 +53,7 @@ class Column:
 class Store:
     """
     A directory of columns and an index of the files whose rows are complete, which survives being killed: rows that
-    the index does not have are cut off when it is opened again.
+    the index does not have are cut off when it is opened again. It is locked until it is closed.
 
     Args:
         directory: Where it is, or is to be.
@@ -74,65 +76,54 @@ class Store:
         metadata: dict | None = None,
         append: bool = False,
     ):
-        self.directory, self.columns = directory, {}
-        found = self._found(settings, overwrite, metadata, append)
+        self.directory, self.columns, self.index = directory, {}, None
+        held = set(os.listdir(directory)) if directory.is_dir() else {"a file"} if directory.exists() else set()
+        if held - {LOCK} and SETTINGS not in held:
+            raise ValueError(f"{directory} exists and holds no embeddings: choose another name")
         directory.mkdir(exist_ok=True)
-        if not found:
-            self.state: dict[str, Any] = {"settings": settings, "metadata": metadata, "complete": False}
-            self.save_state()
-        self.index = open(directory / INDEX, "a+b", buffering=0)  # noqa: SIM115
-        self._lock()
+        self.lock = _locked(directory)  # before anything is deleted
         try:
-            self.columns = {name: Column(directory / f"{name}.npy", *kind) for name, kind in columns.items()}
-            self.entries, size = read_index(directory / INDEX)
-            present = min(column.rows() for column in self.columns.values())
-            while self.entries and self._rows_of(self.entries) > present:  # a crash lost what was not yet on disk
-                self.entries.pop()
-                size = sum(len(_line(entry)) for entry in self.entries)
-            self.index.truncate(size)
-            self.rows = self._rows_of(self.entries)
-            self.cut()
+            if overwrite:
+                _delete(directory)
+            if (directory / SETTINGS).is_file():
+                self.state = self._found(settings, metadata, append)
+            else:
+                self.state = {"settings": settings, "metadata": metadata, "complete": False}
+                self.save_state()
+            self._open(columns)
         except BaseException:
             self.close()
             raise
 
-    def _found(self, settings: dict, overwrite: bool, metadata: dict | None, append: bool) -> bool:
-        """Whether the directory holds a run that this one resumes. If so, its state is read."""
-        if not self.directory.exists():
-            return False
-        path = self.directory / SETTINGS
-        if not path.is_file():
-            if self.directory.is_dir() and not any(self.directory.iterdir()):
-                return False
-            raise ValueError(f"{self.directory} exists and holds no embeddings: choose another name")
-        if overwrite:
-            self.remove()
-            return False
-        self.state = json.loads(path.read_text(encoding="utf-8"))
+    def _found(self, settings: dict, metadata: dict | None, append: bool) -> dict[str, Any]:
+        """The state of a run that this one goes on with."""
+        state = read_state(self.directory)
         if append:
-            check_metadata(self.directory, self.state.get("metadata"), metadata or {})
-            self.state |= {"settings": settings, "metadata": metadata}
-            return True
-        if self.state.get("complete"):
+            check_metadata(self.directory, state.get("metadata"), metadata or {})
+            return state | {"settings": settings, "metadata": metadata}
+        if state.get("complete"):
             raise ValueError(f"{self.directory} exists: choose another name or give --overwrite")
-        found = self.state.get("settings", {})
+        found = state["settings"]
         if found != settings:
-            differ = sorted(name for name in settings if found.get(name) != settings[name])
+            differ = sorted(name for name in {*found, *settings} if found.get(name) != settings.get(name))
             raise ValueError(
                 f"{self.directory} is an unfinished run with other {', '.join(differ)}: give the same to go on with "
                 "it, --overwrite to begin anew, or another name"
             )
-        return True
+        return state
 
-    def _lock(self) -> None:
-        with contextlib.suppress(ImportError):  # no fcntl on Windows
-            import fcntl
-
-            try:
-                fcntl.flock(self.index, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self.index.close()
-                raise ValueError(f"{self.directory} is being written by another process") from None
+    def _open(self, columns: dict) -> None:
+        """Opens the columns and the index, and cuts off what is not complete."""
+        self.index = open(self.directory / INDEX, "a+b", buffering=0)  # noqa: SIM115
+        self.columns = {name: Column(self.directory / f"{name}.npy", *kind) for name, kind in columns.items()}
+        self.entries, size = read_index(self.directory / INDEX)
+        present = min(column.rows() for column in self.columns.values())
+        while self.entries and self._rows_of(self.entries) > present:  # a crash lost what was not yet on disk
+            self.entries.pop()
+            size = sum(len(_line(entry)) for entry in self.entries)
+        self.index.truncate(size)
+        self.rows = self._rows_of(self.entries)
+        self.cut()
 
     @staticmethod
     def _rows_of(entries: list[dict]) -> int:
@@ -200,28 +191,87 @@ class Store:
     def arrays(self) -> dict[str, np.ndarray]:
         return {name: np.load(column.path, mmap_mode="r") for name, column in self.columns.items()}
 
+    def save_written(self, unfinished: Path, complete: Progress | None) -> None:
+        """
+        Notes which file is about to get the name of the output, and how the run ended if it has all files: a run that
+        is killed between that and `remove` is finished.
+        """
+        progress = None if complete is None else asdict(complete)
+        self.save_state(written={"inode": os.stat(unfinished).st_ino, "progress": progress})
+
+    def wrote(self, output: Path) -> bool:
+        """Whether the file `output` is the one that this run wrote."""
+        return _wrote(self.state, output)
+
     def remove(self) -> None:
         """Deletes the directory, if it holds nothing else than a store."""
+        _delete(self.directory)
         self.close()
-        for pattern in ("*.npy", INDEX, SETTINGS):
-            for path in self.directory.glob(pattern):
-                path.unlink()
         with contextlib.suppress(OSError):
             self.directory.rmdir()
 
     def close(self) -> None:
-        for file in [*(column.file for column in self.columns.values()), getattr(self, "index", None)]:
+        for file in [*(column.file for column in self.columns.values()), self.index]:
             if file is not None:
                 file.close()
+        unlock(self.lock)
 
     def __enter__(self) -> "Store":
         return self
 
     def __exit__(self, *_) -> None:
-        if not self.index.closed:
+        if self.index is not None and not self.index.closed:
             with contextlib.suppress(OSError):
                 self.cut()  # rows of a file that was not finished
         self.close()
+
+
+def clear_finished(directory: Path, output: Path) -> Progress | None:
+    """
+    Deletes the store of a run that was killed after it had written all of `output`. Returns how that run ended; None,
+    and nothing is deleted, if there is no such store.
+    """
+    if not (directory / SETTINGS).is_file():
+        return None
+    file = _locked(directory)
+    try:
+        state = read_state(directory)
+        if not _wrote(state, output) or state["written"].get("progress") is None:
+            return None
+        _delete(directory)
+    finally:
+        unlock(file)
+    with contextlib.suppress(OSError):
+        directory.rmdir()
+    return Progress(**state["written"]["progress"])
+
+
+def _locked(directory: Path) -> IO:
+    return locked(directory / LOCK, f"{directory} is being written by another process")
+
+
+def _wrote(state: dict, output: Path) -> bool:
+    written = state.get("written")
+    return isinstance(written, dict) and output.is_file() and os.stat(output).st_ino == written.get("inode")
+
+
+def _delete(directory: Path) -> None:
+    for pattern in ("*.npy", INDEX, SETTINGS):  # settings last: what has them is a store
+        for path in directory.glob(pattern):
+            path.unlink()
+
+
+def read_state(directory: Path) -> dict[str, Any]:
+    """The settings and metadata of a store, and how far it is. Raises ValueError if they are damaged."""
+    path = directory / SETTINGS
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        valid = isinstance(state["settings"], dict)
+    except (ValueError, TypeError, LookupError, RecursionError):
+        valid = False
+    if not valid:
+        raise ValueError(f"{path} is damaged: give --overwrite to begin anew, or another name")
+    return state
 
 
 def check_metadata(path: Path, found: dict | None, metadata: dict) -> None:
@@ -254,10 +304,23 @@ def _line(entry: dict) -> bytes:
 
 
 def read_index(path: Path) -> tuple[list[dict], int]:
-    """The entries, without a last line that was not finished, and their size in bytes."""
+    """
+    The entries, without a last line that was not finished, and their size in bytes. Raises ValueError for a line that
+    is no entry.
+    """
     data = path.read_bytes()
     data = data[: data.rfind(b"\n") + 1]
-    return [json.loads(line) for line in data.splitlines()], len(data)
+    entries = []
+    for number, line in enumerate(data.splitlines(), start=1):
+        try:
+            entry = json.loads(line)
+            valid = isinstance(entry["file"], str) and ("error" in entry or entry["rows"] >= 0)
+        except (ValueError, TypeError, LookupError, RecursionError):
+            valid = False
+        if not valid:
+            raise ValueError(f"{path} is damaged: line {number} is no entry of a file")
+        entries.append(entry)
+    return entries, len(data)
 
 
 def _write_all(file, data: bytes) -> None:

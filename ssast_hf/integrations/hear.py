@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 from transformers import BatchFeature
 
+from ..checkpoints.loading import load_complete
 from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, SSASTFeatureExtractor
 from ..inference.batches import frame_samples, step_windows, uses_attention_mask
 from ..modeling_ssast import NUM_SPECIAL_TOKENS, SSASTModel
@@ -105,7 +106,7 @@ def load_model(model_file_path: str | os.PathLike = "", **kwargs) -> HearModel:
         [`HearModel`], a `torch.nn.Module` in eval mode, on the CPU.
     """
     path = model_file_path or DEFAULT_MODEL
-    return HearModel(SSASTModel.from_pretrained(path, **kwargs), SSASTFeatureExtractor.from_pretrained(path))
+    return HearModel(load_complete(SSASTModel, path, **kwargs), SSASTFeatureExtractor.from_pretrained(path))
 
 
 def get_timestamp_embeddings(audio: torch.Tensor, model: HearModel) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,7 +8,6 @@ import inspect
 import io
 import math
 import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from PIL import Image
 
 from ..audio import load_audio
 from ..checkpoints import DEFAULT_CLASSIFIER, DEFAULT_RECONSTRUCTION
+from ..data.clips import Clip
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference.batches import Window, cut_windows, windows_of
 from ..inference.classify import load_classifier, named_scores, run_classifier
@@ -31,12 +31,16 @@ from ..inference.windows import ScoreJoiner
 from ..masking import sample_masks
 from ..modeling_ssast import SSASTForAudioClassification, SSASTForPreTraining
 from ..training.picture import draw_reconstructions, reconstruct
+from ..utils.addresses import check_address
 from ..utils.text import first_sentence, printable
+from ..utils.turns import Turns
+from . import MAX_MEGABYTES, MAX_SECONDS
 
 LARGEST_CLUSTER = 16  # patches on a side: more is nearly the whole clip
 LONGEST = 24 * 3600  # seconds from which the slider can start, until it knows the sound
 BATCH_SIZE = 4  # windows per forward pass: few, so that listening to a long sound can be cut off soon
 WINDOWS_PER_YIELD = 16
+VISITORS = 8  # whose sounds are analysed at the same time, a few windows of each in turn
 
 
 def load_pretrained(path: str | os.PathLike) -> SSASTForPreTraining:
@@ -59,6 +63,7 @@ class Demo:
         model (`SSASTForPreTraining`), extractor (`SSASTFeatureExtractor`): A pretrained checkpoint, in eval mode.
         classifier (`SSASTForAudioClassification`), classifier_extractor (`SSASTFeatureExtractor`), *optional*: A
             fine-tuned one, for the labels.
+        max_seconds (`float`, *optional*): Longer sounds are refused. Default: none are.
     """
 
     def __init__(
@@ -67,8 +72,10 @@ class Demo:
         extractor: SSASTFeatureExtractor,
         classifier: SSASTForAudioClassification | None = None,
         classifier_extractor: SSASTFeatureExtractor | None = None,
+        max_seconds: float | None = None,
     ):
-        self.model, self.extractor = model, extractor
+        self.model, self.extractor, self.max_seconds = model, extractor, max_seconds
+        self.turns = Turns()  # a few windows each: a long sound does not keep those of other visitors waiting
         self.classifier, self.classifier_extractor = classifier, classifier_extractor
 
     def listen(self, path: str) -> Iterator[tuple[dict[str, float], Image.Image, float, int] | None]:
@@ -82,11 +89,13 @@ class Demo:
             first section.
 
         Raises:
-            ValueError or OSError: It cannot be read, is shorter than a frame or silent.
+            ValueError or OSError: It cannot be read, is shorter than a frame, too long or silent.
         """
+        self._check_length(path, Clip(path).seconds() or 0.0)
         picture, joiner = Picture(self.classifier_extractor or self.extractor), ScoreJoiner()
         windows, silent = 0, True
-        for window in self._windows(path):
+        for window in self.turns.each(self._windows(path)):
+            self._check_length(path, window.end)
             picture.add(window)
             windows += 1
             silent = silent and not np.ptp(window.features)
@@ -144,7 +153,8 @@ class Demo:
             generator=torch.Generator().manual_seed(seed),
         )
         batch = {name: values.to(self.model.device) for name, values in batch.items()}
-        masked, filled = reconstruct(self.model, batch)
+        with self.turns:
+            masked, filled = reconstruct(self.model, batch)
         original = batch["input_values"][:, : masked.shape[1]]
         hidden = masked.isnan()
         file = io.BytesIO()
@@ -155,6 +165,10 @@ class Demo:
             "error": (filled - original)[hidden].square().mean().item(),
             "variance": original[hidden].var(correction=0).item(),
         }
+
+    def _check_length(self, path: str, seconds: float) -> None:
+        if self.max_seconds is not None and seconds > self.max_seconds:
+            raise ValueError(f"{path} has more than {self.max_seconds:g} s of sound, which is the most on this page")
 
     def _windows(self, path: str) -> Iterator[Window]:
         if self.classifier is None or self.classifier_extractor is None:
@@ -191,10 +205,11 @@ def load_page(
     classifier: str | None = DEFAULT_CLASSIFIER,
     examples: Iterable[str | os.PathLike] = (),
     device: str | None = None,
+    max_seconds: float | None = MAX_SECONDS,
 ) -> gradio.Blocks:
     """
     The page of a pretrained model and perhaps a classifier, by names as `from_pretrained` takes them, with sound files
-    to choose from.
+    to choose from, for sounds of at most `max_seconds`.
     """
     extractor, pretrained = load_on_device(model, load_pretrained, device)
     config = pretrained.config
@@ -205,10 +220,10 @@ def load_page(
     if config.generative_loss_weight == 0:
         about += " It was trained without the generative objective, so that what it fills in means nothing."
     if classifier is None:
-        return build_page(Demo(pretrained, extractor), about, examples)
+        return build_page(Demo(pretrained, extractor, max_seconds=max_seconds), about, examples)
     labelling, labels = load_on_device(classifier, load_classifier, device)
     about += f" Labels by `{classifier}`."
-    return build_page(Demo(pretrained, extractor, labels, labelling), about, examples)
+    return build_page(Demo(pretrained, extractor, labels, labelling, max_seconds), about, examples)
 
 
 def build_page(demo: Demo, about: str = "", examples: Iterable[str | os.PathLike] = ()) -> gradio.Blocks:
@@ -223,7 +238,6 @@ class _Page:
     """
 
     IMAGE = {"format": "png", "interactive": False, "show_label": False, "buttons": ["download", "fullscreen"]}
-    ONE_AT_A_TIME = {"concurrency_id": "model", "concurrency_limit": 1}
 
     def __init__(self, demo: Demo, about: str, examples: list[list[str]]):
         self.demo, self.config = demo, demo.model.config
@@ -274,10 +288,10 @@ class _Page:
         inputs = [self.audio, self.start, self.cluster, self.num_masked, self.seed]
         listening = wanted.change(
             _reporting(self.listen), [self.audio, wanted], [*self.results, measured], api_name="listen",
-            **self.ONE_AT_A_TIME,
+            concurrency_limit=VISITORS,
         )  # fmt: skip
         fitting = listening.success(self.fit, measured, [self.start, self.num_masked], api_name=False)
-        output = {"outputs": [self.picture, self.note], "show_progress": "minimal", **self.ONE_AT_A_TIME}
+        output = {"outputs": [self.picture, self.note], "show_progress": "minimal", "concurrency_limit": VISITORS}
         filling = fitting.success(_reporting(self.reconstruct), inputs, api_name="reconstruct", **output)
         controls = gradio.on(
             [control.input for control in inputs[1:]], _reporting(self.reconstruct), inputs,
@@ -327,29 +341,26 @@ class _Page:
         )
 
 
-def serve(page: gradio.Blocks, host: str | None = None, port: int | None = None) -> str:
+def serve(
+    page: gradio.Blocks, host: str | None = None, port: int | None = None, max_megabytes: float = MAX_MEGABYTES
+) -> str:
     """
     Begins to serve the page, by default where Gradio's environment variables say, which Spaces set; returns its URL.
-    Raises ValueError where that is not possible.
+    Larger files than `max_megabytes` are refused. Raises ValueError where the page cannot be served.
     """
-    if host or port:  # Gradio would try a wrong address a hundred times
-        address = host or "127.0.0.1"
-        try:
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            socket.create_server((address.strip("[]"), port or 0), family=family).close()
-        except OSError as error:
-            place = f"{address} port {port}" if port else address
-            raise ValueError(f"cannot serve on {place}: {error.strerror or error}") from error
+    check_address(host, port)
     return page.launch(
         server_name=host, server_port=port, share=False, ssr_mode=False, run_history=False, quiet=True,
-        prevent_thread_lock=True, footer_links=["api", "gradio"],
+        prevent_thread_lock=True, max_file_size=round(max_megabytes * 1e6), footer_links=["api", "gradio"],
         theme=gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
     )[1]  # fmt: skip
 
 
-def launch(page: gradio.Blocks, host: str | None = None, port: int | None = None) -> None:
+def launch(
+    page: gradio.Blocks, host: str | None = None, port: int | None = None, max_megabytes: float = MAX_MEGABYTES
+) -> None:
     """As [`serve`], until Ctrl-C."""
-    print(f"{serve(page, host, port)} (Ctrl-C ends it)", flush=True)
+    print(f"{serve(page, host, port, max_megabytes)} (Ctrl-C ends it)", flush=True)
     page.block_thread()
 
 

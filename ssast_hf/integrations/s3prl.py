@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from ..checkpoints import DEFAULT_PRETRAINED
+from ..checkpoints.loading import load_complete
 from ..feature_extraction_ssast import SHIFT_SECONDS, SSASTFeatureExtractor
 from ..inference.batches import frame_samples, step_windows
 from ..modeling_ssast import NUM_SPECIAL_TOKENS, SSASTModel
@@ -37,7 +38,7 @@ class UpstreamExpert(torch.nn.Module):
 
     def __init__(self, ckpt: str = DEFAULT_PRETRAINED, model_config=None, refresh: bool = False, **kwargs):
         super().__init__()
-        self.model = SSASTModel.from_pretrained(ckpt, **kwargs)
+        self.model = load_complete(SSASTModel, ckpt, **kwargs)
         self.extractor = SSASTFeatureExtractor.from_pretrained(ckpt)
 
     def get_downsample_rates(self, key: str | None = None) -> int:

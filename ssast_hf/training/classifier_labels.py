@@ -2,20 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The labels of a fine-tuned checkpoint, and whether they are those of the data."""
 
-import json
-
-from ..checkpoints.files import CONFIG, WEIGHTS
+from ..checkpoints.files import WEIGHTS
+from ..checkpoints.loading import loading
 from ..checkpoints.locate import find
+from ..configuration_ssast import SSASTConfig
 from ..data.labels import Labels, listed
 
 
 def labels_of_model(path: str) -> list[str] | None:
     """The labels of a fine-tuned checkpoint, in its order; None for one without a classifier."""
-    config = json.loads((find(path, WEIGHTS).directory / CONFIG).read_text(encoding="utf-8"))
-    if not any(name.endswith("ForAudioClassification") for name in config.get("architectures") or []):
-        return None
-    id2label = {int(index): name for index, name in config.get("id2label", {}).items()}
-    return [id2label[index] for index in sorted(id2label)]
+    find(path, WEIGHTS)  # fetches all of it
+    with loading(path):
+        config = SSASTConfig.from_pretrained(path)
+        if not any(name.endswith("ForAudioClassification") for name in config.architectures or []):
+            return None
+    return [config.id2label[index] for index in sorted(config.id2label)]
 
 
 def order_of_model(path: str, labels: Labels) -> Labels:

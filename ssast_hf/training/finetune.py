@@ -13,6 +13,7 @@ import torch
 from transformers import EvalPrediction, set_seed
 
 from ..checkpoints.convert import read_label_names
+from ..checkpoints.loading import load_to_train
 from ..data.clips import Clip
 from ..data.decoded import decode, fingerprint
 from ..data.folds import folds_of
@@ -317,9 +318,9 @@ def _load(
 ) -> tuple[SSASTForAudioClassification, SSASTFeatureExtractor]:
     fields, statistics = _overrides(data)
     problem = "single_label_classification" if training.loss == "ce" else "multi_label_classification"
-    model, info = SSASTForAudioClassification.from_pretrained(
+    model, info = load_to_train(
+        SSASTForAudioClassification,
         data.model,
-        output_loading_info=True,
         num_labels=len(labels.names),
         id2label=dict(enumerate(labels.names)),
         label2id={name: index for index, name in enumerate(labels.names)},

@@ -12,7 +12,6 @@ Each shard `NAME.opus` has a `NAME.json`: `{"samples": S, "recordings": [[name, 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import os
@@ -25,7 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checkpoints.files import read_json
 from ..data.clips import Synthetic
+from ..utils.parsing import parse_csv
+from ..utils.processes import end_with_parent
 from .flat_corpus import FULL_SCALE, RATE, Recording
 
 SHARD_SECONDS = 1200.0
@@ -43,7 +45,7 @@ def list_recordings(sources: Sequence[str]) -> Iterator[tuple]:
         path = text.split(",")[0]
         if path.endswith(".csv"):
             with open(path, encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))
+                rows = [row for _, row in parse_csv(file.read(), path)]
             if len(rows) == len(facts):
                 facts = rows
         for clip, row in zip(source.clips, facts):
@@ -97,7 +99,7 @@ def pack(
         shards[-1].append((clip, kind, group))
         seconds += clip.seconds() or 0.0
     paths = [output / f"{number:04}.opus" for number in range(len(shards))]
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+    with ProcessPoolExecutor(workers or os.cpu_count(), initializer=end_with_parent) as pool:
         for skipped in pool.map(_write_shard, paths, shards, [kbits] * len(shards)):
             for name, reason in skipped:
                 report(name, reason)
@@ -217,7 +219,7 @@ def unpack(
     shards = find_shards(folders)
     if not shards:
         raise ValueError(f"{', '.join(map(str, folders))} holds no shards (NAME.opus with NAME.json).")
-    indices = [json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) for path in shards]
+    indices = [read_json(path.with_suffix(".json")) for path in shards]
     firsts = np.cumsum([0, *(index["samples"] for index in indices)])
     output.parent.mkdir(parents=True, exist_ok=True)
     array = np.lib.format.open_memmap(output.with_suffix(".npy"), "w+", np.int16, (int(firsts[-1]),))
@@ -226,7 +228,7 @@ def unpack(
         (path, index["samples"], output.with_suffix(".npy"), int(first))
         for path, index, first in zip(shards, indices, firsts)
     ]
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+    with ProcessPoolExecutor(workers or os.cpu_count(), initializer=end_with_parent) as pool:
         list(pool.map(_decode_into, *zip(*jobs)))
     recordings = [
         Recording(name, kind, group, int(first) + start, samples)

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pretrains SSAST by masked spectrogram patch modeling on unlabeled sound (`ssast pretrain`)."""
 
-import json
 import os
 import random
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from transformers import set_seed
 
+from ..checkpoints.loading import load_to_train
 from ..configuration_ssast import SSASTConfig
 from ..data.decoded import decode, fingerprint
 from ..data.labelled import clip_seconds, split
@@ -23,6 +23,7 @@ from ..data.sources import SOURCE_HELP, Clip, Source, read_sources
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPreTraining
 from ..utils.logs import new_parts
+from ..utils.parsing import parse_json
 from . import picture
 from .arguments import CHANNEL_HELP, TRUNCATED_HELP, SharedArguments, parse, reading
 from .card import write_facts_and_push
@@ -286,10 +287,7 @@ def _draw(trainer: PreTrainer, held_out: Crops, path: Path) -> None:
 
 
 def _build(data: PreTrainingDataArguments) -> tuple[SSASTConfig, SSASTFeatureExtractor, SSASTForPreTraining]:
-    try:
-        fields = json.loads(data.config)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"--config is not JSON: {error}") from None
+    fields = parse_json(data.config, "--config")
     if not isinstance(fields, dict):
         raise ValueError(f"--config is {data.config}, expected a JSON object of SSASTConfig fields")
     unknown = fields.keys() - SSASTConfig.__annotations__.keys()
@@ -303,7 +301,7 @@ def _build(data: PreTrainingDataArguments) -> tuple[SSASTConfig, SSASTFeatureExt
     statistics["return_attention_mask"] = True  # padding is masked in training, so pipelines mask it too
     if data.model is not None:
         path = data.model
-        model, info = SSASTForPreTraining.from_pretrained(path, output_loading_info=True, **fields)
+        model, info = load_to_train(SSASTForPreTraining, path, **fields)
         if new := new_parts(info):
             print(f"{', '.join(new)}: new; {path} has none", file=sys.stderr)
         extractor = SSASTFeatureExtractor.from_pretrained(path, max_length=model.config.max_length, **statistics)

@@ -27,6 +27,8 @@ from .checkpoint_files import UNFINISHED, rotate_checkpoints, write_checksums
 
 logger = logging.getLogger(__name__)
 
+# In the messages of `torch.save`, which raises RuntimeErrors where it cannot write.
+FAILED_WRITES = ("inline_container", "iostream", "PytorchStreamWriter")
 PROGRESS = "progress.json"  # in a checkpoint: what `ResumableTrainer.progress` returned
 
 
@@ -231,7 +233,9 @@ class ResumableTrainer(CardTrainer):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False):
         try:
             super().save_model(output_dir, _internal_call)
-        except SafetensorError as error:  # a full disk
+        except (SafetensorError, RuntimeError) as error:  # a full disk
+            if isinstance(error, RuntimeError) and not any(part in str(error) for part in FAILED_WRITES):
+                raise
             raise OSError(f"The model cannot be written to {output_dir or self.args.output_dir}: {error}") from error
 
     def _save_checkpoint(self, model, trial) -> None:

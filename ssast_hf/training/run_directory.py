@@ -17,7 +17,7 @@ from typing import TextIO
 import torch
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ..utils.files import lock, replacing
+from ..utils.files import locked, replacing
 from .checkpoint_files import (
     CHECKSUMS,
     UNFINISHED,
@@ -30,6 +30,7 @@ from .checkpoint_files import (
 
 # Names that begin with an underscore are not pushed to the Hub: these files hold paths of this machine.
 RECORD, SKIPPED, LOCK = "_run.json", "_skipped.jsonl", "_lock"
+RESULTS = "all_results.json"  # which the Trainer reads before it writes it
 RESUMES = (
     "After a crash, a kill or Ctrl-C, the same command resumes from the newest complete checkpoint and ends with the "
     "same model (--save_strategy steps --save_steps N saves more of them)."
@@ -108,6 +109,7 @@ class RunDirectory:
         self.lock: TextIO | None = None
         if self.main:
             self._acquire_lock()
+            self._remove_cut_off_results()
             if self.stale:
                 self._remove_old_run()
             elif self.explicit or self.previous is not None:
@@ -174,8 +176,8 @@ class RunDirectory:
     def _acquire_lock(self) -> None:
         """Locks the directory until this process ends, however it ends."""
         self.output.mkdir(parents=True, exist_ok=True)
-        file = self.lock = open(self.output / LOCK, "a")  # noqa: SIM115 held open
-        lock(file, f"--output_dir is {self.output}, in which another process is training now.")
+        busy = f"--output_dir is {self.output}, in which another process is training now."
+        self.lock = locked(self.output / LOCK, busy)
 
     def _remove_old_run(self) -> None:
         """Removes what is left of a run that is overwritten: this run must not resume from its checkpoints."""
@@ -190,6 +192,15 @@ class RunDirectory:
         for step, path in checkpoints_of(self.output):
             if unsaved and step >= min(unsaved):
                 delete_checkpoint(path)
+
+    def _remove_cut_off_results(self) -> None:
+        """Removes results that a full disk cut off, to which the Trainer would add those of this run."""
+        path = self.output / RESULTS
+        try:
+            if path.is_file() and not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
+                path.unlink()
+        except ValueError:
+            path.unlink()
 
     def _check_given(self, checkpoint: Path) -> None:
         """Raises ValueError if `--resume_from_checkpoint` names no checkpoint or a damaged one."""

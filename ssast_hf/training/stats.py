@@ -13,6 +13,7 @@ from ..data.clips import Clip, Held, encoded
 from ..data.skipped import reason_unusable
 from ..data.sources import Source
 from ..feature_extraction_ssast import log_mel_filterbank, num_frames
+from ..utils.processes import end_with_parent
 
 BLOCK_SECONDS = 60.0  # of a long clip, which is read in blocks
 MIN_SECONDS = 0.025
@@ -89,7 +90,13 @@ def statistics(
             chosen = np.random.default_rng(seed).choice(len(found), max_clips, replace=False)
             found = [found[index] for index in sorted(chosen)]
         sums = np.zeros(3)
-        for result in DataLoader(Moments(found, num_mel_bins=num_mel_bins), batch_size=None, num_workers=workers):
+        loader = DataLoader(
+            Moments(found, num_mel_bins=num_mel_bins),
+            batch_size=None,
+            num_workers=workers,
+            worker_init_fn=end_with_parent,
+        )
+        for result in loader:
             if isinstance(result[0], str):
                 skipped[result[0]] = result[1]
                 continue

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which weights are trained, and the Trainer that does it."""
 
+import os
 import sys
 import warnings
 from argparse import SUPPRESS
@@ -191,7 +192,7 @@ def choose_trained(model: SSASTForAudioClassification, training: FineTuningArgum
             raise ValueError(
                 f"--lora_targets has {', '.join(sorted(unknown))}, expected some of {', '.join(sorted(linear))}."
             )
-        return get_peft_model(
+        adapted = get_peft_model(
             model,
             LoraConfig(
                 r=training.lora_rank,
@@ -201,6 +202,10 @@ def choose_trained(model: SSASTForAudioClassification, training: FineTuningArgum
                 modules_to_save=["classifier"],
             ),
         )
+        for config in adapted.peft_config.values():  # which checkpoints hold, and a push of these
+            if os.path.isdir(config.base_model_name_or_path or ""):
+                config.base_model_name_or_path = os.path.basename(os.path.abspath(config.base_model_name_or_path))
+        return adapted
     return model
 
 

@@ -54,7 +54,7 @@ def filling(directory: str | os.PathLike) -> Iterator[Path]:
     Yields a temporary directory beside `directory` to write files to. At the end of the block they move into
     `directory`, where they replace files of the same names; after an exception they are removed.
     """
-    directory = Path(directory)
+    directory = Path(os.path.realpath(directory))  # of a symlink, its target is filled
     directory.parent.mkdir(parents=True, exist_ok=True)
     with scratch_directory(directory) as unfinished:
         yield unfinished
@@ -107,6 +107,36 @@ def lock(file: IO, busy: str) -> None:
         raise ValueError(busy) from None
     except OSError:
         pass
+
+
+def locked(path: str | os.PathLike, busy: str) -> IO:
+    """
+    Opens a file that serves as a lock, creating it where it is missing, and [`lock`]s it. The caller keeps the file
+    open, and may delete it before closing it.
+
+    Raises:
+        ValueError: Another process has the lock; `busy` is the message.
+    """
+    while True:
+        file = open(path, "a")  # noqa: SIM115 held open by the caller
+        try:
+            lock(file, busy)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                    return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # the process that had the lock deleted the file in between
+
+
+def unlock(file: IO) -> None:
+    """Deletes and closes a file that [`locked`] opened, unless it is closed already."""
+    if not file.closed:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(file.name)):
+                os.unlink(file.name)
+        file.close()
 
 
 def _temporary(path: Path) -> Path:

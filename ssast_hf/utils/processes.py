@@ -12,7 +12,7 @@ POLL_SECONDS = 1.0
 def end_with_parent(worker: int = 0) -> None:
     """
     Ends this process soon after its parent, also after one that was killed. Each worker process calls it when it
-    starts: it is a `worker_init_fn` of `DataLoader`.
+    starts: it is a `worker_init_fn` of `DataLoader` and an `initializer` of `ProcessPoolExecutor`.
     """
     parent = os.getppid()
 

@@ -22,6 +22,19 @@ def printable(text: str) -> str:
     )
 
 
+def code(text: str) -> str:
+    """A text as inline code in Markdown, which it cannot end."""
+    text = printable(str(text))
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    space = " " if text[:1] in ("`", " ", "") or text[-1:] in ("`", " ") else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+def cell(text: str) -> str:
+    """A text as a cell of a table in Markdown, without the cell's end, links, code and HTML."""
+    return re.sub(r"([\\`*<>|]|\[(?=[^\]]*\]\())", r"\\\1", printable(str(text)))
+
+
 def first_sentence(error: BaseException) -> str:
     """The first paragraph of an exception's message on one line, without access tokens."""
     return redacted(" ".join(str(error).strip().split("\n\n")[0].split())) or type(error).__name__

@@ -419,6 +419,22 @@ def test_a_stream_that_cannot_seek_gives_the_same_sound(format):
     np.testing.assert_array_equal(join(stream_audio(SimpleNamespace(read=io.BytesIO(data).read))), load_audio(data))
 
 
+@pytest.mark.parametrize("subtype", ["IMA_ADPCM", "MS_ADPCM", "GSM610", "G721_32", "ULAW", "FLOAT"])
+def test_a_pipe_gives_what_the_file_gives_however_it_is_compressed(subtype):
+    """libsndfile never ended on an ADPCM in a pipe, and refused others."""
+    file = io.BytesIO()
+    soundfile.write(file, tones(2.0), 8000, format="WAV", subtype=subtype)
+    reader, writer = os.pipe()
+
+    def write():
+        with os.fdopen(writer, "wb") as pipe:
+            pipe.write(file.getvalue())
+
+    threading.Thread(target=write, daemon=True).start()
+    with os.fdopen(reader, "rb") as stream:
+        np.testing.assert_array_equal(join(stream_audio(stream, 8000)), load_audio(file.getvalue(), 8000))
+
+
 def test_a_wav_in_a_pipe_is_decoded_as_it_arrives_whatever_length_it_states():
     data = bytearray(encode(tones(4.0)))
     struct.pack_into("<I", data, data.index(b"data") + 4, 0xFFFFFFFF)

@@ -5,6 +5,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from ssast_hf.checkpoints.loading import load_complete
 from ssast_hf.cli import main
 from ssast_hf.configuration_ssast import LOADING_HOOKS
 from ssast_hf.modeling_ssast import adapt_state_dict
+from ssast_hf.training.tuning import choose_trained
 
 
 @pytest.fixture
@@ -126,6 +128,38 @@ def test_commands_refuse_an_encoder_with_missing_weights(config, saved, tmp_path
     assert main([str(argument) for argument in argv]) == 2
     assert "lacks weights of SSASTModel: layers.1.mlp.fc1.weight" in capsys.readouterr().err
     assert not target.exists()
+
+
+def test_an_adapter_names_its_base_by_a_short_name_and_is_loaded_by_it(tmp_path):
+    """No path of this machine travels, and `from_pretrained` gives what peft gives."""
+    peft = pytest.importorskip("peft")
+    name = "ssast-tiny-patch-debian-kinds"
+    base = SSASTForAudioClassification.from_pretrained(name).eval()
+    settings = peft.LoraConfig(r=2, target_modules="all-linear", modules_to_save=["classifier"])
+    adapted = peft.get_peft_model(base, settings).eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for key, value in adapted.named_parameters():
+            if "lora" in key or "modules_to_save" in key:
+                value.add_(0.05 * torch.randn_like(value))
+    adapted.save_pretrained(tmp_path / "adapter")
+    assert json.loads((tmp_path / "adapter/adapter_config.json").read_text())["base_model_name_or_path"] == name
+    sound = torch.randn(1, 256, 128)
+    whole = SSASTForAudioClassification.from_pretrained(tmp_path / "adapter").eval()
+    plain = SSASTForAudioClassification.from_pretrained(name).eval()
+    expected = adapted(sound).logits
+    assert torch.equal(whole(sound).logits, expected) and not torch.equal(plain(sound).logits, expected)
+    (tmp_path / "adapter/adapter_config.json").write_text("{}")
+    with pytest.raises(ValueError, match="is an adapter that does not name its base model"):
+        SSASTForAudioClassification.from_pretrained(tmp_path / "adapter")
+
+
+def test_checkpoints_of_lora_hold_no_path_of_this_machine(checkpoints):
+    pytest.importorskip("peft")
+    model = SSASTForAudioClassification.from_pretrained(checkpoints / "classifier")
+    flags = {"lora_rank": 2, "lora_alpha": 4.0, "lora_dropout": 0.0, "lora_targets": ["fc1"]}
+    adapted = choose_trained(model, SimpleNamespace(linear_probe=False, freeze_layers=None, **flags))
+    assert adapted.peft_config["default"].base_model_name_or_path == "classifier"
 
 
 def test_weights_and_configuration_of_different_shapes_are_one_sentence(config, saved):

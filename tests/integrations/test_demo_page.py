@@ -12,6 +12,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 from pathlib import Path
 
@@ -23,7 +25,10 @@ import yaml
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining, load_audio
 from ssast_hf.cli import main
+from ssast_hf.cli.demo import exposure
 from ssast_hf.inference import classify, load_classifier
+from ssast_hf.utils.addresses import is_local
+from ssast_hf.utils.turns import Turns
 
 from ..conftest import SMALL
 
@@ -180,6 +185,75 @@ def test_the_page_answers_over_http(url, wav):
     assert note.startswith("12 of 32 patches masked")
     for path in (spectrogram, picture):
         assert Path(path).read_bytes().startswith(b"\x89PNG")
+
+
+@needs_gradio
+def test_a_long_sound_of_one_visitor_does_not_keep_another_waiting(checkpoints, wav, tmp_path):
+    """The second visitor's answer comes long before the first one's."""
+    from gradio_client import Client, handle_file
+
+    from ssast_hf.integrations.page import load_page, serve
+
+    soundfile.write(tmp_path / "long.flac", 0.1 * np.random.default_rng(0).standard_normal(16000 * 2400), 16000)
+    page = load_page(str(checkpoints / "patch"), str(checkpoints / "classifier"))
+    address = serve(page)
+    try:
+        first, second = (Client(address, verbose=False, analytics_enabled=False) for _ in range(2))
+        long = first.submit(handle_file(tmp_path / "long.flac"), api_name="/listen")
+        time.sleep(1)
+        labels, _ = second.predict(handle_file(wav), api_name="/listen")
+        assert len(labels["confidences"]) == 3 and not long.done()
+        long.cancel()
+    finally:
+        page.close()
+
+
+@needs_gradio
+def test_larger_files_and_longer_sounds_than_allowed_are_refused(checkpoints, tmp_path):
+    import httpx
+    from gradio_client import Client, handle_file
+    from gradio_client.exceptions import AppError
+
+    from ssast_hf.integrations.page import load_page, serve
+
+    for seconds in (2, 4, 40):
+        sound = 0.1 * np.random.default_rng(0).standard_normal(16000 * seconds)
+        soundfile.write(tmp_path / f"{seconds}.wav", sound, 16000)
+    page = load_page(str(checkpoints / "patch"), None, max_seconds=3.0)
+    address = serve(page, max_megabytes=1.0)
+    client = Client(address, verbose=False, analytics_enabled=False)
+    try:
+        assert client.predict(handle_file(tmp_path / "2.wav"), api_name="/listen")
+        with pytest.raises(AppError, match=r"^4\.wav has more than 3 s of sound"):
+            client.predict(handle_file(tmp_path / "4.wav"), api_name="/listen")
+        upload = f"{address.rstrip('/')}/gradio_api/upload"
+        for seconds, status in ((2, 200), (40, 413)):
+            files = {"files": (tmp_path / f"{seconds}.wav").read_bytes()}
+            assert httpx.post(upload, files=files).status_code == status
+    finally:
+        page.close()
+
+
+def test_turns_are_given_in_the_order_in_which_they_were_asked_for():
+    turns, order = Turns(), []
+    with turns:
+        threads = []
+        for name in "abc":
+            threads.append(threading.Thread(target=lambda name=name: order.extend(turns.each(name * 2))))
+            threads[-1].start()
+            time.sleep(0.05)
+    for thread in threads:
+        thread.join()
+    assert order == list("abcabc")
+
+
+@pytest.mark.parametrize(
+    ("host", "local"), [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("box", False)]
+)
+def test_an_address_that_others_reach_is_said_to_expose_the_page(host, local):
+    assert is_local(host) == local
+    said = exposure(host, 200.0, 3600.0)
+    assert f"--host {host}: whoever can reach this machine" in said and "200 MB and 3600 s" in said
 
 
 @needs_gradio

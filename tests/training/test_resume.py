@@ -212,6 +212,29 @@ def test_ctrl_c_saves_a_checkpoint_from_which_the_command_resumes(whole, tmp_pat
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+def test_a_model_that_torch_cannot_write_is_one_line(tmp_path, monkeypatch, capsys):
+    """torch.save raises RuntimeErrors on a full disk, here of the arguments, after the model was written."""
+    save = torch.save
+
+    def fail(content, path, *args, **kwargs):
+        if str(path).endswith("full/training_args.bin"):
+            raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+        return save(content, path, *args, **kwargs)
+
+    monkeypatch.setattr(torch, "save", fail)
+    assert main(command(tmp_path / "full", "--max_steps", "1")) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"ssast: error: The model cannot be written to {tmp_path}/full: [enforce fail")
+    assert not json.loads((tmp_path / "full/_run.json").read_text())["finished"]
+
+
+@pytest.mark.parametrize("content", ["", '{"train_loss": 1.', "[]"])
+def test_results_that_a_full_disk_cut_off_do_not_stop_the_same_command(stopped, content):
+    (stopped / "all_results.json").write_text(content)
+    assert main(command(stopped)) == 0
+    assert "train_loss" in json.loads((stopped / "all_results.json").read_text())
+
+
 def test_a_full_disk_costs_a_checkpoint_but_not_the_run(whole, tmp_path, monkeypatch, caplog):
     """Writing the second checkpoint fails half-way; the first stays and training ends as it would have."""
     output = tmp_path / "full"

@@ -5,7 +5,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssast_hf.utils.text import first_sentence, printable, redacted
+from ssast_hf.utils.text import cell, code, first_sentence, printable, redacted
 
 
 @given(st.text())
@@ -24,6 +24,14 @@ def test_tokens_are_redacted():
         assert token not in first_sentence(ValueError(f"bad\n token {token}.\n\nmore"))
     assert redacted("https://h/x?a=1&token=abc&b=2 Bearer xyz") == "https://h/x?a=1&token=***&b=2 Bearer ***"
     assert redacted("hf_hub and sk-learn, half_time") == "hf_hub and sk-learn, half_time"
+
+
+def test_names_cannot_break_out_of_markdown():
+    """By the rules of CommonMark: a code span ends at a run of as many backticks as began it."""
+    assert code("bird") == "`bird`" and code("a`b") == "``a`b``" and code("`") == "`` ` ``"
+    assert code("a``b\n# Title") == r"```a``b\n# Title```"
+    assert cell("a|b <img src=x> [x](http://y)") == r"a\|b \<img src=x\> \[x](http://y)"
+    assert cell("per_device_train_batch_size") == "per_device_train_batch_size" and cell([1, 2]) == "[1, 2]"
 
 
 def test_first_sentence_is_one_line():

@@ -1,0 +1,32 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Reading JSON and CSV that anyone may have written: errors are ValueErrors of one sentence."""
+
+import csv
+import io
+import json
+from typing import Any
+
+
+def parse_json(text: str | bytes, name: str) -> Any:
+    """The value that a JSON text holds. Raises ValueError, which begins with `name`, if it is not usable JSON."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError(f"{name} is not usable JSON: it is nested too deeply.") from None
+    except ValueError as error:
+        raise ValueError(f"{name} is not JSON: {error}.") from None
+
+
+def parse_csv(text: str, name: str, delimiter: str = ",") -> list[tuple[int, dict]]:
+    """
+    The rows of a table with a header, each with the number of its last line. Raises ValueError, which begins with
+    `name`, where a row cannot be read, such as after a quote that is never closed.
+    """
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        return [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise ValueError(
+            f"{name}, line {reader.line_num}: not a row of a table ({error}); is there a quote that is not closed?"
+        ) from None

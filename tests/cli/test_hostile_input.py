@@ -1,0 +1,154 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Damaged and hostile checkpoints, manifests and archives: one line and exit status 2, or a file that is skipped."""
+
+import json
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification, SSASTModel, classify, embed
+from ssast_hf.checkpoints.loading import load_to_train
+from ssast_hf.cli import main
+from ssast_hf.data.folders import read_tar
+from ssast_hf.inference import embed_collection
+
+SOUND = Path(__file__).parents[1] / "data/sounds/misc_crow.flac"
+
+
+def run(capsys, *argv) -> str:
+    """What a command that must refuse its input says on standard error."""
+    assert main([str(argument) for argument in argv]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.startswith("ssast: error: ")
+    return said
+
+
+def edited(checkpoint: Path, folder: Path, **fields) -> Path:
+    """A copy of a checkpoint with other values in its configuration."""
+    shutil.copytree(checkpoint, folder)
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**content, **fields}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"num_hidden_layers": 10**6}, "`num_hidden_layers` is 1000000, expected at most 1000"),
+        ({"num_mel_bins": 10**7}, "`num_mel_bins` is 10000000, expected at most 4096"),
+        ({"intermediate_size": 10**9}, "a model of these sizes has 1.28e+11 parameters, expected at most 4.29e+09"),
+        ({"id2label": None, "num_labels": 10**8}, "`num_labels` is 100000000, expected a whole number from 0"),
+        ({"id2label": {"0": "a", "2": "b"}}, "`id2label` has the keys 0, 2, expected 0 to 1 without gaps"),
+        ({"id2label": {"x": "a"}}, "`id2label` has the keys x, expected 0 to 0"),
+        ({"id2label": {"0": None}}, "`id2label` has a value that is no text"),
+        ({"dtype": "os"}, "`dtype` is 'os', expected a type of tensors"),
+        ({"output_hidden_states": "x"}, "`output_hidden_states` is 'x', expected True, False"),
+        ({"intermediate_size": 64}, "do not have the shapes that its config.json says"),
+        ({"hidden_size": 64}, "do not have the shapes that its config.json says"),
+    ],
+)
+def test_a_configuration_that_cannot_be_meant_is_one_line(checkpoints, tmp_path, capsys, fields, message):
+    """Where the sizes are too large, before anything is allocated."""
+    folder = edited(checkpoints / "classifier", tmp_path / "model", **fields)
+    assert message in run(capsys, "classify", SOUND, "--model", folder)
+    shutil.rmtree(folder)
+    folder = edited(checkpoints / "classifier", tmp_path / "model", **fields)
+    assert message in run(capsys, "embed", SOUND, "--model", folder, "--output", tmp_path / "e.npz")
+    assert not (tmp_path / "e.npz").exists()
+
+
+def test_a_shard_that_is_missing_is_named(checkpoints, tmp_path, capsys):
+    folder = edited(checkpoints / "classifier", tmp_path / "model")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    index = {"metadata": {}, "weight_map": {"classifier.dense.bias": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    said = run(capsys, "classify", SOUND, "--model", folder)
+    assert "has no model-00002-of-00002.safetensors, in which its model.safetensors.index.json says" in said
+
+
+def without(checkpoint: Path, folder: Path, name: str) -> Path:
+    shutil.copytree(checkpoint, folder)
+    state = load_file(folder / "model.safetensors")
+    (name,) = [key for key in state if key.endswith(name)]
+    del state[name]
+    save_file(state, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def test_an_encoder_with_random_weights_is_refused_wherever_it_is_used(checkpoints, tmp_path):
+    """Also as a model that `from_pretrained` gave, with its warning; one that was trained since is not refused."""
+    folder = without(checkpoints / "classifier", tmp_path / "model", "layers.1.mlp.fc1.weight")
+    extractor = SSASTFeatureExtractor.from_pretrained(folder)
+    encoder = SSASTModel.from_pretrained(folder).eval()
+    classifier = SSASTForAudioClassification.from_pretrained(folder).eval()
+    for call in (
+        lambda: list(embed([SOUND], model=folder)),
+        lambda: list(classify([SOUND], model=folder)),
+        lambda: list(embed(encoder, extractor, [SOUND])),
+        lambda: list(classify(classifier, extractor, [SOUND])),
+        lambda: embed_collection(encoder, extractor, SOUND, tmp_path / "e.npz"),
+    ):
+        with pytest.raises(ValueError, match=r"layers\.1\.mlp\.fc1\.weight"):
+            call()
+    assert not (tmp_path / "e.npz").exists()
+    with torch.no_grad():
+        encoder.layers[1].mlp.fc1.weight.mul_(0.5)
+    assert len(list(embed(encoder, extractor, [SOUND]))) == 1
+    with pytest.raises(ValueError, match=r"lacks weights of SSASTForAudioClassification: ssast\.layers\.1\.mlp\.fc1"):
+        load_to_train(SSASTForAudioClassification, folder, num_labels=2, ignore_mismatched_sizes=True)
+
+
+def test_a_new_classifier_on_a_whole_encoder_is_no_error(checkpoints):
+    model = SSASTForAudioClassification.from_pretrained(checkpoints / "pretrained", num_labels=3).eval()
+    extractor = SSASTFeatureExtractor.from_pretrained(checkpoints / "pretrained")
+    assert len(list(classify(model, extractor, [SOUND]))) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("q.csv", 'file\n"' + "x\n" * 90000, "line 1: not a row of a table (field larger than field limit (131072))"),
+        ("d.jsonl", "[" * 30000 + "]" * 30000, "d.jsonl, line 1: is not usable JSON: it is nested too deeply"),
+        ("d.json", "[" * 30000 + "]" * 30000, "d.json is not usable JSON: it is nested too deeply"),
+        ("t.jsonl", "{,\n", "t.jsonl, line 1: is not JSON"),
+    ],
+)
+def test_a_damaged_manifest_is_one_line(checkpoints, tmp_path, capsys, name, content, message):
+    (tmp_path / name).write_text(content)
+    assert message in run(capsys, "classify", tmp_path / name, "--model", checkpoints / "classifier")
+
+
+def test_a_fifo_in_a_manifest_is_skipped_without_waiting_for_it(checkpoints, tmp_path, capsys):
+    os.mkfifo(tmp_path / "fifo.wav")
+    (tmp_path / "m.csv").write_text(f"file\n{SOUND}\nfifo.wav\n")
+    assert main(["classify", str(tmp_path / "m.csv"), "--model", str(checkpoints / "classifier")]) == 1
+    said = capsys.readouterr()
+    assert f"skipped {tmp_path}/fifo.wav: is a FIFO; expected an audio file" in said.err
+    assert str(SOUND) in said.out
+
+
+def test_a_member_that_claims_more_than_the_archive_holds_is_refused(tmp_path):
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(SOUND, "a.flac")
+    clip = read_tar(path)[0]
+    assert clip.open() == SOUND.read_bytes()
+    entry = tarfile.TarInfo("b.flac")
+    entry.size = 64 * 2**30
+    with open(path, "r+b") as file:
+        file.write(entry.tobuf())
+    with pytest.raises(ValueError, match=rf"b\.flac is said to have {64 * 2**30} bytes, of which the archive holds"):
+        read_tar(path)
+
+
+def test_embeddings_are_not_written_to_devices(checkpoints, capsys):
+    before = os.stat("/dev/null").st_rdev
+    argv = ("--model", checkpoints / "pretrained", "--format", "npz", "--overwrite")
+    assert "is a device or a FIFO" in run(capsys, "embed", SOUND, "--output", "/dev/null", *argv)
+    assert os.stat("/dev/null").st_rdev == before
