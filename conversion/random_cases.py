@@ -72,10 +72,11 @@ class Case:
             if max(patches, new_patches) <= MOST_PATCHES:
                 break
         small = max(patches, new_patches) <= 300
+        size = rng.choices(["tiny", "small", "base"], [90, 8, 2] if small else [1, 0, 0])[0]
+        depth = rng.choices([1, 2, 3, 12], [10, 6, 3, 1] if small else [3, 1, 0, 0])[0]
         return cls(
-            seed, rng.choices(["tiny", "small", "base"], [90, 8, 2] if small else [1, 0, 0])[0],
-            rng.choices([1, 2, 3, 12], [10, 6, 3, 1] if small else [3, 1, 0, 0])[0], (height, width), rng.randint(1, 3 if small else 1),
-            mel_bins, frames, rng.randint(1, patches), new_mel_bins, new_frames, strides, rng.randint(2, 50),
+            seed, size, depth, (height, width), rng.randint(1, 3 if small else 1), mel_bins, frames,
+            rng.randint(1, patches), new_mel_bins, new_frames, strides, rng.randint(2, 50),
             rng.choice(["mean", "cls"]),
         )  # fmt: skip
 
