@@ -76,3 +76,20 @@ def test_openvino_does(model, masked):
     hint = {"INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.compile_model(openvino.convert_model(program), "CPU", hint)
     compare(model, lambda case: compiled({k: v.numpy() for k, v in case.items()})[0], masked)
+
+
+@pytest.mark.parametrize("model", ["mean"], indirect=True)
+def test_executorch_does_with_a_fixed_batch(model, tmp_path):
+    """Eager attention, because transformers' sdpa cannot have any length beside a fixed batch."""
+    exir = pytest.importorskip("executorch.exir")
+    runtime = pytest.importorskip("executorch.runtime")
+    model.set_attn_implementation("eager")
+    example = inputs(1, 80, True)
+    program = torch.export.export(model, (), example, dynamic_shapes=dict.fromkeys(example, {1: DYNAMIC[1]}))
+    (tmp_path / "x.pte").write_bytes(exir.to_edge_transform_and_lower(program).to_executorch().buffer)
+    method = runtime.Runtime.get().load_program(str(tmp_path / "x.pte")).load_method("forward")
+    for frames in (32, 64, 207, 1000):
+        case = inputs(1, frames, True)
+        with torch.no_grad():
+            expected = model(**case).logits
+        torch.testing.assert_close(method.execute(list(case.values()))[0], expected, rtol=0, atol=1e-5)
