@@ -5,13 +5,21 @@ Verifies a conversion: computes with the tensors of an official .pth file, by th
 what the converted checkpoint computes, and compares.
 
     python -m conversion.verify SSAST-Base-Patch-400.pth ssast-base-patch
+
+Or runs the original's own code, from a clone of github.com/YuanGongND/ssast, beside this package on random
+configurations with random weights:
+
+    python -m conversion.verify --official ../ssast --random 500
 """
 
 import argparse
+import datetime
 import sys
+from pathlib import Path
 
 import torch
 from torch.nn import functional as F
+from transformers.utils import logging
 
 from ssast_hf import SSASTForPreTraining, SSASTModel, unpatchify
 from ssast_hf.checkpoints.convert import load_official
@@ -83,13 +91,49 @@ def largest_differences(official: str, converted: str) -> dict[str, float]:
     return found
 
 
+def verify_random(path: Path, count: int, seed: int) -> int:
+    """Prints the largest differences from the original's code and what of it is not followed; returns the status."""
+    from conversion.random_cases import NOT_DRAWN, QUIRKS, compare_random
+
+    def progress(number: int) -> None:
+        if number % 25 == 0:
+            print(f"{number} of {count}", file=sys.stderr, flush=True)
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    findings = compare_random(path, count, TOLERANCE, seed, progress)
+    for what, difference in sorted(findings.largest.items()):
+        print(f"{what}: largest difference {difference:.2g}")
+    print("Of the original, not followed:")
+    for name, reason in QUIRKS.items():
+        print(f"- {name}, {findings.quirks[name]} of {count} configurations: {reason}")
+    for name, reason in NOT_DRAWN.items():
+        print(f"- {name}, not drawn: {reason}")
+    for mismatch in findings.mismatches:
+        print(f"MISMATCH {mismatch}")
+    print(
+        f"{count} configurations, {findings.compared} comparisons, {len(findings.mismatches)} mismatches over "
+        f"{TOLERANCE:g} (torch {torch.__version__}, {datetime.date.today()})"
+    )
+    return 1 if findings.mismatches else 0
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Compares a converted checkpoint with its official file.")
-    parser.add_argument("official", metavar="OFFICIAL.pth")
-    parser.add_argument("converted", metavar="CONVERTED", help="directory or short name")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", metavar="OFFICIAL.pth", nargs="?")
+    parser.add_argument("converted", metavar="CONVERTED", nargs="?", help="directory or short name")
+    parser.add_argument("--official", type=Path, metavar="PATH", help="a clone of the original's repository")
+    parser.add_argument("--random", type=int, metavar="N", help="with --official: compare N random configurations")
+    parser.add_argument("--seed", type=int, default=0, help="of the first configuration (default: 0)")
     arguments = parser.parse_args()
+    if (arguments.official is None) != (arguments.random is None) or (arguments.converted is None) == (
+        arguments.official is None
+    ):
+        parser.error("give OFFICIAL.pth and CONVERTED, or --official PATH and --random N")
     try:
-        found = largest_differences(arguments.official, arguments.converted)
+        if arguments.official:
+            return verify_random(arguments.official, arguments.random, arguments.seed)
+        found = largest_differences(arguments.file, arguments.converted)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     for what, difference in found.items():

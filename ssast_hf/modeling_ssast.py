@@ -48,6 +48,18 @@ FILE_ARGUMENTS = (  # of `from_pretrained`, which say where files are
 )  # fmt: skip
 
 
+def is_exporting() -> bool:
+    """Whether a graph for inputs of any length is being written, which must not depend on the example's length."""
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()
+
+
+def flatten_grid(values: torch.Tensor, dim: int) -> torch.Tensor:
+    """Flattens the axes `dim` (F) and `dim + 1` (T) to one of P = F * T."""
+    if torch.compiler.is_exporting():  # which takes a reshape for a promise that T is not 1
+        return torch.cat(values.unbind(dim), dim=dim)
+    return values.flatten(dim, dim + 1)
+
+
 def patchify(input_values: torch.Tensor, config: SSASTConfig) -> torch.Tensor:
     """Spectrograms (B, frames, mel bins) -> non-overlapping patches (B, P, V), frequency-major inside and out."""
     (rows, columns), height, width = (
@@ -81,11 +93,12 @@ def resize_positions(positions: torch.Tensor, old_size: int, new_size: int, leng
     """
     index = torch.arange(new_size, device=positions.device)
     lengths = lengths.to(positions.device)[:, None]
-    cut = (old_size // 2 - lengths // 2 + index).clamp(max=old_size - 1)  # (B, new_size)
-    if new_size <= old_size:
+    half = (0.5 * lengths).floor().long()  # not `//`, which OpenVINO rounds
+    cut = (old_size // 2 - half + index).clamp(max=old_size - 1)  # (B, new_size)
+    if not is_exporting() and new_size <= old_size:  # else the formula for longer ones, which holds for all
         return positions[cut]
     source = ((index + 0.5) * (old_size / lengths) - 0.5).clamp(0, old_size - 1)
-    source = torch.where(lengths < old_size, cut, source)
+    source = torch.where(lengths < old_size, cut.to(source.dtype), source)
     left = source.floor().long()
     right = (left + 1).clamp(max=old_size - 1)
     weight = (source - left).to(positions.dtype).reshape(*source.shape, *[1] * (positions.ndim - 1))
@@ -175,7 +188,8 @@ class SSASTPatchEmbeddings(nn.Module):
 
     def forward(self, input_values: torch.Tensor) -> torch.Tensor:
         image = input_values.to(self.projection.weight.dtype).transpose(1, 2).unsqueeze(1)  # (B, 1, bins, frames)
-        return self.projection(image).flatten(2).transpose(1, 2)
+        patches = self.projection(image)  # (B, D, F, T)
+        return flatten_grid(patches, 2).transpose(1, 2)
 
 
 class SSASTEmbeddings(nn.Module):
@@ -197,13 +211,14 @@ class SSASTEmbeddings(nn.Module):
         """Position embeddings (1 or B, N, D) for T = `num_time_patches`, of which `lengths` (B,) are real."""
         rows, columns = self.config.patch_grid()
         if lengths is None:
-            if num_time_patches == columns:
+            if not is_exporting() and num_time_patches == columns:
                 return self.position_embeddings
             lengths = torch.full((1,), num_time_patches, device=self.position_embeddings.device)
         special, patches = self.position_embeddings.split([NUM_SPECIAL_TOKENS, rows * columns], dim=1)
         by_time = patches.reshape(rows, columns, -1).transpose(0, 1)  # (T, F, D)
-        patches = resize_positions(by_time, columns, num_time_patches, lengths).transpose(1, 2).flatten(1, 2)
-        return torch.cat([special.expand(len(patches), -1, -1), patches], dim=1)
+        patches = resize_positions(by_time, columns, num_time_patches, lengths).transpose(1, 2)  # (B, F, T, D)
+        patches = flatten_grid(patches, 1)
+        return torch.cat([special.expand(patches.shape[0], -1, -1), patches], dim=1)
 
     def forward(
         self,
@@ -217,7 +232,7 @@ class SSASTEmbeddings(nn.Module):
                 raise ValueError("`bool_masked_pos` needs a mask token: use SSASTModel(config, use_mask_token=True).")
             mask = bool_masked_pos.to(embeddings.device, torch.bool).unsqueeze(-1)
             embeddings = torch.where(mask, self.mask_token.to(embeddings.dtype), embeddings)
-        special = torch.cat([self.cls_token, self.distillation_token], dim=1).expand(len(embeddings), -1, -1)
+        special = torch.cat([self.cls_token, self.distillation_token], dim=1).expand(embeddings.shape[0], -1, -1)
         num_time_patches = self.config.num_time_patches(input_values.shape[1])
         embeddings = torch.cat([special, embeddings], dim=1) + self.positions(num_time_patches, lengths)
         return self.dropout(embeddings)
@@ -436,7 +451,10 @@ class SSASTModel(SSASTPreTrainedModel):
         """Whole real patches along time of each clip (B,), at least 1; None where there is no `attention_mask`."""
         if attention_mask is None:
             return None
-        return self.config.num_time_patches((attention_mask != 0).sum(dim=1)).clamp(min=1)
+        config, frames = self.config, (attention_mask != 0).sum(dim=1, keepdim=True)
+        # Counted, not divided by the stride, because OpenVINO rounds a division of whole numbers.
+        starts = torch.arange(config.num_time_patches(attention_mask.shape[1]), device=frames.device)
+        return (starts * config.time_stride + config.time_patch_size <= frames).sum(dim=1).clamp(min=1)
 
     def real_patches(self, input_values: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor | None:
         """Which patches (B, P) are real sound (True) rather than padding; None where all are."""
@@ -469,7 +487,7 @@ class SSASTModel(SSASTPreTrainedModel):
                 f"{tuple(input_values.shape[:2])}."
             )
         rows, columns = config.patch_grid(input_values.shape[1])
-        if bool_masked_pos is not None and bool_masked_pos.shape != (len(input_values), rows * columns):
+        if bool_masked_pos is not None and bool_masked_pos.shape != (input_values.shape[0], rows * columns):
             raise ValueError(
                 f"`bool_masked_pos` has shape {tuple(bool_masked_pos.shape)}, expected (batch, patches) "
                 f"{(len(input_values), rows * columns)}."

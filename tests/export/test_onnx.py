@@ -100,7 +100,7 @@ def test_every_level_exports(exported, tmp_path, arguments, capsys):
 
 
 def test_a_mismatch_is_an_error_and_leaves_no_file(exported, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(export_module, "PREEMPHASIS", 0.96)
+    monkeypatch.setattr("ssast_hf.export.waveform_model.PREEMPHASIS", 0.96)
     assert main(["export", "--model", str(exported / "classifier"), "--onnx", str(tmp_path / "y.onnx")]) == 2
     assert "differ from torch's" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -223,3 +223,28 @@ def test_without_a_mask_the_graph_pads_as_the_original_does(tmp_path, level, mas
     for found in (exported(clips), [exported([clip])[0] for clip in clips]):
         for one, other in zip(found, expected):
             np.testing.assert_allclose(one, other.numpy(), atol=1e-4)
+
+
+def test_axes_have_names_and_the_filterbanks_nodes_can_be_left_out_of_quantization(exported, tmp_path):
+    """A generic quantizer that excludes "/filterbank/..." leaves the DFT as it is, and changes the scores little."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = SSASTModel.from_pretrained(exported / "classifier")
+    extractor = SSASTFeatureExtractor.from_pretrained(exported / "classifier")
+    export_module.export_onnx(model, extractor, tmp_path / "frame.onnx", "frame")
+    graph = onnx.load(tmp_path / "frame.onnx").graph
+    axes = {
+        value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in graph.output
+    }
+    assert axes == {"embeddings": ["batch", "time_patches", 32], "num_time_patches": ["batch"], "time_patches": [1]}
+    nodes = [node.name for node in graph.node if node.name.startswith("/filterbank/")]
+    products = [name for name in nodes if "MatMul" in name]
+    assert len(products) == 3  # cosine, sine, mel filters
+    quantize_dynamic(exported / "x.onnx", tmp_path / "int8.onnx", weight_type=QuantType.QInt8, nodes_to_exclude=nodes)
+    quantized = onnx.load(tmp_path / "int8.onnx").graph
+    assert {node.name for node in quantized.node if node.op_type == "MatMul"} >= set(products)
+    clips = [(0.1 * np.random.default_rng(0).standard_normal(n)).astype(np.float32) for n in (3000, 9000)]
+    exact, rough = (OnnxModel(path).scores(clips) for path in (exported / "x.onnx", tmp_path / "int8.onnx"))
+    assert 0 < np.abs(exact - rough).max() < 0.05
