@@ -85,7 +85,7 @@ def test_executorch_does_with_a_fixed_batch(model, tmp_path):
     runtime = pytest.importorskip("executorch.runtime")
     model.set_attn_implementation("eager")
     example = inputs(1, 80, True)
-    program = torch.export.export(model, (), example, dynamic_shapes={key: {1: DYNAMIC[1]} for key in example})
+    program = torch.export.export(model, (), example, dynamic_shapes={name: {1: DYNAMIC[1]} for name in example})
     (tmp_path / "x.pte").write_bytes(exir.to_edge_transform_and_lower(program).to_executorch().buffer)
     method = runtime.Runtime.get().load_program(str(tmp_path / "x.pte")).load_method("forward")
     for frames in (32, 64, 207, 1000):
