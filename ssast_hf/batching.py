@@ -103,7 +103,10 @@ def read_waveforms(
 
 def _waveform(item, name: str, sampling_rate: int) -> torch.Tensor:
     if hasattr(item, "get_all_samples"):  # torchcodec's, whose samples are (channels, samples)
-        samples = item.get_all_samples()
+        try:
+            samples = item.get_all_samples()
+        except RuntimeError as error:
+            raise ValueError(f"{name} cannot be decoded: {str(error).partition(chr(10))[0]}") from error
         return _resample(samples.data.float().mean(dim=0), samples.sample_rate, sampling_rate, name)
     if not isinstance(item, Mapping):
         return _as_float(item, name)

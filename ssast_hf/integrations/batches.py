@@ -207,26 +207,11 @@ class Classifier(_Batches):
 
 def _source(value):
     """What [`embed`] and [`classify`] take, of a value of a column."""
-    if hasattr(value, "get_all_samples"):
-        return _Decoder(value)
-    if isinstance(value, Mapping) and value.get("array") is not None:
+    if hasattr(value, "get_all_samples") or (isinstance(value, Mapping) and value.get("array") is not None):
         return value
     path = value.get("path") if isinstance(value, Mapping) else value
     name = os.fsdecode(path) if isinstance(path, (str, os.PathLike)) else "the audio"
     return Clip(name, member=_Encoded(value))
-
-
-class _Decoder:
-    """torchcodec's `AudioDecoder`, whose failures are those of one row."""
-
-    def __init__(self, decoder):
-        self.decoder = decoder
-
-    def get_all_samples(self):
-        try:
-            return self.decoder.get_all_samples()
-        except RuntimeError as error:
-            raise ValueError(f"the audio cannot be decoded: {first_line(error)}") from error
 
 
 class _Encoded:
