@@ -6,7 +6,18 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from ..checkpoints import DEFAULT_CLASSIFIER
-from .flags import FILES_HELP, add_batches, add_device, add_events, add_model, add_reading, positive, read_so, seconds
+from .flags import (
+    FILES_HELP,
+    add_batches,
+    add_device,
+    add_events,
+    add_model,
+    add_reading,
+    add_windows,
+    positive,
+    read_so,
+    seconds,
+)
 from .labelling import Labelling, run_exported, run_model
 from .terminal import exit_status, report_skipped
 
@@ -51,15 +62,7 @@ def _add_label_arguments(group) -> None:
     group.add_argument(
         "--exclude-label", action="append", default=[], metavar="NAME", help="without this label; likewise"
     )
-    group.add_argument(
-        "--window", type=seconds, metavar="S", help="length of a window in seconds (default: the model's max_length)"
-    )
-    group.add_argument(
-        "--hop",
-        type=seconds,
-        metavar="S",
-        help="seconds from the start of a window to that of the next (default: S of --window)",
-    )
+    add_windows(group)
     group.add_argument(
         "--aggregate",
         choices=("mean", "max"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..utils.logs import quieten
 from ..utils.require import require
-from .flags import add_device, add_events, add_model, add_reading, event_rules, positive, seconds
+from .flags import add_device, add_events, add_model, add_reading, add_windows, event_rules, positive, seconds
 from .terminal import EXIT_PARTLY, say
 
 if TYPE_CHECKING:
@@ -70,12 +70,7 @@ def _add_event_arguments(group) -> None:
     group.add_argument(
         "--threshold", type=float, metavar="X", help="of all labels that --thresholds says nothing of (default: 0.5)"
     )
-    group.add_argument(
-        "--window", type=seconds, metavar="S", help="length of a window in seconds (default: the model's max_length)"
-    )
-    group.add_argument(
-        "--hop", type=seconds, metavar="S", help="seconds from window to window (default: S of --window)"
-    )
+    add_windows(group)
     group.add_argument(
         "--collar",
         type=seconds,

@@ -121,6 +121,19 @@ def read_so(clips: Iterable, arguments: Namespace) -> list:
     return [replace(clip, **reading(arguments)) for clip in clips]
 
 
+def add_windows(group) -> None:
+    """How sounds are cut into windows."""
+    group.add_argument(
+        "--window", type=seconds, metavar="S", help="length of a window in seconds (default: the model's max_length)"
+    )
+    group.add_argument(
+        "--hop",
+        type=seconds,
+        metavar="S",
+        help="seconds from the start of a window to that of the next (default: S of --window)",
+    )
+
+
 def positive(text: str) -> int:
     """1, 2, ..."""
     try:
