@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from transformers.configuration_utils import PreTrainedConfig
 
 from ..configuration_ssast import GRID_FIELDS, SSASTConfig
-from ..utils.text import first_sentence
+from ..utils.text import first_sentence, listed
 from .fetch import HUB_ARGUMENTS, how_to_fetch_again
 from .files import ADAPTER, CONFIG, PREPROCESSOR, WEIGHTS, WEIGHTS_INDEX, read_json, shard_names, with_variant
 from .layouts import AST_MODEL_TYPE, ast_config_to_ours, ast_state_to_ours
@@ -252,9 +252,8 @@ def check_encoder(model: torch.nn.Module) -> None:
 
 
 def _lacking(name, class_name: str, missing: list[str]) -> ValueError:
-    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
     return ValueError(
-        f"{name} lacks weights of {class_name}: {', '.join(missing[:3])}{more}. With random ones instead, its results "
+        f"{name} lacks weights of {class_name}: {listed(missing, 3)}. With random ones instead, its results "
         "would be meaningless."
     )
 

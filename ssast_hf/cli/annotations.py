@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..utils.files import replacing
-from ..utils.text import printable
+from ..utils.text import aligned, printable
 from .flags import natural, seconds
 from .terminal import exit_status, report_skipped, say
 
@@ -139,6 +139,4 @@ def _print_table(rows: Sequence[tuple]) -> None:
         )
         for label, events, length, *counts in rows
     ]
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    for label, *numbers in cells:
-        print(f"{label:<{widths[0]}}  " + "  ".join(f"{text:>{width}}" for text, width in zip(numbers, widths[1:])))
+    print(*aligned(cells), sep="\n")

@@ -12,12 +12,12 @@ Tables of annotations: what sounds from when to when in a recording.
 """
 
 import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..utils.parsing import parse_table
 from .clips import Clip
 from .label_text import labels_of
 from .manifests import FILE_COLUMNS
@@ -186,16 +186,16 @@ def _with_header(path: Path, text: str, label_column: str | None) -> Rows:
     names = {name.strip().casefold() for name in head.split(delimiter)}
     raven = {BEGIN, END} <= names
     dialect = _Unquoted if raven and delimiter == "\t" else csv.excel
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, dialect=dialect)
     try:
-        numbered = [(f"{path}, line {reader.line_num}", row) for row in reader]
-    except csv.Error as error:
-        raise NoAnnotations(f"{path} cannot be read: {error}; expected {EXPECTED}.") from None
-    columns = {(name or "").strip().casefold(): name for name in reversed(reader.fieldnames or [])}
+        header, found = parse_table(text, str(path), delimiter, dialect)
+    except ValueError as error:
+        raise NoAnnotations(f"{error} Expected {EXPECTED}.") from None
+    numbered = [(f"{path}, line {number}", row) for number, row in found]
+    columns = {(name or "").strip().casefold(): name for name in reversed(header)}
     if raven:
         return _selections(path, numbered, columns, label_column)
     try:
-        times = time_columns(reader.fieldnames or [], str(path))
+        times = time_columns(header, str(path))
     except ValueError as error:
         raise NoAnnotations(str(error)) from None
     if times.start is None or (times.end is None and times.length is None):

@@ -11,6 +11,7 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from ..audio import audio_extensions, find_audio_files
+from ..utils.text import listed
 from .annotation_tables import TABLES, Annotation, NoAnnotations, Table, base_name, read_table
 from .clips import Clip
 from .time_columns import SLACK
@@ -93,7 +94,9 @@ def find_annotated(
         except _NoRecording as error:
             lonely.append(str(error))
     if lonely:
-        raise ValueError(f"{_some(lonely)}. Expected a recording of the same name, as rec.wav has rec.txt.")
+        raise ValueError(
+            f"{listed(lonely, MOST_NAMED)}. Expected a recording of the same name, as rec.wav has rec.txt."
+        )
     without = {os.path.realpath(sound): str(sound) for sound in sounds}
     for real in by_path:
         without.pop(real, None)
@@ -268,9 +271,11 @@ def _collect(found: Annotated, names: dict[str, str], by_path: dict[str, list]) 
         if len(recording.tables) > 1:
             several.append(path)
     if several:
-        found.notes.append(f"{_some(several)}: several tables each, which are joined")
+        found.notes.append(f"{listed(several, MOST_NAMED)}: several tables each, which are joined")
     if cut.total():
-        found.notes.append(f"{_some(list(+cut))}: {cut.total()} annotation(s) reach past the end and are cut there")
+        found.notes.append(
+            f"{listed(list(+cut), MOST_NAMED)}: {cut.total()} annotation(s) reach past the end and are cut there"
+        )
 
 
 def length_of(path: str) -> float:
@@ -280,7 +285,3 @@ def length_of(path: str) -> float:
         rate = 16000
         seconds = sum(len(block) for block in Clip(path).stream(rate)) / rate
     return seconds
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")

@@ -7,8 +7,9 @@ import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+from ..utils.text import listed
 from .clips import Clip
-from .labels import Labels, listed
+from .labels import Labels
 from .manifests import relative_hint
 
 logger = logging.getLogger(__name__)

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..utils.parsing import parse_csv
+from ..utils.text import listed
 from .label_text import labels_of
 from .labelled import Clip, label_names, split
-
-MOST_NAMED = 10  # labels in an error message
 
 
 @dataclass(frozen=True)
@@ -107,12 +106,6 @@ def check_complete(clips: list[Clip], labels: Labels, source: str) -> None:
             f"{source} has no clip of {listed(missing)}. If that is as it should be, give --allow_missing_labels "
             "True: what cannot be measured is left out of the averages."
         )
-
-
-def listed(names: list[str]) -> str:
-    """At most MOST_NAMED of the names, for messages."""
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def hold_out(

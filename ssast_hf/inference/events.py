@@ -3,7 +3,6 @@
 """Windows whose score reaches a threshold, joined into events; files of thresholds by label. Needs numpy alone."""
 
 import csv
-import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..utils.files import replacing
+from ..utils.parsing import parse_table
 
 ROUNDING = 1e-6  # seconds, less than a sample
 THRESHOLD_COLUMNS = ("label", "threshold")
@@ -197,14 +197,14 @@ def read_thresholds(path: str | os.PathLike) -> dict[str, float]:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text, expected CSV with {' and '.join(THRESHOLD_COLUMNS)}.") from None
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    if not set(THRESHOLD_COLUMNS) <= set(reader.fieldnames or ()):
-        found = ", ".join(reader.fieldnames or ()) or "nothing"
+    columns, rows = parse_table(text, str(path))
+    if not set(THRESHOLD_COLUMNS) <= set(columns):
+        found = ", ".join(columns) or "nothing"
         raise ValueError(f"{path} has no columns {' and '.join(THRESHOLD_COLUMNS)}, found {found[:200]}.")
     thresholds: dict[str, float] = {}
-    for row in reader:
+    for number, row in rows:
         label, value = row["label"].strip(), (row["threshold"] or "").strip()
-        place = f"{path}, line {reader.line_num}"
+        place = f"{path}, line {number}"
         if label in thresholds:
             raise ValueError(f"{place}: a second threshold for {label}.")
         try:

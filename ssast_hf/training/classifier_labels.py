@@ -6,7 +6,8 @@ from ..checkpoints.files import WEIGHTS
 from ..checkpoints.loading import loading
 from ..checkpoints.locate import find
 from ..configuration_ssast import SSASTConfig
-from ..data.labels import Labels, listed
+from ..data.labels import Labels
+from ..utils.text import listed
 
 
 def labels_of_model(path: str) -> list[str] | None:

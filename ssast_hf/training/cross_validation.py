@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ssast finetune --folds K`: a model per fold, judged by the clips that it did not hear; one table of all."""
 
-import csv
 import json
 import sys
 from collections import Counter
@@ -12,7 +11,7 @@ from pathlib import Path
 from ..data.clips import Clip
 from ..data.labels import Labels
 from .certainty import over_folds, wilson
-from .evaluation import write_results
+from .evaluation import write_csv, write_results
 from .run_directory import RECORD, recorded_flags
 
 FOLDS, PART = "_folds", "fold"  # the directory of the folds' runs, which is not pushed; what their results are named
@@ -54,11 +53,8 @@ def cross_validate(
 
 def _report(output: Path, rows: list[dict[str, float]]) -> dict[str, float]:
     shown = [(name, title) for name, title in SHOWN if all(row.get(name) is not None for row in rows)]
-    with open(output / "folds.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["fold", "samples", *(name for name, _ in shown)])
-        for number, row in enumerate(rows, 1):
-            writer.writerow([number, row["samples"], *(row[name] for name, _ in shown)])
+    cells = [[number, row["samples"], *(row[name] for name, _ in shown)] for number, row in enumerate(rows, 1)]
+    write_csv(output / "folds.csv", ["fold", "samples", *(name for name, _ in shown)], cells)
     print("\n" + "".join(f"{text:>10}" for text in ("fold", "clips", *(title for _, title in shown))))
     for number, row in enumerate(rows, 1):
         print(f"{number:>10}{row['samples']:>10}" + "".join(f"{row[name]:>10.3f}" for name, _ in shown))

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,16 +125,16 @@ def evaluate_clips(
         results[f"{prefix}_unreadable_samples"] = failed
     write_results(directory, prefix, results)
     rows = [{"label": name, **row} for name, row in zip(labels.names, per_class)]
-    _write_csv(directory / f"{prefix}_per_class.csv", list(rows[0]), [list(row.values()) for row in rows])
+    write_csv(directory / f"{prefix}_per_class.csv", list(rows[0]), [list(row.values()) for row in rows])
     if not labels.several:
         matrix = confusion_matrix(scores, targets)
         cells = [[name, *row] for name, row in zip(labels.names, matrix.tolist())]
-        _write_csv(directory / f"{prefix}_confusion_matrix.csv", ["label", *labels.names], cells)
+        write_csv(directory / f"{prefix}_confusion_matrix.csv", ["label", *labels.names], cells)
         draw_confusion_matrix(matrix, labels.names, directory / f"{prefix}_confusion_matrix.png")
     if save_predictions:
         cells = [[clip.name, ";".join(labels.of(clip)), _found(row, labels), *np.round(row.astype(float), 6)]
                 for clip, row in zip(clips, scores)]  # fmt: skip
-        _write_csv(directory / f"{prefix}_predictions.csv", ["file", "label", "predicted", *labels.names], cells)
+        write_csv(directory / f"{prefix}_predictions.csv", ["file", "label", "predicted", *labels.names], cells)
     return results, failed
 
 
@@ -170,7 +170,7 @@ def _found(scores: np.ndarray, labels: Labels) -> str:
     return ";".join(labels.names[index] for index in indices)
 
 
-def _write_csv(path: Path, header: list[str], rows: list[list]) -> None:
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Judging a classifier by the events that it finds in annotated recordings: `ssast evaluate --events`."""
 
-import csv
 import logging
 import sys
 from argparse import Namespace
@@ -20,7 +19,8 @@ from ..inference.batches import Window
 from ..inference.classify import run_classifier
 from ..inference.events import Event, EventJoiner, EventRules
 from ..modeling_ssast import SSASTForAudioClassification
-from .evaluation import write_results
+from ..utils.text import aligned
+from .evaluation import write_csv, write_results
 from .event_metrics import MEASURES, Count, count_segments, match_events
 from .thresholds import Tried, suggestions, thresholds_to_try, write_suggestions
 
@@ -164,7 +164,7 @@ def run(
     failed += len(found.unreadable)
     results = _results(counts, heard, how, failed, arguments.name)
     write_results(output, arguments.name, results)
-    _write(output / f"{arguments.name}_events.csv", ["file", "start", "end", "label", "score", "outcome"], rows)
+    write_csv(output / f"{arguments.name}_events.csv", ["file", "start", "end", "label", "score", "outcome"], rows)
     _write_per_class(output / f"{arguments.name}_per_class.csv", counts)
     _print(counts, results, arguments.name)
     print(f"written to {output}")
@@ -197,13 +197,6 @@ def _results(counts: dict, heard: list[Heard], how: Judging, failed: int, prefix
     return results
 
 
-def _write(path: Path, header: list[str], rows: list[list]) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
 def _write_per_class(path: Path, counts: dict[str, tuple[Count, Count]]) -> None:
     header = [
         "label",
@@ -218,7 +211,7 @@ def _write_per_class(path: Path, counts: dict[str, tuple[Count, Count]]) -> None
         + [getattr(count, measure) for count in (events, segments) for measure in MEASURES]
         for name, (events, segments) in counts.items()
     ]
-    _write(path, header, [["" if cell is None else cell for cell in row] for row in rows])
+    write_csv(path, header, [["" if cell is None else cell for cell in row] for row in rows])
 
 
 def _print(counts: dict[str, tuple[Count, Count]], results: dict[str, float], prefix: str) -> None:
@@ -231,9 +224,7 @@ def _print(counts: dict[str, tuple[Count, Count]], results: dict[str, float], pr
     for name, (events, segments) in [*counts.items(), ("all", (_total(counts, 0), _total(counts, 1)))]:
         values = map(number, (events.f1, events.precision, events.recall, segments.f1))
         rows.append((name, str(events.annotated), str(events.found), *values))
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    for name, *cells in rows:
-        print(f"{name:<{widths[0]}}  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths[1:])))
+    print(*aligned(rows), sep="\n")
     recordings, hours = results[f"{prefix}_recordings"], results[f"{prefix}_hours"]
     collar, segment = results[f"{prefix}_collar"], results[f"{prefix}_segment"]
     print(f"{recordings} recording(s), {hours:.3g} h; collar {collar:g} s, segments of {segment:g} s")

@@ -19,13 +19,21 @@ def parse_json(text: str | bytes, name: str) -> Any:
 
 
 def parse_csv(text: str, name: str, delimiter: str = ",") -> list[tuple[int, dict]]:
+    """The rows of [`parse_table`]."""
+    return parse_table(text, name, delimiter)[1]
+
+
+def parse_table(
+    text: str, name: str, delimiter: str = ",", dialect: type[csv.Dialect] = csv.excel
+) -> tuple[list[str], list[tuple[int, dict]]]:
     """
-    The rows of a table with a header, each with the number of its last line. Raises ValueError, which begins with
-    `name`, where a row cannot be read, such as after a quote that is never closed.
+    The columns of a table with a header, and its rows, each with the number of its last line. Raises ValueError, which
+    begins with `name`, where a row cannot be read, such as after a quote that is never closed.
     """
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, dialect=dialect)
     try:
-        return [(reader.line_num, row) for row in reader]
+        rows = [(reader.line_num, row) for row in reader]
+        return list(reader.fieldnames or ()), rows
     except csv.Error as error:
         raise ValueError(
             f"{name}, line {reader.line_num}: not a row of a table ({error}); is there a quote that is not closed?"

@@ -3,6 +3,7 @@
 """Text for terminals and messages."""
 
 import re
+from collections.abc import Iterator, Sequence
 
 # Access tokens of the Hub, GitHub, GitLab, Slack, AWS and OpenAI, and values of arguments that are named like secrets.
 TOKENS = re.compile(
@@ -33,6 +34,19 @@ def code(text: str) -> str:
 def cell(text: str) -> str:
     """A text as a cell of a table in Markdown, without the cell's end, links, code and HTML."""
     return re.sub(r"([\\`*<>|]|\[(?=[^\]]*\]\())", r"\\\1", printable(str(text)))
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """At most so many of the names, and how many more there are, for messages."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for name, *cells in rows:
+        yield f"{name:<{widths[0]}}  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths[1:]))
 
 
 def first_sentence(error: BaseException) -> str:
