@@ -7,12 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-import torch
-
-from ssast_hf import SSASTForAudioClassification
-
-from ..training.test_distributed import COMMON, curve, labelled_data, port, start, wait
+from ..training.two_processes import COMMON, assert_same_training, labelled_data, port, start, wait
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,10 +27,4 @@ def test_accelerates_fsdp_trains_as_two_processes_do(tmp_path):
     wait(plain)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "sharded/checkpoint-4/pytorch_model_fsdp.bin").is_file()  # else FSDP was left out
-    expected, found = curve(tmp_path / "plain"), curve(tmp_path / "sharded")
-    assert len(found) == len(expected) == 6
-    for entry, other in zip(expected, found):
-        assert other == pytest.approx(entry, rel=1e-4)
-    weights = [SSASTForAudioClassification.from_pretrained(tmp_path / n).state_dict() for n in ("plain", "sharded")]
-    for key, value in weights[0].items():
-        torch.testing.assert_close(weights[1][key], value, rtol=0, atol=1e-4, msg=key)
+    assert_same_training(tmp_path / "sharded", tmp_path / "plain", atol=1e-4)

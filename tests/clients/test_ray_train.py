@@ -8,13 +8,11 @@ import signal
 from pathlib import Path
 
 import pytest
-import torch
 from transformers import TrainerCallback
 
 from recipes.ray.finetune import finetune
-from ssast_hf import SSASTForAudioClassification
 
-from ..training.test_distributed import COMMON, curve, labelled_data, start, wait
+from ..training.two_processes import COMMON, assert_same_training, curve, labelled_data, start, wait
 
 ray = pytest.importorskip("ray", reason="pip install 'ssast_hf[ray]' (make clients)")
 
@@ -55,16 +53,10 @@ def test_a_run_whose_worker_is_killed_ends_as_without_ray(tmp_path):
     assert mark.exists()
     begun = list(map(int, steps.read_text().split()))
     assert begun[:3] == [0, 1, 2] and begun[-2:] == [2, 3] and begun.count(0) == begun.count(1) == 1
-    expected, found = curve(tmp_path / "plain"), curve(tmp_path / "ray")
-    assert len(found) == len(expected) == 6
-    for entry, other in zip(expected, found):
-        assert other == pytest.approx(entry, rel=1e-4)
-    weights = [SSASTForAudioClassification.from_pretrained(tmp_path / name).state_dict() for name in ("plain", "ray")]
-    for key, value in weights[0].items():
-        torch.testing.assert_close(weights[1][key], value, rtol=0, atol=1e-5, msg=key)
+    assert_same_training(tmp_path / "ray", tmp_path / "plain", atol=1e-5)
     record = json.loads((tmp_path / "ray" / "_run.json").read_text())
     assert record["processes"] == 2 and record["finished"] is True
-    assert result.metrics["eval_accuracy"] == pytest.approx(expected[-1]["eval_accuracy"])
+    assert result.metrics["eval_accuracy"] == pytest.approx(curve(tmp_path / "plain")[-1]["eval_accuracy"])
     with result.checkpoint.as_directory() as folder:
         state = json.loads(Path(folder, "checkpoint", "trainer_state.json").read_text())
     assert state["global_step"] == 4

@@ -11,18 +11,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from ssast_hf import SSASTFeatureExtractor, SSASTModel, embed
+from ssast_hf import embed
 from ssast_hf.cli import main
 from ssast_hf.inference import collections, embed_collection
 from ssast_hf.inference.collection_files import read_collection
 
 NAMES = ("e.npz", "e.parquet", "e")
-
-
-@pytest.fixture
-def encoder(checkpoints):
-    path = checkpoints / "pretrained"
-    return SSASTModel.from_pretrained(path).eval(), SSASTFeatureExtractor.from_pretrained(path)
 
 
 def write(path: Path, seed: int, samples: int = 9000) -> None:

@@ -19,7 +19,7 @@ import pytest
 import soundfile
 import torch
 
-from ssast_hf import SSASTFeatureExtractor, SSASTModel, embed, load_audio
+from ssast_hf import SSASTFeatureExtractor, embed, load_audio
 from ssast_hf.cli import main
 from ssast_hf.inference import classify, classify_windows, embed_collection, load_classifier, read_embeddings
 from ssast_hf.inference.batches import windows_of
@@ -33,12 +33,6 @@ ROOT = Path(__file__).parents[2]
 def classifier(checkpoints):
     path = checkpoints / "classifier"
     return load_classifier(path), SSASTFeatureExtractor.from_pretrained(path)
-
-
-@pytest.fixture
-def encoder(checkpoints):
-    path = checkpoints / "pretrained"
-    return SSASTModel.from_pretrained(path).eval(), SSASTFeatureExtractor.from_pretrained(path)
 
 
 @pytest.fixture

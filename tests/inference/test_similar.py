@@ -13,19 +13,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from ssast_hf import SSASTFeatureExtractor, SSASTModel, embed, load_audio
+from ssast_hf import embed, load_audio
 from ssast_hf.cli import main
 from ssast_hf.inference import embed_collection, similar
 from ssast_hf.inference.collection_files import read_collection
 from ssast_hf.inference.similar import MANY, Neighbours
 
 SOUNDS = Path(__file__).parents[1] / "data/sounds"
-
-
-@pytest.fixture
-def encoder(checkpoints):
-    path = checkpoints / "pretrained"
-    return SSASTModel.from_pretrained(path).eval(), SSASTFeatureExtractor.from_pretrained(path)
 
 
 def naive(embeddings: np.ndarray, query: np.ndarray) -> list[float]:

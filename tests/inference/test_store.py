@@ -11,15 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from ssast_hf import SSASTFeatureExtractor, SSASTModel
 from ssast_hf.inference import embed_collection, read_embeddings, store
 from ssast_hf.inference.store import LOCK, Store
-
-
-@pytest.fixture
-def encoder(checkpoints):
-    path = checkpoints / "pretrained"
-    return SSASTModel.from_pretrained(path).eval(), SSASTFeatureExtractor.from_pretrained(path)
 
 
 @pytest.fixture

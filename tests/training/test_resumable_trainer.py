@@ -17,31 +17,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining
+from ssast_hf import SSASTForAudioClassification
 from ssast_hf.cli import main
 from ssast_hf.training.arguments import SharedArguments
 from ssast_hf.training.checkpoint_files import checkpoints_of, damage_of, rotate_checkpoints, write_checksums
 from ssast_hf.training.run_directory import recorded_flags
 
-SOUNDS = Path(__file__).parents[1] / "data" / "sounds"
-CONFIG = {"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 48,
-          "max_length": 32}  # fmt: skip
+from .two_labels import SOUNDS, drums_and_others
+
+CONFIG = {"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 48}
 
 
 @pytest.fixture(scope="module")
 def tuning(tmp_path_factory) -> list[str]:
     """Two labels of 10 clips each; judged and saved every third of 12 steps."""
-    folder = tmp_path_factory.mktemp("tuning")
-    rows = ["file,label,offset"]
-    for path in sorted(SOUNDS.glob("*.flac")):
-        label = "drum" if path.name.startswith(("drum", "perc", "tabla")) else "other"
-        rows += [f"{path},{label},0", f"{path},{label},0.05"]
-    (folder / "clips.csv").write_text("\n".join(rows) + "\n")
-    torch.manual_seed(0)
-    SSASTForPreTraining(SSASTConfig(**CONFIG)).save_pretrained(folder / "model")
-    SSASTFeatureExtractor(max_length=32).save_pretrained(folder / "model")
     return [
-        "finetune", "--data", str(folder / "clips.csv"), "--model", str(folder / "model"), "--max_steps", "12",
+        "finetune", *drums_and_others(tmp_path_factory.mktemp("tuning"), CONFIG), "--max_steps", "12",
         "--validation_fraction", "0.2", "--per_device_train_batch_size", "3", "--learning_rate", "3e-3",
         "--save_strategy", "steps", "--eval_strategy", "steps", "--save_steps", "3", "--eval_steps", "3",
         "--metric_for_best_model", "loss", "--logging_steps", "2", "--disable_tqdm", "True", "--report_to", "none",

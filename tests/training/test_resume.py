@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import modeling_utils
 
-from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining
+from ssast_hf import SSASTForAudioClassification, SSASTForPreTraining
 from ssast_hf.cli import main
 from ssast_hf.training.checkpoint_files import (
     damage_of,
@@ -31,7 +31,8 @@ from ssast_hf.training.checkpoint_files import (
 )
 from ssast_hf.training.run_directory import flags_of
 
-SOUNDS = Path(__file__).parents[1] / "data" / "sounds"
+from .two_labels import SOUNDS, drums_and_others
+
 CONFIG = json.dumps({"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 48,
                      "hidden_dropout_prob": 0.1})  # fmt: skip
 # Logged every 2 steps, saved every 3: a checkpoint falls into the middle of a log line. Dropout draws from torch's own
@@ -402,17 +403,7 @@ def test_a_streaming_source_resumes_where_it_was(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def tuning(tmp_path_factory) -> list[str]:
-    """What to fine-tune, on what: two labels of 10 clips each, each recording whole and without its beginning."""
-    folder = tmp_path_factory.mktemp("tuning")
-    rows = ["file,label,offset"]
-    for path in sorted(SOUNDS.glob("*.flac")):
-        label = "drum" if path.name.startswith(("drum", "perc", "tabla")) else "other"
-        rows += [f"{path},{label},0", f"{path},{label},0.05"]
-    (folder / "clips.csv").write_text("\n".join(rows) + "\n")
-    torch.manual_seed(0)
-    SSASTForPreTraining(SSASTConfig(**json.loads(CONFIG), max_length=32)).save_pretrained(folder / "model")
-    SSASTFeatureExtractor(max_length=32).save_pretrained(folder / "model")
-    return [*TUNING, "--data", str(folder / "clips.csv"), "--model", str(folder / "model")]
+    return [*TUNING, *drums_and_others(tmp_path_factory.mktemp("tuning"), json.loads(CONFIG))]
 
 
 @pytest.fixture(scope="module")
