@@ -130,7 +130,8 @@ class Download:
         pickles = pickles_among(files)
         if pickles:
             return refusal_of_pickles(self.name, pickles)
-        return f"{self.name} has no {WEIGHTS}: it holds {', '.join(sorted(files))}."
+        there = ", ".join(sorted(name for name in files if not name.endswith(".py")))
+        return f"{self.name} has no {WEIGHTS}: it holds {there}."
 
     def _explained(self, error: BaseException, filename: str | None = None) -> OSError:
         """The error of the Hub's client as one sentence that says what to do."""

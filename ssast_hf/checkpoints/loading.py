@@ -141,10 +141,10 @@ def load_model(load: Callable, name, *model_args, config=None, adapt: Callable |
         return _load_adapter(load, found, folder, model_args, config, kwargs)
     kind = read_json(folder / CONFIG).get("model_type") if (folder / CONFIG).is_file() else None
     if kind in (SSASTConfig.model_type, AST_MODEL_TYPE) and not any(folder.glob("*.safetensors")):
-        there = ", ".join(sorted(path.name for path in folder.iterdir()))
+        there = ", ".join(sorted(path.name for path in folder.iterdir() if path.suffix != ".py"))
         raise FileNotFoundError(f"{found.name} has no {WEIGHTS}: it holds {there}.")
-    with_info = rest.pop("output_loading_info", False)
-    rest["output_loading_info"] = True
+    with_info = kwargs.get("output_loading_info", False)
+    kwargs["output_loading_info"] = rest["output_loading_info"] = True
     try:
         if kind == AST_MODEL_TYPE:
             if not isinstance(config, PreTrainedConfig):
@@ -227,10 +227,12 @@ def _ast_state(folder: Path, variant: str | None) -> dict[str, torch.Tensor]:
 
 
 def note_random_weights(model: torch.nn.Module, loading_info: dict) -> None:
-    """Notes on the model which weights of its encoder a checkpoint lacks, for [`check_encoder`]."""
+    """Keeps, on the model, the weights of its encoder that a checkpoint lacks, for [`check_encoder`]."""
     parameters = dict(model.named_parameters())
     model.random_encoder_weights = {
-        name: parameters[name]._version for name in missing_of_encoder(model, loading_info) if name in parameters
+        name: parameters[name].detach().clone()
+        for name in missing_of_encoder(model, loading_info)
+        if name in parameters and not parameters[name].is_meta
     }
 
 
@@ -246,7 +248,7 @@ def check_encoder(model: torch.nn.Module) -> None:
     noted = getattr(model, "random_encoder_weights", {})
     if noted:
         parameters = dict(model.named_parameters())
-        random = [name for name, version in noted.items() if parameters[name]._version == version]
+        random = [name for name, first in noted.items() if torch.equal(parameters[name].detach().to(first), first)]
         if random:
             raise _lacking(model.name_or_path, type(model).__name__, random)
 

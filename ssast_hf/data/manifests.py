@@ -36,7 +36,10 @@ def manifest_rows(path: Path) -> list[tuple[str, Any]]:
         rows = []
         for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
-                rows.append((f"line {number}", parse_json(line, f"{path}, line {number}:")))
+                try:
+                    rows.append((f"line {number}", parse_json(line, "the line")))
+                except ValueError as error:
+                    raise ValueError(f"{path}, line {number}: not a JSON object ({error})") from None
         return rows
     head = text.partition("\n")[0]  # spreadsheets write semicolons where the comma is the decimal sign
     delimiter = "\t" if suffix == ".tsv" else ";" if ";" in head and "," not in head else ","

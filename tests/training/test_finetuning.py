@@ -938,7 +938,7 @@ def test_every_flag_of_our_own_is_used_in_these_tests():
     inherited = {field.name for field in fields(SharedArguments)}
     own = [field.name for field in (*fields(finetune.FineTuningDataArguments), *fields(tuning.FineTuningArguments))
            if field.name not in inherited]  # fmt: skip
-    names = ("test_finetuning.py", "test_frozen.py", "test_training.py")
+    names = ("test_finetuning.py", "test_folds.py", "test_frozen.py", "test_training.py")
     text = "".join(Path(__file__).with_name(name).read_text() for name in names)
     assert len(own) > 35
     missing = [name for name in own if f"--{name}" not in text]
