@@ -343,7 +343,7 @@ class SSASTConfig(PreTrainedConfig):
 
 def _check_labels(id2label, label2id, num_labels) -> None:
     """Raises ValueError unless labels are named, or counted, from 0 on without gaps."""
-    if num_labels is not None and not (isinstance(num_labels, Integral) and 0 <= num_labels <= MOST_LABELS):
+    if num_labels is not None and not (isinstance(num_labels, Integral) and 0 <= int(num_labels) <= MOST_LABELS):
         raise ValueError(f"`num_labels` is {num_labels!r}, expected a whole number from 0 to {MOST_LABELS}.")
     if not isinstance(label2id, (dict, type(None))):
         raise ValueError(f"`label2id` is {label2id!r}, expected a dictionary.")

@@ -381,9 +381,9 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
 
 
 def _require_count(name: str, value, least: int = 1, most: float = math.inf) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
         raise ValueError(f"`{name}` is {value!r}, expected a whole number of at least {least}.")
-    if value > most:
+    if int(value) > most:
         raise ValueError(f"`{name}` is {value!r}, expected at most {most}.")
 
 

@@ -37,7 +37,7 @@ def manifest_rows(path: Path) -> list[tuple[str, Any]]:
         for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
                 try:
-                    rows.append((f"line {number}", parse_json(line, "the line")))
+                    rows.append((f"line {number}", parse_json(line, "it")))
                 except ValueError as error:
                     raise ValueError(f"{path}, line {number}: not a JSON object ({error})") from None
         return rows

@@ -76,7 +76,9 @@ class Store:
         metadata: dict | None = None,
         append: bool = False,
     ):
-        self.directory, self.columns, self.index = directory, {}, None
+        self.directory = directory
+        self.columns: dict[str, Column] = {}
+        self.index: Any = None  # an open file, set by `_open`
         held = set(os.listdir(directory)) if directory.is_dir() else {"a file"} if directory.exists() else set()
         if held - {LOCK} and SETTINGS not in held:
             raise ValueError(f"{directory} exists and holds no embeddings: choose another name")

@@ -269,9 +269,8 @@ def _read(
 
 def _frozen_by_default(data, training, clips: int, labels: Labels, flags: Collection[str]) -> bool:
     """Whether the encoder stays frozen without --frozen; says so. A classifier for the same labels is trained on."""
-    if training.world_size > 1 or data.from_scratch or not is_default(flags, clips, len(labels.names)):
-        return False
-    if not data.new_classifier and labels_of_model(data.model) is not None:
+    trained = training.world_size > 1 or data.from_scratch or not is_default(flags, clips, len(labels.names))
+    if trained or (not data.new_classifier and labels_of_model(data.model) is not None):
         return False
     if training.process_index == 0:
         print(f"{clips} clips of {len(labels.names)} labels are few, so the encoder stays frozen (--frozen); "

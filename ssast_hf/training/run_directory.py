@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 import torch
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -106,7 +106,7 @@ class RunDirectory:
         if isinstance(training.resume_from_checkpoint, str):
             self._check_given(Path(training.resume_from_checkpoint))
         self._wait()  # every process has looked before one writes
-        self.lock: TextIO | None = None
+        self.lock: IO | None = None
         if self.main:
             self._acquire_lock()
             self._remove_cut_off_results()

@@ -114,9 +114,13 @@ def test_a_new_classifier_on_a_whole_encoder_is_no_error(checkpoints):
     ("name", "content", "message"),
     [
         ("q.csv", 'file\n"' + "x\n" * 90000, "line 1: not a row of a table (field larger than field limit (131072))"),
-        ("d.jsonl", "[" * 30000 + "]" * 30000, "d.jsonl, line 1: is not usable JSON: it is nested too deeply"),
+        (
+            "d.jsonl",
+            "[" * 30000 + "]" * 30000,
+            "d.jsonl, line 1: not a JSON object (it is not usable JSON: it is nested too deeply",
+        ),
         ("d.json", "[" * 30000 + "]" * 30000, "d.json is not usable JSON: it is nested too deeply"),
-        ("t.jsonl", "{,\n", "t.jsonl, line 1: is not JSON"),
+        ("t.jsonl", "{,\n", "t.jsonl, line 1: not a JSON object (it is not JSON"),
     ],
 )
 def test_a_damaged_manifest_is_one_line(checkpoints, tmp_path, capsys, name, content, message):
