@@ -17,7 +17,16 @@ import nbformat
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("docs", "recipes", "conversion", "device", "benchmarks", "tests/golden", "tests/hub", "ssast_hf/bundled/sounds")
+FOLDERS = (
+    "docs",
+    "recipes",
+    "conversion",
+    "device",
+    "benchmarks",
+    "tests/golden",
+    "tests/hub",
+    "ssast_hf/bundled/sounds",
+)
 AT_THE_TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "NOTICE", "setup.cfg", "constraints.txt")
 BESIDE_PAGES = (".md", ".py", ".yaml", ".png", ".css", ".txt", "LICENSE")
 REFERENCE = re.compile(r"^::: (\S+)$", flags=re.M)
