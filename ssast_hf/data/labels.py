@@ -4,6 +4,7 @@
 
 import json
 import random
+import statistics
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -108,16 +109,27 @@ def check_complete(clips: list[Clip], labels: Labels, source: str) -> None:
         )
 
 
+def default_fraction(clips: list[Clip], labels: Labels) -> float:
+    """
+    The share to hold out for validation where none is given: a tenth, or with fewer than 50 clips per label (the
+    median), what makes five of each, but no more than 0.3.
+    """
+    counts = Counter(label for clip in clips for label in labels.of(clip))
+    median = statistics.median(counts[name] for name in labels.names)
+    return min(0.3, max(0.1, 5 / max(median, 1)))
+
+
 def hold_out(
-    clips: list[Clip], labels: Labels, fraction: float, seed: int, groups: list[str] | None = None
+    clips: list[Clip], labels: Labels, fraction: float | None, seed: int, groups: list[str] | None = None
 ) -> tuple[list[Clip], list[Clip]]:
     """
-    Draws about `fraction` of the clips for validation, of each label alike as far as that goes. With `groups`, one
-    per clip, all clips of a group land on the same side.
+    Draws about `fraction` of the clips (`None`: `default_fraction`) for validation, of each label alike as far as
+    that goes. With `groups`, one per clip, all clips of a group land on the same side.
 
     Returns:
         The clips for training and those for validation.
     """
+    fraction = default_fraction(clips, labels) if fraction is None else fraction
     if not 0 < fraction < 1:
         raise ValueError(f"The validation fraction is {fraction}, expected a number above 0 and below 1.")
     if groups is not None:

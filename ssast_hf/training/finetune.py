@@ -241,7 +241,7 @@ def _read(
         if source:
             parts[name] = _clips(source, data)
             check_known(parts[name], labels, source, "the training data has not")
-    if not data.validation_data and data.validation_fraction and not data.folds:
+    if not data.validation_data and data.validation_fraction != 0 and not data.folds:
         each = None if groups is None else [groups[clip] for clip in clips]
         clips, parts["eval"] = hold_out(clips, labels, data.validation_fraction, training.seed, each)
         if not parts["eval"]:

@@ -18,8 +18,12 @@ class FineTuningDataArguments:
     validation_data: str | None = field(
         default=None, metadata={"help": "Labelled sound for evaluation while training."}
     )
-    validation_fraction: float = field(
-        default=0.1, metadata={"help": "Share of --data held out without the above; 0: no validation."}
+    validation_fraction: float | None = field(
+        default=None,
+        metadata={
+            "help": "Share of --data held out without the above; 0: no validation [0.1; with fewer than 50 clips per "
+            "label what makes five of each, up to 0.3]."
+        },
     )
     group_column: str | None = field(
         default=None, metadata={"help": "Column of --data whose groups (speakers, ...) are held out as a whole."}

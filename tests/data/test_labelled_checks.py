@@ -13,7 +13,7 @@ import soundfile
 from ssast_hf import cli
 from ssast_hf.data.labelled import label_names
 from ssast_hf.data.labelled_checks import check_found, readable, warn_of_labels, warn_of_shared
-from ssast_hf.data.labels import find_labels, hold_out
+from ssast_hf.data.labels import default_fraction, find_labels, hold_out
 from ssast_hf.data.sources import Clip, read_clips, read_labelled
 from ssast_hf.training import finetune, pretrain
 from ssast_hf.training.optimization import sampling_weights
@@ -192,3 +192,9 @@ def test_a_label_without_a_readable_clip_is_refused(tmp_path, held_out):
     data.allow_missing_labels = True
     clips, labels, *_ = finetune._read(data, training, {"frozen"})
     assert labels.names == ("a", "b") and len(clips) == (11 if held_out else 6)
+
+
+@pytest.mark.parametrize(("each", "expected"), [(4, 0.3), (20, 0.25), (25, 0.2), (50, 0.1), (500, 0.1)])
+def test_few_clips_have_a_greater_share_held_out(each, expected):
+    clips = [Clip(f"{label}{i}.wav", label=label) for label in "abc" for i in range(each)]
+    assert default_fraction(clips, find_labels(clips, False)) == pytest.approx(expected)
