@@ -19,30 +19,65 @@ from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassifica
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# `make quick` leaves out these: modules, by the names of their files, and single tests that train or take long. Those
-# of the Hub convert, push and load models of full size.
-TRAINING_MODULES = {
-    "test_types", "test_classify_output", "test_outputs",
-    "test_distributed", "test_finetuning", "test_notebooks", "test_ray", "test_ray_train", "test_resume", "test_spark",
-    "test_training",
-    "test_measuring", "test_resumable_trainer", "test_training_logs", "test_family", "test_load", "test_push",
+# `make quick` leaves out these: modules, by the names of their files, and single tests that train, or take more than
+# two seconds for another reason. Those of the Hub convert, push and load models of full size.
+SLOW_MODULES = {
+    "test_batching", "test_classify_output", "test_code_beside", "test_distributed", "test_family",
+    "test_finetuning", "test_folds", "test_frozen", "test_load", "test_measuring", "test_notebooks",
+    "test_one_gpu", "test_push", "test_random_cases", "test_ray", "test_ray_train", "test_resumable_trainer",
+    "test_resume", "test_spark", "test_torch_export", "test_training", "test_training_logs", "test_types",
 }  # fmt: skip
-TRAINING_TESTS = {
-    "test_a_recipe_runs_from_the_archive_to_the_results", "test_blocks_run_as_they_stand",
+SLOW_TESTS = {
+    "test_a_difference_is_told_with_member_found_and_expected",
+    "test_a_folder_of_official_files_is_converted",
+    "test_a_full_disk_is_one_line_and_leaves_no_half_file",
+    "test_a_full_disk_under_standard_output_is_one_line",
+    "test_a_long_sound_of_one_visitor_does_not_keep_another_waiting",
+    "test_a_machine_without_apt_gets_status_3_and_one_line",
+    "test_a_private_member_that_is_not_listed_is_found",
+    "test_a_recipe_runs_from_the_archive_to_the_results",
+    "test_a_seed_gives_a_mask_again_and_another_another",
     "test_accelerates_fsdp_trains_as_two_processes_do",
-    "test_the_picture_is_drawn_by_its_script", "test_pretraining_and_embedding_take_it",
-    "test_a_full_disk_is_one_line_and_leaves_no_half_file", "test_a_full_disk_under_standard_output_is_one_line",
-    "test_the_space_runs_where_it_is_copied", "test_the_output_of_the_first_command_is_what_it_prints",
-    "test_a_folder_of_official_files_is_converted", "test_a_machine_without_apt_gets_status_3_and_one_line",
-    "test_ctrl_c_leaves_lines_that_say_they_are_partial_and_the_same_command_goes_on", "test_names_of_255_bytes",
-    "test_terminals_that_are_not_utf_8_get_escapes", "test_the_feature_pipeline_can_be_what_is_imported_first",
-}  # fmt: skip
+    "test_arrays_and_rows_of_datasets_are_sounds_too",
+    "test_blocks_run_as_they_stand",
+    "test_bytes_are_sound_or_a_value_error",
+    "test_classify_goes_on_past_unreadable_files",
+    "test_ctrl_c_leaves_lines_that_say_they_are_partial_and_the_same_command_goes_on",
+    "test_every_private_member_in_use_is_listed",
+    "test_filterbank_equals_the_original_bit_for_bit_where_the_fft_does",
+    "test_finetuning_equals_the_original",
+    "test_formats_hold_the_same_labels",
+    "test_hostile_file_names_are_one_line_and_come_back",
+    "test_import_is_lazy_and_registers_all_the_same",
+    "test_importing_transformers_first_registers_too",
+    "test_names_of_255_bytes",
+    "test_nothing_is_overwritten_and_what_is_missing_is_named",
+    "test_one_graph_takes_clips_of_other_lengths",
+    "test_pretraining_and_embedding_take_it",
+    "test_processes_launched_together_share_the_collection",
+    "test_pushing_branching_and_downloading",
+    "test_remote_code_adapts_where_the_package_is_missing",
+    "test_saved_models_name_pipelines_for_where_the_package_is_missing",
+    "test_short_clips_have_patches_enough",
+    "test_ssast_classify_needs_no_model",
+    "test_terminals_that_are_not_utf_8_get_escapes",
+    "test_the_checkpoint_fills_in_sounds_it_has_not_heard",
+    "test_the_feature_pipeline_can_be_what_is_imported_first",
+    "test_the_output_of_the_first_command_is_what_it_prints",
+    "test_the_picture_is_drawn_by_its_script",
+    "test_the_space_runs_where_it_is_copied",
+    "test_the_tables_of_checkpoints_are_those_of_the_code",
+    "test_training_judges_whole_clips_as_evaluation_does",
+    "test_up_to_100_ms_more_of_the_same_sound_change_no_score_by_more_than_a_twentieth",
+    "test_verification_of_a_conversion_passes_and_can_fail",
+}
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.stem in TRAINING_MODULES or getattr(item, "originalname", None) in TRAINING_TESTS:
-            item.add_marker(pytest.mark.training)
+        slow = item.path.stem in SLOW_MODULES or getattr(item, "originalname", None) in SLOW_TESTS
+        if slow or "base-" in item.name:  # models of base size
+            item.add_marker(pytest.mark.slow)
 
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 37}

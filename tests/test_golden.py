@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models equal the original's outputs in `golden/` (see its README), loaded as a user loads a converted checkpoint."""
 
-import json
 import os
 import subprocess
 import sys
@@ -10,18 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining, SSASTModel
 from ssast_hf.checkpoints.convert import convert_checkpoint
 from ssast_hf.checkpoints.layouts import convert_state_dict, official_to_ours
 
-from .golden import seeded
-
-FILE = Path(__file__).parent / "golden" / "golden.safetensors"
-with safe_open(FILE, "pt") as _file:
-    CASES = json.loads(_file.metadata()["index"])
-    GOLDEN = {name: _file.get_tensor(name) for name in _file.keys()}  # noqa: SIM118
+from .golden import CASES, GOLDEN, seeded
 
 
 def cases(kind: str) -> list[str]:

@@ -9,6 +9,7 @@ some of each source are enough.
 
 import csv
 import hashlib
+import random
 import re
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from .tasks import COLUMNS, TEST_SOURCES, write_folds
 
 PIECE = 10.0  # seconds
 LIMIT = 100  # clips of one source with one label
+BALANCED = 400  # clips of each kind that the classifier is fitted to
 LEFT_OUT = ("sonic-pi-samples",)  # hits among its effects; and the sounds that ssast_hf carries are from it
 TEST_PACKAGES = ("lmms-common",)  # beside the corpus' validation packages and the language task's test sources
 
@@ -85,6 +87,7 @@ def prepare(dest: Path) -> None:
     table = dest / "kinds.csv"
     if table.exists():
         write_folds("kinds", dest)
+        write_balanced(dest)
         print(f"{table} is ready, made earlier")
         return
     seen, rows = set(), []
@@ -107,6 +110,19 @@ def prepare(dest: Path) -> None:
         kept.append(row)
     sounds.write_text(table, corpus.to_csv(kept, COLUMNS))
     write_folds("kinds", dest)
+    write_balanced(dest)
     for fold in ("train", "test"):
         counts = Counter(row["label"] for row in kept if row["fold"] == fold)
         print(f"kinds, {fold}: " + ", ".join(f"{label} {count}" for label, count in sorted(counts.items())))
+
+
+def write_balanced(dest: Path) -> None:
+    """Writes DEST/kinds/balanced.csv: `BALANCED` clips of each kind of train.csv, drawn with a fixed seed."""
+    with open(dest / "kinds/train.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    draw = random.Random(0)
+    kept = []
+    for label in sorted({row["label"] for row in rows}):
+        own = [row for row in rows if row["label"] == label]
+        kept += draw.sample(own, min(BALANCED, len(own)))
+    sounds.write_text(dest / "kinds/balanced.csv", corpus.to_csv(kept, list(rows[0])))

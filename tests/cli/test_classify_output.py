@@ -10,7 +10,6 @@ import pty
 import signal
 import struct
 import subprocess
-import sys
 import termios
 import time
 from pathlib import Path
@@ -21,6 +20,8 @@ import soundfile
 
 from ssast_hf import load_audio
 from ssast_hf.cli import main
+
+from ..fork_server import ssast_command
 
 FILES = 16
 
@@ -44,7 +45,7 @@ def command_for(checkpoints: Path, source: Path, output: Path, *flags: str) -> l
 
 def kill_after(command: list[str], condition, signum: int = signal.SIGKILL) -> subprocess.CompletedProcess:
     """Starts the command in a subprocess and kills it as soon as the condition holds."""
-    process = subprocess.Popen([sys.executable, "-m", "ssast_hf.cli", *command], stdout=subprocess.PIPE,
+    process = subprocess.Popen([*ssast_command(), *command], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)  # fmt: skip
     deadline = time.monotonic() + 120
     while not condition() and process.poll() is None and time.monotonic() < deadline:
@@ -81,7 +82,7 @@ def test_killed_runs_go_on_and_give_the_result_of_an_uninterrupted_one(checkpoin
 
         assert kill_after(command, far_enough).returncode == -signal.SIGKILL
         assert not output.exists()
-    done = subprocess.run([sys.executable, "-m", "ssast_hf.cli", *command], capture_output=True, text=True)
+    done = subprocess.run([*ssast_command(), *command], capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     resumed = int(done.stdout.split("of them in earlier runs")[0].split()[-1])
     assert resumed >= 8 and done.stdout.startswith(f"{output}: labels of {FILES - 1} sound(s), {resumed} of them")
@@ -159,7 +160,7 @@ def test_a_foreign_file_of_the_journals_name_is_left_alone(checkpoints, collecti
 def test_devices_fifos_and_symlinks(checkpoints, collection, tmp_path):
     sound = collection / "00.wav"
     assert main(command_for(checkpoints, sound, "/dev/null")) == 0
-    command = [sys.executable, "-m", "ssast_hf.cli", *command_for(checkpoints, sound, "/dev/stdout", "--json")]
+    command = [*ssast_command(), *command_for(checkpoints, sound, "/dev/stdout", "--json")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert len(json.loads(done.stdout)["labels"]) == 3, done.stderr
     target, link = tmp_path / "target.txt", tmp_path / "link.txt"
@@ -215,7 +216,7 @@ def test_progress_is_shown_on_a_terminal_and_ends_with_a_line(checkpoints, colle
     command = command_for(checkpoints, collection, tmp_path / "labels.csv", "--format", "csv")
     main_end, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    process = subprocess.Popen([sys.executable, "-m", "ssast_hf.cli", *command], stdout=subprocess.PIPE, stderr=end)
+    process = subprocess.Popen([*ssast_command(), *command], stdout=subprocess.PIPE, stderr=end)
     os.close(end)
     shown = b""
     while True:
@@ -233,7 +234,7 @@ def test_progress_is_shown_on_a_terminal_and_ends_with_a_line(checkpoints, colle
 
 def test_a_log_has_neither_bars_nor_escape_codes(checkpoints, collection, tmp_path):
     command = command_for(checkpoints, collection, tmp_path / "labels.csv", "--format", "csv")
-    done = subprocess.run([sys.executable, "-m", "ssast_hf.cli", *command], capture_output=True, text=True)
+    done = subprocess.run([*ssast_command(), *command], capture_output=True, text=True)
     assert done.stderr.splitlines() == [
         f"ssast: skipped {collection / '07.wav'}: " + done.stderr.split(": ", 2)[2].splitlines()[0],
         f"ssast: 1 of {FILES} file(s) could not be read",

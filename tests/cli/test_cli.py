@@ -18,13 +18,14 @@ from ssast_hf import SSASTConfig, SSASTFeatureExtractor, load_audio
 from ssast_hf.cli import main
 from ssast_hf.inference import classify, embed, load_classifier
 
+from ..fork_server import ssast_command
 from ..official_states import fine_tuned_state, pretraining_state
 
 SOUNDS = Path(__file__).parents[1] / "data/sounds"
 
 
 def run(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "ssast_hf.cli", *map(str, arguments)]
+    command = [*ssast_command(), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, **kwargs)
 
 
@@ -223,7 +224,7 @@ def test_wrong_input_is_one_line_and_status_2(command, message, checkpoints, sou
 
 def test_a_closed_pipe_is_no_error(checkpoints, sounds):
     files = [str(sounds / "short.flac")] * 40
-    command = [sys.executable, "-m", "ssast_hf.cli", "classify", *files, "--model", str(checkpoints / "classifier")]
+    command = [*ssast_command(), "classify", *files, "--model", str(checkpoints / "classifier")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.readline()
     process.stdout.close()

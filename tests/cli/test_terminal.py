@@ -5,6 +5,7 @@
 import csv
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification
 
 from ..conftest import SMALL
+from ..fork_server import ssast_command
 
 SOUND = Path(__file__).parents[1] / "data/sounds/misc_crow.flac"
 LABELS = ["caf\u00e9", "\x1b[31mred\t", "=1+1"]
@@ -33,7 +35,10 @@ def model(tmp_path_factory) -> Path:
 
 
 def shell(command: str, **environment: str) -> subprocess.CompletedProcess:
-    variables = {**os.environ, **environment, "SSAST": f"{sys.executable} -m ssast_hf.cli"}
+    """A start as users start it where the streams are closed or variables are given."""
+    real = environment or "&-" in command
+    line = f"{sys.executable} -m ssast_hf.cli" if real else shlex.join(ssast_command())
+    variables = {**os.environ, **environment, "SSAST": line}
     return subprocess.run(["bash", "-c", command], capture_output=True, env=variables, timeout=120)
 
 

@@ -3,18 +3,19 @@
 """What the commands that train write into a log."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("accelerate")
+from ..fork_server import ssast_command
+
 SOUNDS = Path(__file__).parents[1] / "data/sounds"
 
 
 def train(*command) -> str:
     """Standard output and error, as they go into one log file."""
-    done = subprocess.run([sys.executable, "-m", "ssast_hf.cli", *map(str, command)], stdout=subprocess.PIPE,
+    done = subprocess.run([*ssast_command(), *map(str, command)], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, timeout=300)  # fmt: skip
     assert done.returncode == 0, done.stdout
     return done.stdout

@@ -5,18 +5,10 @@
 import accelerate
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification, SSASTModel
 
-
-def loader(extractor, clips) -> DataLoader:
-    """Batches of single clips' features, padded by the extractor."""
-    features = []
-    for clip in clips:
-        outputs = extractor(clip["audio"], padding=False)
-        features.append({**{name: value[0] for name, value in outputs.items()}, "labels": clip["label"]})
-    return DataLoader(features, batch_size=4, collate_fn=lambda batch: extractor.pad(batch, return_tensors="pt"))
+from .loader import loader
 
 
 def test_a_loop_of_ones_own_trains_saves_and_resumes(saved, clips, tmp_path):

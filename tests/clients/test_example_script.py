@@ -20,7 +20,7 @@ from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification
 from .fetch import script
 
 pytestmark = [
-    pytest.mark.training,
+    pytest.mark.slow,
     pytest.mark.skipif(not script().exists(), reason="python tests/clients/fetch.py downloads the script"),
 ]
 ACCURACY = """

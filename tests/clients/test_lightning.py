@@ -7,7 +7,7 @@ import torch
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification
 
-from .test_accelerate import loader
+from .loader import loader
 
 lightning = pytest.importorskip("lightning", reason="make clients installs it")
 

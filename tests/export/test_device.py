@@ -17,9 +17,8 @@ pytest.importorskip("onnxruntime")
 
 from ssast_hf.cli import main
 
-from .test_onnx import SOUNDS, exported  # noqa: F401 a fixture
-
 ROOT = Path(__file__).parents[2]
+SOUNDS = sorted((ROOT / "tests/data/sounds").glob("*.flac"))[:3]
 OTHERS = (
     "torch",
     "transformers",
@@ -82,7 +81,7 @@ def test_it_requires_four_packages_and_has_no_weights(wheel):
     assert wheel.stat().st_size < 600_000
 
 
-def test_it_labels_as_the_whole_package_does(wheel, exported, tmp_path, capsys):  # noqa: F811
+def test_it_labels_as_the_whole_package_does(wheel, exported, tmp_path, capsys):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")
 

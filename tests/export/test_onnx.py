@@ -30,18 +30,6 @@ from ..fake_microphone import FakeMicrophone
 SOUNDS = sorted((Path(__file__).parents[1] / "data/sounds").glob("*.flac"))[:3]
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory) -> Path:
-    """A folder with a random `classifier` of 64 frames and `x.onnx`."""
-    folder = tmp_path_factory.mktemp("exported")
-    torch.manual_seed(0)
-    config = SSASTConfig(**SMALL, max_length=64, num_labels=3, initializer_range=0.2)
-    SSASTForAudioClassification(config).save_pretrained(folder / "classifier")
-    SSASTFeatureExtractor(max_length=64).save_pretrained(folder / "classifier")
-    assert main(["export", "--model", str(folder / "classifier"), "--onnx", str(folder / "x.onnx")]) == 0
-    return folder
-
-
 def test_frame_based_models_of_several_labels_a_clip_are_served_too(tmp_path, capsys):
     """Sigmoids, one row of patches, and clips longer and shorter than `max_length`."""
     torch.manual_seed(1)

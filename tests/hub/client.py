@@ -19,6 +19,7 @@ import torch
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor
 
 from ..conftest import SMALL
+from ..fork_server import python_command
 from .server import TOKEN
 
 ROOT = Path(__file__).parents[2]
@@ -135,7 +136,8 @@ def started(
     names = "".join(f"{name} = {value!r}\n" for name, value in given.items())
     if not patient:
         names = f"import time\ntime.sleep = lambda seconds: None\n{names}"
-    command = [sys.executable, "-c", names + textwrap.dedent(code)]
+    python = [sys.executable] if hide_package else python_command()
+    command = [*python, "-c", names + textwrap.dedent(code)]
     process = subprocess.Popen(
         command, cwd=home, env={**inherited, **own}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

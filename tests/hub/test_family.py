@@ -19,8 +19,7 @@ from ssast_hf.checkpoints.convert import convert_checkpoint
 from ssast_hf.checkpoints.layouts import official_state_dict
 
 from ..conftest import SMALL
-from ..golden import seeded
-from ..test_golden import CASES, FILE
+from ..golden import CASES, FILE, seeded
 from .client import TOKEN, run_commands, run_python, save_checkpoint
 
 SOUND = Path(__file__).parents[1] / "data/sounds/misc_crow.flac"

@@ -25,6 +25,7 @@ from ssast_hf.inference import classify, classify_windows, embed_collection, loa
 from ssast_hf.inference.batches import windows_of
 
 from ..fake_microphone import FakeMicrophone
+from ..fork_server import ssast_command
 
 ROOT = Path(__file__).parents[2]
 
@@ -334,7 +335,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(checkpoints, collection
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_under_standard_output_is_one_line(checkpoints, collection):
     with open("/dev/full", "w") as full:
-        command = [sys.executable, "-m", "ssast_hf.cli", "classify", collection / "01.wav", "--model"]
+        command = [*ssast_command(), "classify", collection / "01.wav", "--model"]
         done = subprocess.run([*command, checkpoints / "classifier"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "No space left" in done.stderr
 
@@ -344,7 +345,7 @@ def test_ctrl_c_leaves_lines_that_say_they_are_partial_and_the_same_command_goes
     files = [str(collection / "10.wav")] * 100
     command = ["classify", *files, "--batch-size", "1", "--json", "--model", str(checkpoints / "classifier")]
     command += ["--output", str(output)]
-    process = subprocess.Popen([sys.executable, "-m", "ssast_hf.cli", *command], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*ssast_command(), *command], stderr=subprocess.PIPE, text=True)
     for _ in range(600):
         if partial.exists() and partial.stat().st_size:
             break

@@ -19,7 +19,7 @@ from ssast_hf.training import cross_validation
 from ssast_hf.training.certainty import average_precisions, bootstrap_map, over_folds, wilson
 from ssast_hf.training.curves import draw_curves, series
 
-from .test_finetuning import log_of, pretrained, tones, tune  # noqa: F401 fixtures
+from .tones import log_of, tune
 
 SINGLE = Labels(("a", "b", "c"))
 
@@ -94,7 +94,7 @@ def test_the_interval_over_folds_is_students():
     assert over_folds(values) == pytest.approx((0.75, low, high))
 
 
-def test_cross_validation_judges_each_clip_once_by_a_model_that_did_not_hear_it(tones, pretrained, tmp_path, capsys):  # noqa: F811
+def test_cross_validation_judges_each_clip_once_by_a_model_that_did_not_hear_it(tones, pretrained, tmp_path, capsys):
     output = tmp_path / "run"
     command = ["--data", tones / "single.csv", "--group_column", "speaker", "--model", pretrained, "--folds", 3,
                "--output_dir", output, "--frozen", "True"]  # fmt: skip
@@ -124,7 +124,7 @@ def test_cross_validation_judges_each_clip_once_by_a_model_that_did_not_hear_it(
     assert (output / "model.safetensors").exists()
 
 
-def test_interrupted_folds_are_not_trained_again(tones, pretrained, tmp_path, monkeypatch, capsys):  # noqa: F811
+def test_interrupted_folds_are_not_trained_again(tones, pretrained, tmp_path, monkeypatch, capsys):
     output = tmp_path / "run"
     command = [
         "--data",
@@ -160,7 +160,7 @@ def test_interrupted_folds_are_not_trained_again(tones, pretrained, tmp_path, mo
     assert tune(*command, "--seed", 5) == 2  # another run
 
 
-def test_flags_that_exclude_folds_are_named(tones, pretrained, tmp_path, capsys):  # noqa: F811
+def test_flags_that_exclude_folds_are_named(tones, pretrained, tmp_path, capsys):
     command = ["--data", tones / "clips", "--model", pretrained, "--output_dir", tmp_path / "x", "--folds", 2]
     assert tune(*command, "--validation_data", tones / "clips") == 2
     assert "--folds and --validation_data exclude each other" in capsys.readouterr().err

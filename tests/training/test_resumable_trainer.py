@@ -23,6 +23,7 @@ from ssast_hf.training.arguments import SharedArguments
 from ssast_hf.training.checkpoint_files import checkpoints_of, damage_of, rotate_checkpoints, write_checksums
 from ssast_hf.training.run_directory import recorded_flags
 
+from ..fork_server import ssast_command
 from .two_labels import SOUNDS, drums_and_others
 
 CONFIG = {"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 48}
@@ -76,7 +77,7 @@ def test_ctrl_c_saves_a_checkpoint_and_the_same_command_ends_alike(tuning, tmp_p
             workers]  # fmt: skip
     output = tmp_path / "run"
     process = subprocess.Popen(
-        [sys.executable, "-m", "ssast_hf.cli", *line, "--output_dir", str(output)],
+        [*ssast_command(), *line, "--output_dir", str(output)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
         start_new_session=True,
     )  # fmt: skip
@@ -265,7 +266,8 @@ def test_workers_do_not_outlive_a_killed_run(tuning, tmp_path):
     psutil = pytest.importorskip("psutil")
     output = tmp_path / "run"
     line = [*tuning, "--max_steps", "400", "--dataloader_num_workers", "2", "--output_dir", str(output)]
-    with subprocess.Popen([sys.executable, "-m", "ssast_hf.cli", *line], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "ssast_hf.cli", *line]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         next(text for text in process.stdout if "'loss'" in text)
         workers = psutil.Process(process.pid).children(recursive=True)
         process.kill()

@@ -31,6 +31,7 @@ from ssast_hf.training.checkpoint_files import (
 )
 from ssast_hf.training.run_directory import flags_of
 
+from ..fork_server import ssast_command
 from .two_labels import SOUNDS, drums_and_others
 
 CONFIG = json.dumps({"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 48,
@@ -86,7 +87,7 @@ def assert_same_run(one: Path, two: Path) -> None:
 def kill(line: list[str], output: Path, least: int) -> None:
     """Runs a command and kills it once it has written the checkpoint of step `least`, or a later one."""
     with open(output.with_suffix(".txt"), "ab") as log:
-        process = subprocess.Popen([sys.executable, "-m", "ssast_hf.cli", *line], stdout=log, stderr=log)
+        process = subprocess.Popen([*ssast_command(), *line], stdout=log, stderr=log)
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         found = newest_complete_checkpoint(output) if output.exists() else None
@@ -195,7 +196,7 @@ def test_ctrl_c_saves_a_checkpoint_from_which_the_command_resumes(whole, tmp_pat
     """The checkpoint is of the step in which Ctrl-C came; the resumed run ends as the one that was not interrupted."""
     output = tmp_path / "interrupted"
     with open(tmp_path / "log", "w") as log:
-        line = [sys.executable, "-m", "ssast_hf.cli", *command(output)]
+        line = [*ssast_command(), *command(output)]
         process = subprocess.Popen([*line, "--logging_steps", "1"], stdout=log, stderr=log)
         for _ in range(600):
             if "'loss'" in (tmp_path / "log").read_text() or process.poll() is not None:

@@ -5,7 +5,6 @@
 import csv
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,8 @@ from ssast_hf.data.reader import Reader
 from ssast_hf.data.skipped import Skipped
 from ssast_hf.data.sources import Clip, read_clips
 from ssast_hf.training.augment import LabelledClips, LabelledCollator
+
+from ..fork_server import ssast_command
 
 CONFIG = json.dumps({"hidden_size": 48, "num_attention_heads": 3, "num_hidden_layers": 2, "intermediate_size": 96})
 
@@ -40,7 +41,7 @@ def tones(tmp_path_factory) -> Path:
 
 
 def run(*arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "ssast_hf.cli", *map(str, arguments)]
+    command = [*ssast_command(), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
