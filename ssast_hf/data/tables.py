@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .clips import Clip, Row
+from .parquet import load_parquet_or_other
 
 LABEL_COLUMNS = ("label", "labels")  # whichever comes first
 HUB = "hf:"
@@ -21,8 +22,8 @@ def read_parquet(
     name = str(paths[0] if len(paths) == 1 else paths[0].parent)
     files = [str(path) for path in paths]
     try:
-        table = datasets.load_dataset("parquet", data_files=files, split="train")
-    except (datasets.exceptions.DatasetGenerationError, datasets.exceptions.DataFilesNotFoundError) as error:
+        table = load_parquet_or_other("parquet", data_files=files, split="train")
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise ValueError(f"{name} cannot be read as Parquet: {error.__cause__ or error}") from error
     labels = column_labels(table, label, name, several) if labelled else None
     table, column = _undecoded(table, column, name)
@@ -46,11 +47,11 @@ def load_dataset(place: str, options: dict[str, str], labelled: bool = False) ->
         elif os.path.isfile(os.path.join(name, "dataset_dict.json")):
             table = datasets.load_from_disk(name)[split]
         else:
-            table = datasets.load_dataset(name, config, split=split, streaming=streaming.lower() == "true")
+            table = load_parquet_or_other(name, config, streaming.lower() == "true", split=split)
     except KeyError:
         raise ValueError(f"{HUB}{name} has no split {split!r}.") from None
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        raise ValueError(f"{HUB}{name} cannot be loaded: {error}") from error
+        raise ValueError(f"{HUB}{name} cannot be loaded: {error.__cause__ or error}") from error
     full = place + "".join(f",{key}={options[key]}" for key in ("config", "split") if key in options)
     return full, *_undecoded(table, column, full, labelled)
 

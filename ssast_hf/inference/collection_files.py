@@ -168,8 +168,9 @@ def _read_npz(path: Path) -> Collection:
 
 def _read_parquet(path: Path) -> Collection:
     parquet = require("pyarrow.parquet", "train", str(path))
-    table = parquet.read_table(path)
-    size = table.schema.field("embedding").type.list_size
+    with parquet.ParquetFile(path) as file:
+        size = file.schema_arrow.field("embedding").type.list_size  # of another kind of file, nothing else is read
+        table = file.read()
     values = table["embedding"].combine_chunks()
     columns = {"embeddings": values.flatten().to_numpy().reshape(-1, size)}
     columns |= {name: table[name].to_numpy() for name in ("time", "mel_bin") if name in table.column_names}
