@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from ..utils.logs import get_logger
 from .containers import MP3_SLACK, OGG_PAGE, chain_links, missing_bytes, mp3_ends_early, unclosed_wav, warm_up
 from .libsndfile import UNKNOWN_LENGTH, check_header_rate, forward_sound_file, interrupt_held, read_blocks
 from .mixing import Mixer, check_channel
@@ -21,7 +21,7 @@ from .opening import Encoded, Window, open_sound
 from .other_decoders import decode_otherwise
 from .resampling import check_rate, resampled
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def load_audio(

@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 
-logger = logging.getLogger(__name__)
+from ..utils.logs import get_logger
+
+logger = get_logger(__name__)
 
 CANCELLED = 20.0  # dB by which the mix of channels that cancel each other is below the loudest of them
 AUDIBLE = 1e-6  # mean square of samples, -60 dB of full scale: below, nothing is worth a warning

@@ -4,15 +4,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 
 import numpy as np
 
+from ..utils.logs import get_logger
+
 LARGEST_SAMPLE = 1e12  # above, which a damaged file of floats may hold, the squares of spectra are infinite
 LOUD = 32.0  # samples above this are hardly in [-1, 1], as they should be
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 _LOUD_SOUNDS: set[str] = set()  # names that were warned of
 
 

@@ -3,7 +3,6 @@
 """Conversion of checkpoint files: official `.pth`, transformers' AST and this package's, each to each."""
 
 import contextlib
-import logging
 import os
 import pickle
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from ..configuration_ssast import SIZES
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForAudioClassification, SSASTForPreTraining, SSASTModel, SSASTPreTrainedModel
 from ..utils.files import filling, replacing
+from ..utils.logs import get_logger
 from ..utils.parsing import parse_csv, parse_json
 from .cards import write_facts
 from .files import CONFIG, WEIGHTS, read_json
@@ -25,7 +25,7 @@ from .loading import EXTRACTOR_FIELDS, load_complete, loading
 from .locate import find
 from .names import FAMILY, home, table
 
-logger = logging.getLogger(f"transformers.{__name__}")  # its level is transformers' own
+logger = get_logger(f"transformers.{__name__}")  # its level is transformers' own
 
 OFFICIAL_NAME = "best_audio_model.pth"  # the official code's name of its checkpoints
 FORMATS = ("ssast", "ast", "official")

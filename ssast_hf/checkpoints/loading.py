@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from transformers.configuration_utils import PreTrainedConfig
 
 from ..configuration_ssast import GRID_FIELDS, SSASTConfig
+from ..utils.logs import get_logger
 from ..utils.text import first_sentence, listed
 from .fetch import HUB_ARGUMENTS, how_to_fetch_again
 from .files import ADAPTER, CONFIG, PREPROCESSOR, WEIGHTS, WEIGHTS_INDEX, read_json, shard_names, with_variant
@@ -24,7 +25,7 @@ from .layouts import AST_MODEL_TYPE, ast_config_to_ours, ast_state_to_ours
 from .locate import find
 from .names import Found
 
-logger = logging.getLogger(f"transformers.{__name__}")  # its level is transformers' own
+logger = get_logger(f"transformers.{__name__}")  # its level is transformers' own
 
 OFFICIAL_GRID = 512  # patches of the clips that the official models were pretrained on
 EXTRACTOR_FIELDS = (

@@ -109,7 +109,8 @@ def run(arguments: Namespace) -> int:
     hours = sum(recording.seconds for recording in found.recordings) / 3600
     left = f", {parts.left_out} windows with less than the share left out" if parts.left_out else ""
     left += f", {parts.not_drawn} negatives not drawn" if parts.not_drawn else ""
-    print(f"{output}: {len(parts.parts)} clips of {len(found.recordings)} recording(s), {hours:.3g} h{left}")
+    name = printable(str(output))
+    print(f"{name}: {len(parts.parts)} clips of {len(found.recordings)} recording(s), {hours:.3g} h{left}")
     return exit_status(len(found.unreadable), len(found.recordings) + len(found.unreadable))
 
 
@@ -132,7 +133,7 @@ def _write(output: Path, parts: Sequence, group_is_file: bool) -> None:
 def _print_table(rows: Sequence[tuple]) -> None:
     cells = [COLUMNS] + [
         (
-            printable(label) or "(none)",
+            label or "(none)",
             str(events) if label else "",
             f"{length:.1f}" if label else "",
             *map(str, counts),

@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections import Counter
 
 from ..utils.logs import quieten
+from ..utils.text import printable
 from .flags import MODEL_HELP, number, positive
 
 SUMMARY = "convert a checkpoint: official .pth, transformers' AST layout, this package's"
@@ -97,10 +98,10 @@ def _print_report(conversion, directory, keys: bool) -> int:
     if keys:
         width = max(map(len, [*conversion.keys, *conversion.dropped]))
         for name, use in [*conversion.keys.items(), *((k, f"- ({v})") for k, v in conversion.dropped.items())]:
-            print(f"{name:{width}}  {use}")
+            print(printable(f"{name:{width}}  {use}"))
     config = conversion.model.config
     for note in conversion.notes:
-        print(f"note: {note}")
+        print(printable(f"note: {note}"))
     print(
         f"{type(conversion.model).__name__}: {sum(p.numel() for p in conversion.model.parameters()) / 1e6:.1f} M "
         f"parameters, patches of {config.frequency_patch_size} bins x {config.time_patch_size} frames every "
@@ -108,6 +109,6 @@ def _print_report(conversion, directory, keys: bool) -> int:
         f"{len(conversion.keys)} tensors used, {len(conversion.dropped)} dropped"
     )
     for reason, count in Counter(conversion.dropped.values()).items():
-        print(f"  {count} dropped: {reason}")
-    print(f"written to {directory}")
+        print(printable(f"  {count} dropped: {reason}"))
+    print(printable(f"written to {directory}"))
     return 0

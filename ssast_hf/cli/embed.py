@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from ..utils.logs import quieten
+from ..utils.text import printable
 from .flags import FILES_HELP, add_batches, add_device, add_model, add_pooling, add_reading, natural, reading, shard
 from .terminal import Meter, exit_status, report_skipped, say
 
@@ -118,7 +119,7 @@ def run(arguments: Namespace) -> int:
         resumed = f" added, {state.changed} of them changed"
         _say_gone(state.gone, arguments.prune)
     print(
-        f"{arguments.output}: {state.rows} embeddings of size {size}, "
+        f"{printable(arguments.output)}: {state.rows} embeddings of size {size}, "
         f"{state.done - state.failed} file(s){resumed}; {state.speed()}"
     )
     status = exit_status(state.failed + len(folders), state.total + len(folders))

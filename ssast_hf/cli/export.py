@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from functools import partial
 
 from ..utils.logs import quieten
+from ..utils.text import printable
 from .flags import add_model, add_pooling
 
 SUMMARY = "write a model as ONNX, filterbank included"
@@ -48,7 +49,9 @@ def run(arguments: Namespace) -> int:
     extractor, model = load_on_device(arguments.model, load_model, "cpu")
     model.config.pooling = arguments.pooling or model.config.pooling
     report = export_onnx(model, extractor, arguments.onnx, arguments.level, arguments.int8, arguments.overwrite)
-    print(f"{arguments.onnx}: {report.bytes / 1e6:.1f} MB; differs from torch by at most {report.error:.1g}")
+    print(
+        f"{printable(arguments.onnx)}: {report.bytes / 1e6:.1f} MB; differs from torch by at most {report.error:.1g}"
+    )
     exported = OnnxModel(arguments.onnx)
     windows = exported.windows
     print(measure(lambda waveform: exported([waveform]), windows.length, windows.rate))

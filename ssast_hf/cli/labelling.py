@@ -174,7 +174,8 @@ class Labelling:
         if self.targets is None or is_special(self.targets[0]):
             return
         resumed = f", {state.resumed} of them in earlier runs" if state.resumed else ""
-        print(f"{self.arguments.output}: labels of {state.done - state.failed} sound(s){resumed}; {state.speed()}")
+        output = printable(self.arguments.output)
+        print(f"{output}: labels of {state.done - state.failed} sound(s){resumed}; {state.speed()}")
 
 
 def run_model(labelling: Labelling) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..utils.files import filling
 from ..utils.logs import quieten
+from ..utils.text import printable
 from .flags import number, positive
 from .terminal import exit_status, report_skipped
 
@@ -60,5 +61,6 @@ def run(arguments: Namespace) -> int:
             old.with_suffix(".json").unlink()
     recordings = sum(len(index["recordings"]) for index in indices)
     hours = sum(index["samples"] for index in indices) / RATE / 3600
-    print(f"{len(shards)} shard(s), {recordings} recordings, {hours:.3g} h, {megabytes:.3g} MB in {output}")
+    name = printable(str(output))
+    print(f"{len(shards)} shard(s), {recordings} recordings, {hours:.3g} h, {megabytes:.3g} MB in {name}")
     return exit_status(len(skipped), recordings + len(skipped))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..utils.files import is_special, replacing
 from ..utils.logs import quieten
+from ..utils.text import printable
 from .flags import MODEL_HELP, add_device, positive
 
 SUMMARY = "find the sounds of a collection that are nearest to a sound"
@@ -56,5 +57,5 @@ def run(arguments: Namespace) -> int:
         return 0
     with replacing(output) as unfinished, open(unfinished, "w", encoding="utf-8", errors="surrogateescape") as file:
         write_neighbours(file, arguments.format, query, found, moments)
-    print(f"{output}: {len(found)} {'moment' if moments else 'sound'}(s)")
+    print(f"{printable(str(output))}: {len(found)} {'moment' if moments else 'sound'}(s)")
     return 0

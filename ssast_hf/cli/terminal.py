@@ -83,8 +83,11 @@ def is_terminal(stream) -> bool:
 
 def report_skipped(path: str, error: Exception) -> None:
     """Says that a file was skipped, and why."""
-    message = error.strerror if isinstance(error, OSError) and error.strerror else first_sentence(error)
-    say(f"skipped {path}: {redacted(message).removeprefix(path).lstrip(': ')}")
+    if isinstance(error, OSError) and error.strerror:
+        message = redacted(error.strerror)
+    else:
+        message = first_sentence(ValueError(str(error).removeprefix(path).lstrip(": ") or type(error).__name__))
+    say(f"skipped {path}: {message}")
 
 
 def exit_status(failed: int, total: int) -> int:

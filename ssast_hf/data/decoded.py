@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 from pathlib import Path
@@ -15,11 +14,12 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from ..utils.files import scratch_directory
+from ..utils.logs import get_logger
 from ..utils.processes import end_with_parent
 from .clips import Clip
 from .skipped import Skipped
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 BLOCK_SECONDS = 600.0  # of long recordings, which are decoded in blocks for memory's sake
 FULL_SCALE = 32767

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Folders of sound files or shards, and `.tar` shards."""
 
-import logging
 import os
 import re
 import tarfile
@@ -12,10 +11,11 @@ from pathlib import Path
 
 from ..audio import audio_extensions, find_audio_files
 from ..audio.find import passed_over
+from ..utils.logs import get_logger
 from .clips import Clip, TarMember
 from .tables import read_parquet
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 SPLITS = r"(train|test|val|valid|dev|eval)(ing|idation|uation)?[-_ ]?(set|data|split)?"
 

@@ -2,17 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of labelled clips before training: missing and unreadable files, and labels that may not be meant."""
 
-import logging
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+from ..utils.logs import get_logger
 from ..utils.text import listed
 from .clips import Clip
 from .labels import Labels
 from .manifests import relative_hint
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 FEW = 5  # clips of a label
 NOISE = "_background_noise_"  # folder of the Speech Commands data sets

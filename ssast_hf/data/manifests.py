@@ -3,16 +3,16 @@
 """Manifests: `.csv`, `.tsv` and `.jsonl` files, and the original's `.json`, that list clips."""
 
 import json
-import logging
 import os
 from pathlib import Path
 from typing import Any
 
+from ..utils.logs import get_logger
 from ..utils.parsing import parse_csv, parse_json
 from .clips import Clip
 from .time_columns import SLACK, time_columns
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 FILE_COLUMNS = ("file", "file_name", "filename", "path", "audio", "wav")  # of a manifest, whichever comes first
 LABEL_COLUMNS = ("label", "labels", "event_label")  # whichever comes first

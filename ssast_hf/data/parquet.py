@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..utils.logs import get_logger
+
 MOST_ROWS, BATCH_BYTES = 16, 2**24  # decoded at once: that many rows, fewer of large ones
 MOST_ROW_BYTES = 2**30  # 9 hours of 16-bit sound at 16 kHz
 # Sound that is compressed, as it is in most shards, is compressed no further. A dictionary that repeats one value in
@@ -34,6 +36,7 @@ def load_parquet_or_other(place: str, config: str | None = None, streaming: bool
 
     split = options.pop("split")
     builder = datasets.load_dataset_builder(place, config, **options)
+    get_logger(Parquet.__module__)  # names files
     if isinstance(builder, Parquet):
         builder._generate_tables = _Tables(builder)
     if streaming:

@@ -3,16 +3,16 @@
 """Clips that cannot be used: why, and the report of them."""
 
 import json
-import logging
 import os
 from pathlib import Path
 
 import numpy as np
 
 from ..utils.files import replacing
+from ..utils.logs import get_logger
 from .clips import Clip
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 SILENCE = 1e-4  # peak around the mean, -80 dB of full scale: three steps of 16-bit sound
 PROBED_SECONDS = 60.0

@@ -8,7 +8,6 @@ A source is written `PLACE[,OPTION=VALUE ...]`, such as `my_sounds`, `shards/*.t
 """
 
 import glob
-import logging
 import math
 import os
 import re
@@ -18,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from ..audio import audio_extensions
+from ..utils.logs import get_logger
 from .annotated_clips import ANNOTATIONS, annotated_parts, column_of
 from .clips import Clip, Synthetic
 from .folders import read_folder, read_labelled_folder, read_tar
 from .manifests import MANIFESTS, manifest_rows, read_manifest
 from .tables import HUB, column_labels, load_dataset, read_parquet, rows_of
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 LISTS = (*MANIFESTS, ".json", ".tar", ".parquet")  # files that stand for others
 SYNTHETIC = "synth:"  # before a seed: procedural sound

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..feature_extraction_ssast import LOWEST_FREQUENCY, SHIFT_SECONDS, SSASTFeatureExtractor, mel
 from ..utils.require import require
+from ..utils.text import drawn
 from .batches import Window
 
 COLUMNS = 4096  # at most, of a picture; longer sounds are averaged
@@ -61,7 +62,7 @@ class Picture:
         ratios = (3, 0.4 + 0.3 * len(labels)) if len(labels) else (1,)
         axes = figure.subplots(len(ratios), sharex=True, height_ratios=ratios, squeeze=False)[:, 0]
         self._draw_spectrogram(axes[0], figure)
-        axes[0].set_title(title.replace("$", r"\$"), fontsize=10)
+        axes[0].set_title(drawn(title), fontsize=10)
         if len(labels) and id2label is not None:
             self._draw_scores(axes[1], figure, [id2label[int(label)] for label in labels], labels)
         axes[-1].set_xlabel("seconds" if self.end < 600 else "h:min:s")
@@ -82,7 +83,7 @@ class Picture:
         limits = {"vmin": 0, "vmax": 1} if probabilities else {}
         extent = (0, self.end, len(labels) - 0.5, -0.5)
         image = axes.imshow(timeline, aspect="auto", extent=extent, cmap="Blues", interpolation="none", **limits)
-        axes.set_yticks(range(len(labels)), [name.replace("$", r"\$") for name in names])
+        axes.set_yticks(range(len(labels)), list(map(drawn, names)))
         figure.colorbar(image, ax=axes, label="score", pad=0.01)
 
     def _draw_spectrogram(self, axes, figure) -> None:

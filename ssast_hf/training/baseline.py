@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a model has to beat: logistic regression on summary statistics of mel bands of the same clips."""
 
-import logging
 from collections.abc import Iterable
 
 import numpy as np
@@ -12,9 +11,10 @@ from ..data.labels import Labels
 from ..data.sources import Clip
 from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, log_mel_filterbank
 from ..inference.windows import Windows
+from ..utils.logs import get_logger
 from .regression import WindowFeatures, fit
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MEL_BINS = 64
 STRENGTH = 0.05  # scikit-learn's C

@@ -3,7 +3,6 @@
 """Checkpoint directories (`checkpoint-STEP`): checksums of their files, damaged ones, and which of them are kept."""
 
 import json
-import logging
 import os
 import shutil
 import zlib
@@ -11,7 +10,9 @@ from pathlib import Path
 
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-logger = logging.getLogger(__name__)
+from ..utils.logs import get_logger
+
+logger = get_logger(__name__)
 
 CHECKSUMS = "contents.json"  # in a checkpoint: {file: [bytes, CRC-32]}
 DAMAGED = ".damaged"

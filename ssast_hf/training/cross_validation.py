@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..data.clips import Clip
 from ..data.labels import Labels
+from ..utils.text import printable
 from .certainty import over_folds, wilson
 from .evaluation import write_csv, write_results
 from .run_directory import RECORD, recorded_flags
@@ -88,8 +89,8 @@ def suggest_folds(clips: list[Clip], labels: Labels) -> None:
     few = [name for name in labels.names if counts[name] < SMALL]
     if few:
         print(
-            f"{len(few)} label(s) have fewer than {SMALL} clips, such as {few[0]} ({counts[few[0]]}): --folds 5 "
-            "judges by all clips instead of those held out, and says how sure the result is",
+            f"{len(few)} label(s) have fewer than {SMALL} clips, such as {printable(few[0])} ({counts[few[0]]}): "
+            "--folds 5 judges by all clips instead of those held out, and says how sure the result is",
             file=sys.stderr,
         )
 

@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The curves of a training run: loss, what validation measures, learning rate, by step."""
 
-import logging
 from pathlib import Path
 
 from ..utils.files import replacing
+from ..utils.logs import get_logger
 
 CURVES = "curves.png"
 MEASURES = ("accuracy", "mAP", "f1_macro")  # at most what validation of both commands gives
 PARTS = {"": "training", "eval_": "validation"}
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def series(history: list[dict]) -> dict[str, dict[str, list[tuple[int, float]]]]:

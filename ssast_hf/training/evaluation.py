@@ -4,7 +4,6 @@
 
 import csv
 import json
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -23,12 +22,14 @@ from ..inference.batches import Window
 from ..inference.classify import run_classifier
 from ..inference.windows import ScoreJoiner
 from ..modeling_ssast import SSASTForAudioClassification
+from ..utils.logs import get_logger
+from ..utils.text import drawn, printable
 from .baseline import baseline_scores
 from .certainty import describe_interval, interval_of
 from .metrics import AUDIO_CLASSIFICATION
 from .thresholds import suggest_by_clips, write_suggestions
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 SMALLEST = 1e-15  # probability
 NAMED = {"accuracy": "accuracy", "f1_macro": "macro F1", "mAP": "mAP", "mAUC": "mAUC", "d_prime": "d-prime"}
@@ -199,7 +200,7 @@ def draw_confusion_matrix(matrix: np.ndarray, names: tuple[str, ...], path: Path
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        print(f"{path.name} was not drawn: that needs matplotlib (pip install matplotlib)", file=sys.stderr)
+        print(printable(f"{path.name} was not drawn: that needs matplotlib (pip install matplotlib)"), file=sys.stderr)
         return
     size = len(names)
     named = size <= MOST_NAMED
@@ -211,8 +212,9 @@ def draw_confusion_matrix(matrix: np.ndarray, names: tuple[str, ...], path: Path
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     if named:
-        axes.set_xticks(range(size), names, rotation=90)
-        axes.set_yticks(range(size), names)
+        shown = list(map(drawn, names))
+        axes.set_xticks(range(size), shown, rotation=90)
+        axes.set_yticks(range(size), shown)
     if size <= MOST_COUNTED:
         for row, column in zip(*np.nonzero(matrix)):
             colour = "white" if share[row, column] > 0.5 else "black"
@@ -254,7 +256,7 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
         print(sure)
     if baseline:
         print(describe_baseline(baseline, labels.several))
-    print(f"written to {output}")
+    print(printable(f"written to {output}"))
     if arguments.suggest_thresholds:
         write_suggestions(arguments.suggest_thresholds, suggest_by_clips(*found_scores[0], names, arguments.precision))
     return failed

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Judging a classifier by the events that it finds in annotated recordings: `ssast evaluate --events`."""
 
-import logging
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -19,12 +18,13 @@ from ..inference.batches import Window
 from ..inference.classify import run_classifier
 from ..inference.events import Event, EventJoiner, EventRules
 from ..modeling_ssast import SSASTForAudioClassification
-from ..utils.text import aligned
+from ..utils.logs import get_logger
+from ..utils.text import aligned, printable
 from .evaluation import write_csv, write_results
 from .event_metrics import MEASURES, Count, count_segments, match_events
 from .thresholds import Tried, suggestions, thresholds_to_try, write_suggestions
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass
@@ -167,7 +167,7 @@ def run(
     write_csv(output / f"{arguments.name}_events.csv", ["file", "start", "end", "label", "score", "outcome"], rows)
     _write_per_class(output / f"{arguments.name}_per_class.csv", counts)
     _print(counts, results, arguments.name)
-    print(f"written to {output}")
+    print(printable(f"written to {output}"))
     if arguments.suggest_thresholds:
         suggested = suggest(heard, names, rules, how, arguments.precision)
         write_suggestions(arguments.suggest_thresholds, suggested)

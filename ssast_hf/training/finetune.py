@@ -27,6 +27,7 @@ from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference.classify import load_classifier
 from ..modeling_ssast import SSASTForAudioClassification
 from ..utils.logs import new_parts
+from ..utils.text import printable
 from .arguments import parse, reading
 from .augment import Augmentation, LabelledClips, LabelledCollator
 from .card import write_facts_and_push
@@ -207,11 +208,12 @@ def _close(run: RunDirectory, trainer: FineTuner, unreadable: int) -> int:
         return 0
     trainer.report_unsaved()
     if lost:
-        print(f"The model in {run.output} is not the best one: a better checkpoint could not be saved. Make room and "
-              "give the same command again, which repeats training from before it.", file=sys.stderr)  # fmt: skip
+        text = f"The model in {run.output} is not the best one: a better checkpoint could not be saved. Make room and"
+        text += " give the same command again, which repeats training from before it."
+        print(printable(text), file=sys.stderr)
     if unreadable:
         print(f"{unreadable} clip(s) could not be read", file=sys.stderr)
-    print(f"Model saved in {run.output}")
+    print(printable(f"Model saved in {run.output}"))
     return 1 if lost or unreadable else 0
 
 
@@ -364,10 +366,8 @@ def _judge(
             model, extractor, part, labels, training.output_dir, name, training.per_device_eval_batch_size,
             data.save_predictions or name == PART,
         )  # fmt: skip
-        title = TITLES[name]
-        print(f"{title}: {describe(judged[name], name)}")
-        if sure := describe_interval(judged[name], name):
-            print(f"{title}: {sure}")
+        for line in filter(None, (describe(judged[name], name), describe_interval(judged[name], name))):
+            print(f"{TITLES[name]}: {line}")
     return judged
 
 
@@ -382,13 +382,12 @@ def _evaluate_only(data: FineTuningDataArguments, training: FineTuningArguments)
     extractor = SSASTFeatureExtractor.from_pretrained(data.model, max_length=model.config.max_length, **statistics)
     labels = Labels(tuple(labels_of_model(data.model) or ()), data.multi_label)
     sources = {"eval": data.validation_data, "test": data.test_data}
-    if not any(sources.values()):
-        sources = {"test": data.data}
+    sources = sources if any(sources.values()) else {"test": data.data}
     parts = {name: _clips(source, data) for name, source in sources.items() if source}
     for name, part in parts.items():
         check_known(part, labels, str(sources[name]), "the model has not")
     judged = _judge(model, extractor, parts, labels, data, training)
-    print(f"Results in {training.output_dir}")
+    print(printable(f"Results in {training.output_dir}"))
     return 1 if _unreadable(judged) else 0
 
 

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ssast finetune --frozen`: logistic regression on features of the pretrained encoder, which stays as it is."""
 
-import logging
 import math
 import sys
 import time
@@ -17,10 +16,11 @@ from ..data.sources import Clip
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference.batches import End, run_model, windows_of
 from ..modeling_ssast import SSASTClassificationHead, SSASTForAudioClassification, SSASTModel
+from ..utils.logs import get_logger
 from .regression import Regression, WindowFeatures, cross_validate, fit, make_folds
 from .tuning import FineTuner
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 LAYERS = 6  # that are tried, evenly spaced up to the last
 POOLINGS = ("mean", "rows")

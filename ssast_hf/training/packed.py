@@ -28,6 +28,7 @@ from ..checkpoints.files import read_json
 from ..data.clips import Synthetic
 from ..utils.parsing import parse_csv
 from ..utils.processes import end_with_parent
+from ..utils.text import printable
 from .flat_corpus import FULL_SCALE, RATE, Recording
 
 SHARD_SECONDS = 1200.0
@@ -55,7 +56,7 @@ def list_recordings(sources: Sequence[str]) -> Iterator[tuple]:
 
 
 def print_skipped(name: str, reason: str) -> None:
-    print(f"Skipped {name}: {reason}", file=sys.stderr)
+    print(printable(f"Skipped {name}: {reason}"), file=sys.stderr)
 
 
 def pack(

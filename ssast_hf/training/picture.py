@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A picture of what pretraining learned: spectrograms as they are, masked, and reconstructed."""
 
-import logging
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,8 +9,9 @@ import torch
 
 from ..feature_extraction_ssast import SHIFT_SECONDS
 from ..modeling_ssast import SSASTForPreTraining, patchify, unpatchify
+from ..utils.logs import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def reconstruct(model: SSASTForPreTraining, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -24,6 +24,7 @@ from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPreTraining
 from ..utils.logs import new_parts
 from ..utils.parsing import parse_json
+from ..utils.text import printable
 from . import picture
 from .arguments import CHANNEL_HELP, TRUNCATED_HELP, SharedArguments, parse, reading
 from .card import write_facts_and_push
@@ -140,10 +141,10 @@ def main(argv: list[str] | None = None) -> int:
         run.mark_finished()
         trainer.report_unsaved()
         if unusable:
-            print(f"{len(unusable)} clip(s) were skipped; reasons in {skipped.path}", file=sys.stderr)
+            print(printable(f"{len(unusable)} clip(s) were skipped; reasons in {skipped.path}"), file=sys.stderr)
         print(f"Validation: discriminative loss {metrics['eval_loss_discriminative']:.3f}, generative loss "
               f"{metrics['eval_loss_generative']:.4f}, accuracy {metrics['eval_accuracy']:.3f}\n"
-              f"Model saved in {training.output_dir}")  # fmt: skip
+              f"Model saved in {printable(training.output_dir)}")  # fmt: skip
     return 0
 
 
@@ -303,7 +304,7 @@ def _build(data: PreTrainingDataArguments) -> tuple[SSASTConfig, SSASTFeatureExt
         path = data.model
         model, info = load_to_train(SSASTForPreTraining, path, **fields)
         if new := new_parts(info):
-            print(f"{', '.join(new)}: new; {path} has none", file=sys.stderr)
+            print(printable(f"{', '.join(new)}: new; {path} has none"), file=sys.stderr)
         extractor = SSASTFeatureExtractor.from_pretrained(path, max_length=model.config.max_length, **statistics)
     else:
         model = SSASTForPreTraining(getattr(SSASTConfig, data.size)(patches=data.patches, **fields))

@@ -4,7 +4,6 @@
 
 import contextlib
 import json
-import logging
 import os
 import shutil
 import signal
@@ -21,11 +20,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import PreTrainedModel, TrainerCallback, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, SaveStrategy, seed_worker
 
+from ..utils.logs import get_logger
 from ..utils.processes import end_with_parent
+from ..utils.text import printable
 from .card import CardTrainer
 from .checkpoint_files import UNFINISHED, rotate_checkpoints, write_checksums
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 # In the messages of `torch.save`, which raises RuntimeErrors where it cannot write.
 FAILED_WRITES = ("inline_container", "iostream", "PytorchStreamWriter")
@@ -110,7 +111,7 @@ class ResumableTrainer(CardTrainer):
     def report_unsaved(self) -> None:
         """Says which checkpoints could not be written."""
         for step, reason in self.unsaved.items():
-            print(f"checkpoint-{step} could not be saved: {reason}", file=sys.stderr)
+            print(printable(f"checkpoint-{step} could not be saved: {reason}"), file=sys.stderr)
 
     def whole_model(self, cls: type[PreTrainedModel]) -> PreTrainedModel:
         """The trained and saved model, for a single process to run: with FSDP, its weights are read from the disk."""
@@ -364,9 +365,11 @@ class StopAfterInterrupt(TrainerCallback):
             return
         checkpoint = Path(args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
         if state.global_step in self.trainer.unsaved:
-            print(f"{checkpoint.name} could not be saved: {self.trainer.unsaved[state.global_step]}", file=sys.stderr)
+            reason = printable(self.trainer.unsaved[state.global_step])
+            print(f"{checkpoint.name} could not be saved: {reason}", file=sys.stderr)
         else:
-            print(f"Interrupted: {checkpoint} is saved, from which the same command resumes.", file=sys.stderr)
+            path = printable(str(checkpoint))
+            print(f"Interrupted: {path} is saved, from which the same command resumes.", file=sys.stderr)
         raise KeyboardInterrupt
 
 

@@ -18,6 +18,7 @@ import torch
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..utils.files import locked, replacing
+from ..utils.text import printable
 from .checkpoint_files import (
     CHECKSUMS,
     UNFINISHED,
@@ -248,7 +249,7 @@ class RunDirectory:
         self.record["data"] = data
         self._write_record()
         if self.checkpoint and self.main:
-            print(f"Resuming from {self.checkpoint}", file=sys.stderr)
+            print(printable(f"Resuming from {self.checkpoint}"), file=sys.stderr)
 
     def mark_finished(self) -> None:
         """Records that nothing is left to do, and releases the lock."""

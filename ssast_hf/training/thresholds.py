@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..inference.events import write_thresholds
+from ..utils.text import printable
 from .event_metrics import MEASURES, Count
 
 
@@ -96,4 +97,5 @@ def write_suggestions(path: str, rows: list[dict]) -> None:
     write_thresholds(path, rows)
     without = [row["label"] for row in rows if row["threshold"] == ""]
     more = f"; none for {', '.join(without[:5])}{', ...' if len(without) > 5 else ''}" if without else ""
-    print(f"{path}: thresholds of {len(rows) - len(without)} label(s), chosen on this data: judge them by other{more}")
+    line = f"{path}: thresholds of {len(rows) - len(without)} label(s), chosen on this data: judge them by other{more}"
+    print(printable(line))

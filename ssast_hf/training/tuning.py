@@ -21,6 +21,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from ..data.clips import Clip
 from ..data.labels import Labels
 from ..modeling_ssast import SSASTForAudioClassification
+from ..utils.text import printable
 from .arguments import SharedArguments
 from .evaluation import logits_of, scores_of
 from .optimization import (
@@ -362,5 +363,5 @@ def say_what_is_trained(
     what = "frozen encoder" if frozen else f"{trained / 1e6:.2f} M parameters to train"
     skipped = f" ({unreadable} more cannot be read)" if unreadable else ""
     print(f"{len(clips)} clips for training{skipped}, {len(validation)} for validation; {len(labels.names)} labels: "
-          f"{', '.join(labels.names[:20])}{', ...' if len(labels.names) > 20 else ''}; {what}",
+          f"{printable(', '.join(labels.names[:20]))}{', ...' if len(labels.names) > 20 else ''}; {what}",
           file=sys.stderr)  # fmt: skip

@@ -5,8 +5,24 @@
 import logging
 import os
 
+from .text import printable
+
 # Read by huggingface_hub and datasets when they are imported.
 PROGRESS_SWITCHES = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")
+
+
+class _Escaped(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = printable(record.getMessage()), ()
+        return True
+
+
+def get_logger(name: str) -> logging.Logger:
+    """The logger of that name, whose messages are one line without control characters, whatever files are named."""
+    logger = logging.getLogger(name)
+    if not any(isinstance(entry, _Escaped) for entry in logger.filters):
+        logger.addFilter(_Escaped())
+    return logger
 
 
 def without_bars() -> None:

@@ -6,6 +6,8 @@ import argparse
 import difflib
 import sys
 
+from .text import printable
+
 EXIT_WRONG = 2
 BOTH_SPELLINGS = "Flags may be written with hyphens or underscores: --output-dir, --output_dir."
 
@@ -24,7 +26,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str):
-        self.exit(EXIT_WRONG, f"ssast: error: {message} (see `{self.prog} --help`)\n")
+        self.exit(EXIT_WRONG, f"ssast: error: {printable(message)} (see `{self.prog} --help`)\n")
 
     def parse_known_args(self, args=None, namespace=None):
         """As `argparse`'s, but unknown arguments are an error here as well."""

@@ -36,6 +36,11 @@ def cell(text: str) -> str:
     return re.sub(r"([\\`*<>|]|\[(?=[^\]]*\]\())", r"\\\1", printable(str(text)))
 
 
+def drawn(text: str) -> str:
+    """A text for matplotlib, without control characters and formulas."""
+    return printable(text).replace("$", r"\$")
+
+
 def listed(names: Sequence[str], most: int = 10) -> str:
     """At most so many of the names, and how many more there are, for messages."""
     more = len(names) - most
@@ -43,9 +48,10 @@ def listed(names: Sequence[str], most: int = 10) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The lines of a table: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    for name, *cells in rows:
+    """The lines of a table, without control characters: the first column to the left, the others to the right."""
+    table = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table)]
+    for name, *cells in table:
         yield f"{name:<{widths[0]}}  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths[1:]))
 
 

@@ -92,6 +92,11 @@ def test_confusion_matrices_are_drawn(tmp_path, size):
     assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_labels_that_look_like_formulas_are_drawn(tmp_path, recwarn):
+    draw_confusion_matrix(np.eye(3, dtype=int), (r"$\frac$", "a$", "\x1b[2J\n"), tmp_path / "m.png")
+    assert (tmp_path / "m.png").stat().st_size and not recwarn.list
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A random classifier for two labels, and clips of 0.2 to 1.6 s (the model's length is 0.5 s), one broken."""
