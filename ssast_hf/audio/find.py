@@ -18,6 +18,7 @@ SOUNDFILE_EXTENSIONS = (
     ".wav", ".wave",
 )  # fmt: skip
 AUDIO_EXTENSIONS = SOUNDFILE_EXTENSIONS + TORCHCODEC_EXTENSIONS
+SPECIAL = "FIFO or device"  # stands for a suffix
 MOST_NAMED = 6  # suffixes in a message
 
 
@@ -67,8 +68,8 @@ def find_audio_files(
                 suffix = path.suffix.lower()
                 if suffix in extensions and is_file(path):
                     found.append(path)
-                elif suffix not in extensions and others is not None:
-                    others[suffix] += 1
+                elif others is not None:
+                    others[SPECIAL if suffix in extensions else suffix] += 1
         seen.add(real)
     return sorted(found)
 

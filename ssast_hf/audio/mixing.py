@@ -38,12 +38,13 @@ class Mixer:
             if self.channel > channels:
                 raise ValueError(f"channel is {self.channel}; {self.name} has {channels}, counted from 1")
             return np.ascontiguousarray(block[:, self.channel - 1])
-        mixed = block.mean(axis=1)
-        if channels > 1:
-            self.mixed += float(np.dot(mixed, mixed))
-            energy = np.einsum("sc,sc->c", block, block, dtype=np.float64)
-            self.energy = energy if self.energy is None else self.energy + energy
-            self.samples += len(block)
+        with np.errstate(all="ignore"):  # NaN and huge samples of a damaged file, which are refused later
+            mixed = block.mean(axis=1)
+            if channels > 1:
+                self.mixed += float(np.dot(mixed, mixed))
+                energy = np.einsum("sc,sc->c", block, block, dtype=np.float64)
+                self.energy = energy if self.energy is None else self.energy + energy
+                self.samples += len(block)
         return mixed
 
     def warn(self) -> None:

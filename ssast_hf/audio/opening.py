@@ -24,16 +24,29 @@ Encoded = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO
 
 
 class Pipe:
-    """The reading end of a pipe, into which a thread copies a stream that cannot seek."""
+    """
+    The reading end of a pipe, into which a thread copies a WAV that cannot seek.
+
+    Args:
+        head: Its first bytes, up to the samples.
+        source: The rest.
+
+    Attributes:
+        stated (`int`): Bytes of samples by the header.
+        missing (`int`): Of these, what has not come yet.
+    """
 
     def __init__(self, head: bytes, source: BinaryIO):
         self.fileno, writer = os.pipe()
+        self.stated = int.from_bytes(head[-4:], _byte_order(head))
+        self.missing = self.stated + len(head)
 
         def copy() -> None:
-            # BrokenPipeError: the reader has closed its end.
-            with contextlib.suppress(BrokenPipeError), os.fdopen(writer, "wb", buffering=0) as file:
+            # The reader has closed its end (BrokenPipeError), or its caller the source (ValueError).
+            with contextlib.suppress(BrokenPipeError, ValueError), os.fdopen(writer, "wb", buffering=0) as file:
                 data, read = head, getattr(source, "read1", source.read)  # read1 returns what is there, at once
                 while data:
+                    self.missing -= len(data)
                     view = memoryview(data)
                     while view:
                         view = view[file.write(view) :]
@@ -126,23 +139,32 @@ def _spooled(stack: contextlib.ExitStack, file: BinaryIO) -> BinaryIO | Pipe:
 
 
 def _wav_head(file: BinaryIO) -> tuple[bytes, int | None]:
-    """The first bytes of a stream and, if they are those of a WAV, its format tag; None for anything else."""
+    """
+    The first bytes of a stream and, if they are those of a WAV up to its samples, its format tag; None for anything
+    else, such as a damaged header, through which libsndfile finds other ways where it can seek.
+    """
     head = _read(file, 12)
-    order: Literal["little", "big"] = "big" if head[:4] == b"RIFX" else "little"
+    order, tag = _byte_order(head), None
     if head[:4] not in (b"RIFF", b"RIFX") or head[8:] != b"WAVE":
         return head, None
     while len(head) < LONGEST_HEAD:
         chunk = _read(file, 8)
         head += chunk
-        if len(chunk) < 8 or chunk[:4] == b"data":
+        if chunk[:4] == b"data" and len(chunk) == 8:
+            return head, tag
+        if len(chunk) < 8 or not all(0x20 <= byte < 0x7F for byte in chunk[:4]):
             return head, None
         size = int.from_bytes(chunk[4:], order)
         content = _read(file, min(size + size % 2, LONGEST_HEAD))
         head += content
         if chunk[:4] == b"fmt ":
             tag = int.from_bytes(content[:2], order)
-            return head, int.from_bytes(content[24:26], order) if tag == EXTENSIBLE else tag
+            tag = int.from_bytes(content[24:26], order) if tag == EXTENSIBLE else tag
     return head, None
+
+
+def _byte_order(head: bytes) -> Literal["little", "big"]:
+    return "big" if head[:4] == b"RIFX" else "little"
 
 
 def _read(file: BinaryIO, size: int) -> bytes:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .containers import PLACEHOLDER
+from .containers import HEADER_SLACK, PLACEHOLDER
 from .decoding import Part, decode
 from .libsndfile import check_header_rate, forward_sound_file, read_blocks
 from .mixing import Mixer
@@ -118,5 +118,5 @@ def _decode_pipe(part: Part, pipe: Pipe) -> Iterator[tuple[np.ndarray, int]]:
         stated = sound.frames
         mix.warn()
     # A program that writes into a pipe does not know the length: it states one near 2**31 or 2**32 bytes.
-    if found < stated < PLACEHOLDER // (8 * sound.channels):
+    if found < stated and pipe.missing > HEADER_SLACK and pipe.stated < PLACEHOLDER:
         part.truncated(found / sound.samplerate, stated / sound.samplerate)

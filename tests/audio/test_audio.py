@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -360,7 +361,10 @@ def test_find_audio_files_sorts_and_skips_hidden_files_and_loops(tmp_path):
         (tmp_path / "c" / "broken.wav").symlink_to(tmp_path / "nowhere.wav")
     except OSError:  # a system without links has no loops
         pass
-    found = find_audio_files(tmp_path)
+    os.mkfifo(tmp_path / "b" / "fifo.wav")
+    others: Counter[str] = Counter()
+    found = find_audio_files(tmp_path, others=others)
+    assert others == {".txt": 1, "": 1 + (tmp_path / "c" / "self").is_symlink(), "FIFO or device": 1}
     unfetched = (
         ["c/broken.wav"] if (tmp_path / "c" / "broken.wav").is_symlink() else []
     )  # opening it raises FileNotFoundError
@@ -459,6 +463,47 @@ def test_a_wav_in_a_pipe_that_states_its_length_is_refused_when_truncated():
         join(stream_audio(SimpleNamespace(read=io.BytesIO(data[:50000]).read)))
     with pytest.raises(ValueError, match="cannot be decoded"):
         join(stream_audio(SimpleNamespace(read=io.BytesIO(b"RIFF" + bytes(100)).read)))
+
+
+def ends_early(data: bytes) -> bytes:
+    return data[:-60]
+
+
+def strange_chunk(data: bytes) -> bytes:
+    return data.replace(b"fact", b"\xbaact")
+
+
+def endless_chunk(data: bytes) -> bytes:
+    place = data.index(b"fact") + 4
+    return data[:place] + struct.pack("<I", 0x8F000004) + data[place + 4 :]
+
+
+def no_samples(data: bytes) -> bytes:
+    return data[: data.index(b"data")]
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE", "ULAW"])
+@pytest.mark.parametrize("damage", [ends_early, strange_chunk, endless_chunk, no_samples])
+def test_a_damaged_wav_is_read_or_refused_alike_by_path_and_by_pipe(tmp_path, damage, subtype):
+    """Found by benchmarks/fuzzing.py: in a pipe libsndfile passes over other chunks than in a file."""
+    file = io.BytesIO()
+    soundfile.write(file, tones(0.5), 16000, format="WAV", subtype=subtype)
+    data = damage(file.getvalue())
+    (tmp_path / "x.wav").write_bytes(data)
+    found = []
+    for read in (
+        lambda: load_audio(tmp_path / "x.wav"),
+        lambda: join(stream_audio(SimpleNamespace(read=io.BytesIO(data).read))),
+    ):
+        try:
+            found.append(read())
+        except ValueError:
+            found.append(None)
+    if damage is ends_early:
+        assert len(found[0]) > 7900
+    elif damage is not strange_chunk:
+        assert found == [None, None]
+    np.testing.assert_array_equal(*found)
 
 
 def test_a_stream_gives_what_comes_before_the_damage():
