@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..inference.label_formats import PICTURE_LABELS, TRACKS, WRITERS, LabelChoice
-from ..utils.files import is_special, replacing
+from ..utils.files import check_no_input, is_special, replacing
 from ..utils.logs import quieten
 from ..utils.progress import Progress
 from ..utils.require import require
@@ -50,6 +50,8 @@ class Labelling:
         self.targets = plan_targets(path, self.names, TRACKS.get(arguments.format, ""), tracks, again, "--output")
         self.in_folder = self.targets is not None and self.targets != [Path(path)]
         self.pictures = plan_targets(arguments.plot, self.names, ".png", True, overwrite or self.resuming, "--plot")
+        paths = [sound if isinstance(sound, str) else sound.path for sound in sounds]
+        check_no_input([*(self.targets or ()), *(self.pictures or ())], [*paths, *arguments.files])
         if arguments.plot:
             require("matplotlib", "plot", "--plot")
         if tracks and path is None and len(self.names) > 1:

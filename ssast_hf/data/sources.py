@@ -266,7 +266,8 @@ def read_clips(
     if path.is_dir():
         clips = read_labelled_folder(path, label) if labelled else read_folder(path, column)
     elif not path.exists():
-        matches = [] if labelled else sorted(glob.glob(str(source), recursive=True))
+        pattern = not labelled and not path.is_symlink()  # a broken link is no pattern
+        matches = sorted(glob.glob(str(source), recursive=True)) if pattern else []
         if not matches:
             looks_so = re.fullmatch(r"[\w.-]+/[\w.-]+", str(source))
             hint = f" (a dataset on the Hub is written {HUB}{source})" if looks_so else ""

@@ -4,7 +4,9 @@
 
 import json
 import os
+import zipfile
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from ..utils.require import require
 from .store import INDEX, SETTINGS, Store, read_index, read_state
 
 FORMATS = ("npz", "npy", "parquet")
+METADATA = {"level", "model", "checksum", "extractor", "layers", "pooling", "channel"}
 ROWS_PER_GROUP = 2**14  # of parquet
 METADATA_KEY, INDEX_KEY = b"ssast.metadata", b"ssast.index"  # of parquet's schema
 
@@ -138,12 +141,34 @@ def read_collection(path: str | os.PathLike) -> Collection:
         raise FileNotFoundError(f"there is no {path}, expected what `ssast embed` wrote")
     try:
         if path.is_dir():
-            return _read_directory(path)
-        if path.suffix.lower() == ".parquet":
-            return _read_parquet(path)
-        return _read_npz(path)
-    except (KeyError, ValueError, EOFError) as error:  # of numpy and pyarrow
+            found = _read_directory(path)
+        elif path.suffix.lower() == ".parquet":
+            found = _read_parquet(path)
+        else:
+            found = _read_npz(path)
+        _check(found)
+        return found
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        EOFError,
+        zipfile.BadZipFile,
+    ) as error:  # of the libraries
         raise ValueError(f"{path} holds no embeddings, expected what `ssast embed` wrote ({error})") from error
+
+
+def _check(found: Collection) -> None:
+    """Raises ValueError where embeddings, entries and metadata do not fit each other."""
+    entries = [entry for entry in found.entries if "error" not in entry]
+    rows, embeddings = [entry["rows"] for entry in entries], found.columns["embeddings"]
+    if embeddings.ndim != 2 or embeddings.dtype.kind != "f":
+        raise ValueError(f"its embeddings have the shape {embeddings.shape} and the type {embeddings.dtype}")
+    if sum(rows) != len(embeddings) or [entry["row"] for entry in entries] != [0, *accumulate(rows)][:-1]:
+        raise ValueError(f"its index lists {sum(rows)} rows, and it has {len(embeddings)}, or in another order")
+    if found.metadata is not None and (lacking := METADATA - set(found.metadata)):
+        raise ValueError(f"its metadata lacks {', '.join(sorted(lacking))}")
 
 
 def _read_directory(path: Path) -> Collection:

@@ -19,7 +19,7 @@ from ..configuration_ssast import SSASTConfig
 from ..data.sources import Clip, find_sounds
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTModel
-from ..utils.files import beside
+from ..utils.files import beside, check_no_input
 from ..utils.progress import Progress
 from .appending import compact, current, plan_growth, restored, seed, stamp_of
 from .batches import End
@@ -80,6 +80,7 @@ def embed_collection(
     _check_growing(append, prune, shard)
     how = {"channel": channel, "accept_truncated": accept_truncated}
     clips = _clips(files, shard, report, how)
+    check_no_input([output], [clip.path for clip in clips])
     metadata = _metadata(model, extractor, level, layers, pooling, name) | {"channel": channel}
     settings = {"append": True} if append else _settings(metadata, pooling, shard, [clip.name for clip in clips], how)
     arguments = (settings, _columns(level, row_size(model.config, level, pooling)), overwrite, metadata, append)

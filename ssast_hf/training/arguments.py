@@ -51,6 +51,7 @@ class SharedArguments(TrainingArguments):
         return {**self.__dict__, "output_dir": Path(self.output_dir or "").name, **private}
 
 
+DEEPEST = 8  # lists and mappings in each other, in a recipe
 CHANNEL_HELP = "Channel to take, counted from 1 [the mean of all]."
 TRUNCATED_HELP = "Take what is left of files that are cut off, with a warning, instead of skipping them."
 
@@ -159,15 +160,30 @@ def _check_lists(parser: GroupedParser, argv: list[str]) -> None:
             raise ValueError(f"{name} is given {count} times, expected once with all its values: {name} A B")
 
 
+def _check_plain(text: str, path: str) -> None:
+    """Raises ValueError for YAML that a few lines let grow without bounds."""
+    depth = 0
+    for event in yaml.parse(text):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > DEEPEST:
+            what = "is nested deeply" if depth > DEEPEST else "has an alias (*)"
+            raise ValueError(f"{path} {what}, expected flags and their values")
+
+
 def _flags_of(path: str) -> list[str]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"No such recipe: {path}")
     try:
-        entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        text = Path(path).read_text(encoding="utf-8")
+        _check_plain(text, path)
+        entries, root = yaml.safe_load(text), yaml.compose(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {error}") from None
     if not isinstance(entries, dict):
         raise ValueError(f"{path} holds {type(entries).__name__}, expected flags and their values")
+    names = [key.value for key, _ in root.value]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{path} gives {twice[0]} several times, expected each flag once")
     flags = []
     for name, value in entries.items():
         if value is None:  # as if it were not there

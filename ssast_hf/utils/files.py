@@ -10,7 +10,7 @@ import shutil
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -163,6 +163,15 @@ def _left_behind(entry: os.DirEntry, ending: str, host: str) -> bool:
         return True
     except OSError:
         return False
+
+
+def check_no_input(targets: Iterable[str | os.PathLike], inputs: Iterable[str | os.PathLike]) -> None:
+    """Raises ValueError if a file to write is one that is read: to overwrite results is no leave to delete a sound."""
+    files = [target for target in targets if os.path.isfile(target)]
+    existing = {*map(os.path.abspath, files), *map(os.path.realpath, files)}
+    for path in inputs if existing else ():
+        if os.path.abspath(path) in existing or (os.path.islink(path) and os.path.realpath(path) in existing):
+            raise ValueError(f"{os.fspath(path)} is read, so it cannot be the output: choose another name")
 
 
 def _remove(path: Path) -> None:

@@ -11,16 +11,28 @@ from typing import Any
 def parse_json(text: str | bytes, name: str) -> Any:
     """The value that a JSON text holds. Raises ValueError, which begins with `name`, if it is not usable JSON."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_unique)
     except RecursionError:
         raise ValueError(f"{name} is not usable JSON: it is nested too deeply.") from None
     except ValueError as error:
         raise ValueError(f"{name} is not JSON: {error}.") from None
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)} is there twice")
+    return found
+
+
 def parse_csv(text: str, name: str, delimiter: str = ",") -> list[tuple[int, dict]]:
-    """The rows of [`parse_table`]."""
-    return parse_table(text, name, delimiter)[1]
+    """The rows of [`parse_table`]. Raises ValueError for two columns of one name, too."""
+    columns, rows = parse_table(text, name, delimiter)
+    twice = next((column for column in columns if column and columns.count(column) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{name} has several columns {twice}, expected one: rename or remove the others")
+    return rows
 
 
 def parse_table(

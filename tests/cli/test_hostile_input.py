@@ -8,6 +8,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -156,3 +157,85 @@ def test_embeddings_are_not_written_to_devices(checkpoints, capsys):
     argv = ("--model", checkpoints / "pretrained", "--format", "npz", "--overwrite")
     assert "is a device or a FIFO" in run(capsys, "embed", SOUND, "--output", "/dev/null", *argv)
     assert os.stat("/dev/null").st_rdev == before
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: &a [x, x]\nb: &b [*a, *a]\ndata: *b\n", "has an alias (*), expected flags and their values"),
+        ("data: " + "[" * 3000 + "]" * 3000, "is nested deeply, expected flags and their values"),
+        ("data: a\noutput_dir: x\ndata: b\n", "gives data several times, expected each flag once"),
+        (b"\x00\xff", "is not YAML: 'utf-8' codec can't decode"),
+        ("data: !!python/object/apply:os.getcwd []\n", "is not YAML: could not determine a constructor"),
+    ],
+)
+def test_a_recipe_that_is_no_list_of_flags_is_one_line(tmp_path, capsys, content, message):
+    """Nine lines of aliases to aliases took all memory; of two values for one flag the last one was taken."""
+    path = tmp_path / "r.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert f"{path} {message}" in run(capsys, "finetune", path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("m.csv", "file,label,label\nx.wav,a,b\n", "m.csv has several columns label, expected one"),
+        ("m.tsv", "file\tfile\nx.wav\ty.wav\n", "m.tsv has several columns file, expected one"),
+        ("m.jsonl", '{"file": "x.wav", "label": "a", "label": "b"}\n', "m.jsonl, line 1: not a JSON object (it is"),
+        ("m.json", '{"data": [{"wav": "x.wav", "wav": "y.wav"}]}', "m.json is not JSON: wav is there twice"),
+    ],
+)
+def test_of_two_values_of_one_name_none_is_taken(checkpoints, tmp_path, capsys, name, content, message):
+    (tmp_path / name).write_text(content)
+    assert message in run(capsys, "classify", tmp_path / name, "--model", checkpoints / "classifier")
+
+
+@pytest.mark.parametrize("name", ["loop.csv", "loop.tar", "loop.parquet"])
+def test_a_link_to_itself_is_one_line(checkpoints, tmp_path, capsys, name):
+    (tmp_path / name).symlink_to(tmp_path / name)
+    said = run(capsys, "classify", tmp_path / name, "--model", checkpoints / "classifier")
+    assert f"No such folder or manifest: {tmp_path}/{name}" in said
+
+
+@pytest.mark.parametrize("overwritten", ["a/x.wav", "m.csv", "link.wav"])
+def test_what_is_read_is_never_the_output(checkpoints, tmp_path, capsys, overwritten):
+    """--overwrite is for results."""
+    (tmp_path / "a").mkdir()
+    shutil.copy(SOUND, tmp_path / "a/x.wav")
+    (tmp_path / "link.wav").symlink_to(tmp_path / "a/x.wav")
+    (tmp_path / "m.csv").write_text("file\na/x.wav\n")
+    source, target = tmp_path / ("m.csv" if overwritten == "m.csv" else "a"), tmp_path / overwritten
+    before = target.read_bytes()
+    model = ("--model", checkpoints / "classifier", "--overwrite")
+    assert "is read, so it cannot be the output" in run(capsys, "classify", source, *model, "--output", target)
+    if overwritten != "m.csv":
+        said = run(capsys, "embed", source, *model, "--output", target, "--format", "npz")
+        assert "is read, so it cannot be the output" in said
+    assert target.read_bytes() == before
+
+
+def write_embeddings(path: Path, **changes) -> None:
+    about = {"level": "clip", "model": "m", "checksum": "0", "extractor": {}, "layers": None, "pooling": None}
+    about = {**about, "channel": None, **changes.pop("metadata", {})}
+    index = changes.pop("index", [{"file": "a", "row": 0, "rows": 1}, {"file": "b", "row": 1, "rows": 1}])
+    arrays = {"embeddings": np.zeros((2, 3), np.float32), "files": np.array(["a", "b"]), **changes}
+    about = {name: value for name, value in about.items() if value != "missing"}
+    np.savez(path, **arrays, metadata=json.dumps(about), index=json.dumps(index))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"index": [1]}, "argument of type 'int' is not"),
+        ({"index": [{"file": "a", "row": 0, "rows": 10**11}]}, "its index lists 100000000000 rows, and it has 2"),
+        ({"index": [{"file": "a", "row": 5, "rows": 2}]}, "or in another order"),
+        ({"embeddings": np.zeros(2, np.float32)}, "its embeddings have the shape (2,)"),
+        ({"embeddings": np.array([["a"], ["b"]])}, "and the type <U1"),
+        ({"metadata": {"level": "missing", "checksum": "missing"}}, "its metadata lacks checksum, level"),
+    ],
+)
+def test_embeddings_that_do_not_fit_their_index_are_one_line(tmp_path, capsys, changes, message):
+    write_embeddings(tmp_path / "e.npz", **changes)
+    assert message in run(capsys, "similar", SOUND, tmp_path / "e.npz")
+    (tmp_path / "e.npz").write_bytes(b"PK\x03\x04")
+    assert "holds no embeddings" in run(capsys, "similar", SOUND, tmp_path / "e.npz")
