@@ -22,6 +22,8 @@ def read_json(path: str | os.PathLike) -> dict:
         OSError: The file cannot be read.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():  # opening a FIFO may wait for ever
+        raise ValueError(f"{path} is a directory, a FIFO or a device, expected a file.")
     if path.stat().st_size > LARGEST_JSON:
         raise ValueError(f"{path} has {path.stat().st_size} bytes, expected at most {LARGEST_JSON}.")
     try:

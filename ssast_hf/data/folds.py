@@ -32,6 +32,8 @@ def folds_of(
     """
     if count < 2:
         raise ValueError(f"--folds is {count}, expected 2 or more.")
+    if count > len(clips):
+        raise ValueError(f"--folds is {count}, expected at most the number of clips, which is {len(clips)}.")
     sets = [set(labels.of(clip)) for clip in clips]
     if groups is not None:
         folds = _by_group(sets, labels, count, seed, groups)

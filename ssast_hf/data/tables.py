@@ -39,6 +39,8 @@ def load_dataset(place: str, options: dict[str, str], labelled: bool = False) ->
 
     name, split = place.removeprefix(HUB), options.get("split", "train")
     config, column, streaming = options.get("config"), options.get("column"), options.get("streaming", "false")
+    if not name.strip("/"):
+        raise ValueError(f"{place}: no name, expected {HUB}NAME, a dataset on the Hub or a directory.")
     if streaming.lower() not in ("true", "false"):
         raise ValueError(f"{HUB}{name}: streaming is {streaming!r}, expected true or false.")
     try:
@@ -50,7 +52,8 @@ def load_dataset(place: str, options: dict[str, str], labelled: bool = False) ->
             table = load_parquet_or_other(name, config, streaming.lower() == "true", split=split)
     except KeyError:
         raise ValueError(f"{HUB}{name} has no split {split!r}.") from None
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+    except (OSError, ValueError, RuntimeError, TypeError, AttributeError, IndexError,
+            datasets.exceptions.DatasetsError) as error:  # fmt: skip
         raise ValueError(f"{HUB}{name} cannot be loaded: {error.__cause__ or error}") from error
     full = place + "".join(f",{key}={options[key]}" for key in ("config", "split") if key in options)
     return full, *_undecoded(table, column, full, labelled)

@@ -17,13 +17,22 @@ from .windows import ScoreJoiner
 
 
 def load_classifier(path: str | os.PathLike, **kwargs) -> SSASTForAudioClassification:
-    """[`SSASTForAudioClassification`] in eval mode. Raises ValueError for a checkpoint that has no classifier."""
+    """
+    [`SSASTForAudioClassification`] in eval mode. Raises ValueError for a checkpoint that has no classifier, or two
+    labels of one name, whose scores could not be told apart.
+    """
     model, info = SSASTForAudioClassification.from_pretrained(path, output_loading_info=True, **kwargs)
     if missing := sorted(info["missing_keys"]):
         lacks = "classifier" if all(name.startswith("classifier.") for name in missing) else ", ".join(missing)
         raise ValueError(
             f"{path} is not fine-tuned: it has no {lacks}. Train one first (`ssast finetune`), or take its embeddings "
             "(`ssast embed`, `ssast export --level clip`)."
+        )
+    names = list(model.config.id2label.values())
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(
+            f"{path} has two labels {twice!r}, expected one: rename them in `id2label` of its config.json."
         )
     return model.eval()
 

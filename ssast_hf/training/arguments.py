@@ -128,7 +128,10 @@ def parse(classes: tuple, argv: list[str], prog: str, description: str, epilog: 
         recipe, argv = _flags_of(argv[0]), argv[1:]
     _check_lists(parser, argv)
     argv = [*recipe, *argv]
-    parsed = parser.parse_args_into_dataclasses(argv)
+    try:
+        parsed = parser.parse_args_into_dataclasses(argv)
+    except ModuleNotFoundError as error:  # of flags such as --deepspeed
+        raise ValueError(f"a flag needs a package that is not installed ({error})") from error
     logging.disable_progress_bar()  # of loading and saving weights; the Trainer's own stays
     hide_load_reports()
     training, flags = parsed[-1], flags_of(argv)
@@ -141,6 +144,11 @@ def parse(classes: tuple, argv: list[str], prog: str, description: str, epilog: 
         raise ValueError("--output_dir is missing: give a directory for the model")
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output_dir is {output}, which is a file, expected a directory")
+    for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+        if getattr(training, name) < 1:
+            raise ValueError(f"--{name} is {getattr(training, name)}, expected 1 or more")
+    if not training.num_train_epochs >= 0:
+        raise ValueError(f"--num_train_epochs is {training.num_train_epochs}, expected 0 or more")
     told = {*get_available_reporting_integrations(), "azure_ml", "flyte"}  # it does not tell of the last two
     missing = [name for name in training.report_to if name in INTEGRATION_TO_CALLBACK and name not in told]
     if missing:

@@ -239,3 +239,49 @@ def test_embeddings_that_do_not_fit_their_index_are_one_line(tmp_path, capsys, c
     assert message in run(capsys, "similar", SOUND, tmp_path / "e.npz")
     (tmp_path / "e.npz").write_bytes(b"PK\x03\x04")
     assert "holds no embeddings" in run(capsys, "similar", SOUND, tmp_path / "e.npz")
+
+
+def test_two_labels_of_one_name_are_refused(checkpoints, tmp_path, capsys):
+    """The score of the first was lost."""
+    folder = edited(checkpoints / "classifier", tmp_path / "model", id2label={"0": "a", "1": "b", "2": "a"})
+    assert "has two labels 'a', expected one" in run(capsys, "classify", SOUND, "--model", folder)
+
+
+def test_a_fifo_in_a_checkpoint_is_one_line(checkpoints, tmp_path, capsys):
+    shutil.copytree(checkpoints / "classifier", tmp_path / "model")
+    (tmp_path / "model/config.json").unlink()
+    os.mkfifo(tmp_path / "model/config.json")
+    for command in (
+        ["classify", SOUND, "--model"],
+        ["convert"],
+        ["embed", SOUND, "--output", tmp_path / "e", "--model"],
+    ):
+        more = [tmp_path / "out"] if command == ["convert"] else []
+        run(capsys, *command, tmp_path / "model", *more)
+
+
+def test_a_dataset_that_is_none_is_one_line(tmp_path, capsys):
+    assert "hf:: no name, expected hf:NAME" in run(capsys, "stats", "hf:")
+    (tmp_path / "dataset_dict.json").write_text('{"splits": 5}')
+    assert "cannot be loaded: 'int' object is not iterable" in run(capsys, "stats", f"hf:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--per_device_train_batch_size", "0", "is 0, expected 1 or more"),
+        ("--gradient_accumulation_steps", "0", "is 0, expected 1 or more"),
+        ("--num_train_epochs", "-1", "is -1.0, expected 0 or more"),
+        ("--num_train_epochs", "nan", "is nan, expected 0 or more"),
+        ("--folds", "9", "is 9, expected at most the number of clips, which is 4"),
+    ],
+)
+def test_flags_that_cannot_be_meant_are_one_line(checkpoints, tmp_path, capsys, flag, value, message):
+    """With -1 epochs, the model was saved as it was and said to be trained."""
+    for label in ("drum", "voice"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for index in range(2):
+            shutil.copy(SOUND, tmp_path / "data" / label / f"{index}.flac")
+    argv = ("--data", tmp_path / "data", "--model", checkpoints / "pretrained", "--output_dir", tmp_path / "out")
+    assert main(["finetune", *map(str, argv), flag, value]) == 2
+    assert f"ssast: error: {flag} {message}" in capsys.readouterr().err
