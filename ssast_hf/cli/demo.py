@@ -6,18 +6,27 @@ import os
 from argparse import ArgumentParser, Namespace
 
 from ..checkpoints import BUNDLED, DEFAULT_CLASSIFIER, DEFAULT_RECONSTRUCTION, table
-from ..integrations import MAX_MEGABYTES, MAX_SECONDS
+from ..integrations import (
+    LOCAL_FILES,
+    LOCAL_MEGABYTES,
+    LOCAL_SECONDS,
+    MAX_FILES,
+    MAX_MEGABYTES,
+    MAX_SECONDS,
+)
 from ..utils.addresses import check_address, is_local
 from ..utils.logs import quieten
 from ..utils.require import require
-from .flags import FILES_HELP, MODEL_HELP, add_device, megabytes, port, seconds
+from .flags import FILES_HELP, MODEL_HELP, add_device, megabytes, port, positive, seconds
 from .terminal import say
 
-SUMMARY = "show a page in the browser: labels and masked reconstruction of a sound"
+SUMMARY = "show a page in the browser: labels, events and masked reconstruction of sounds"
 DESCRIPTION = (
-    "Serves a page on which a sound can be dropped or recorded. It shows the spectrogram, the labels that a "
-    "classifier gives, and how a pretrained model fills in masked patches, with sliders for the number masked and "
-    "the cluster size. Needs gradio and matplotlib: pip install 'ssast_hf[demo]'."
+    "Serves a page on which sounds of any length can be dropped or recorded. It shows the spectrogram and the labels "
+    "that a classifier gives over time; a click plays a moment. Events above a threshold are listed, and can be "
+    "downloaded as CSV, Audacity label tracks or Raven tables. The page also shows how a pretrained model fills in "
+    "masked patches, with sliders for the number masked and the cluster size. "
+    "Needs gradio and matplotlib: pip install 'ssast_hf[demo]'."
 )
 EPILOG = "Example: ssast demo --model runs/pretrained --classifier runs/birds"
 EXAMPLES = (
@@ -45,21 +54,29 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="address to serve on; 0.0.0.0 is every "
                         "one of this machine, for others to see (default: 127.0.0.1)")  # fmt: skip
-    parser.add_argument(
-        "--max-megabytes",
-        type=megabytes,
-        default=MAX_MEGABYTES,
-        metavar="MB",
-        help=f"the largest file that can be uploaded (default: {MAX_MEGABYTES:g})",
-    )
-    parser.add_argument(
-        "--max-seconds",
-        type=seconds,
-        default=MAX_SECONDS,
-        metavar="S",
-        help=f"the longest sound that is analysed (default: {MAX_SECONDS:g})",
-    )
+    _add_limits(parser)
     parser.add_argument("--port", type=port, metavar="N", help="default: the first that is free from 7860")
+
+
+def _add_limits(parser: ArgumentParser) -> None:
+    """What the page takes: by default less where others reach it."""
+    limits = (
+        ("--max-megabytes", megabytes, "MB", "the largest file that can be uploaded", MAX_MEGABYTES, LOCAL_MEGABYTES),
+        ("--max-seconds", seconds, "S", "the longest sound that is analysed", MAX_SECONDS, LOCAL_SECONDS),
+        ("--max-files", positive, "N", "the most sounds of a visitor at a time", MAX_FILES, LOCAL_FILES),
+    )
+    for flag, kind, metavar, what, exposed, local in limits:
+        defaults = f"(default: {local:g}; {exposed:g} where --host is not this machine's own)"
+        parser.add_argument(flag, type=kind, metavar=metavar, help=f"{what} {defaults}")
+
+
+def limits_of(arguments: Namespace) -> tuple[float, float, int]:
+    """The most megabytes, seconds and files: as the flags say, or by default strict where others reach the page."""
+    local = is_local(arguments.host)
+    defaults = (LOCAL_MEGABYTES, LOCAL_SECONDS, LOCAL_FILES) if local else (MAX_MEGABYTES, MAX_SECONDS, MAX_FILES)
+    given = arguments.max_megabytes, arguments.max_seconds, arguments.max_files
+    most = [default if value is None else value for value, default in zip(given, defaults)]
+    return most[0], most[1], int(most[2])
 
 
 def run(arguments: Namespace) -> int:
@@ -75,18 +92,20 @@ def run(arguments: Namespace) -> int:
         classifier = DEFAULT_CLASSIFIER
     quieten()
     model = arguments.model or DEFAULT_RECONSTRUCTION
-    shown = page.load_page(model, classifier, examples, arguments.device, arguments.max_seconds)
+    max_megabytes, max_seconds, max_files = limits_of(arguments)
+    shown = page.load_page(model, classifier, examples, arguments.device, max_seconds, max_files)
     check_address(arguments.host, arguments.port)
     if not is_local(arguments.host):
-        say(exposure(arguments.host, arguments.max_megabytes, arguments.max_seconds))
-    page.launch(shown, arguments.host, arguments.port, arguments.max_megabytes)
+        say(exposure(arguments.host, max_megabytes, max_seconds, max_files))
+    page.launch(shown, arguments.host, arguments.port, max_megabytes)
     return 0
 
 
-def exposure(host: str, max_megabytes: float, max_seconds: float) -> str:
+def exposure(host: str, max_megabytes: float, max_seconds: float, max_files: int) -> str:
     """What serving on an address allows others to do."""
     return (
-        f"--host {host}: whoever can reach this machine can use the page, without a password. Visitors may upload "
-        f"files of up to {max_megabytes:g} MB and {max_seconds:g} s of sound, which lie in Gradio's temporary folder "
-        "for up to a day, and use the processor; they see the sounds of --examples and no other file of this machine."
+        f"--host {host}: whoever can reach this machine can use the page, without a password. Each visitor may upload "
+        f"{max_files} file(s) at a time of up to {max_megabytes:g} MB and {max_seconds:g} s of sound, which lie in "
+        "Gradio's temporary folder for up to a day, and use the processor; visitors see the sounds of --examples and "
+        "no other file of this machine."
     )

@@ -9,13 +9,12 @@ says which sounds are done.
 import contextlib
 import json
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..inference.label_formats import PART, Writer
+from ..inference.label_formats import Writer, track_names
 from ..utils.files import beside, is_special, lock
 
 PARTIAL, PROGRESS = ".partial", ".progress"
@@ -43,26 +42,11 @@ def plan_targets(
         raise ValueError(f"{flag} is {path}, a directory, expected a file")
     if not path.parent.is_dir():
         raise ValueError(f"there is no directory {path.parent} to write into: make it first")
-    targets = _one_each(path, names, ending) if in_folder else [path]
+    targets = [path / name for name in track_names(names, ending)] if in_folder else [path]
     if not replace:
         for target in targets:
             if os.path.lexists(target) and not is_special(target):
                 raise ValueError(f"{target} exists: choose another name or give --overwrite")
-    return targets
-
-
-def _one_each(folder: Path, names: list[str], ending: str) -> list[Path]:
-    """A path in the folder for each name, numbered where names are alike."""
-    taken: set[str] = set()
-    targets = []
-    for name in names:
-        stem = Path(re.sub(PART, "", name)).stem if name != "-" else "stdin"  # without a part's times
-        unique, count = stem, 1
-        while unique in taken:
-            count += 1
-            unique = f"{stem}-{count}"
-        taken.add(unique)
-        targets.append(beside(folder / unique, ending))
     return targets
 
 

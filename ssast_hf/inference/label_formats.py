@@ -7,8 +7,10 @@ import json
 import os
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from ..utils.files import beside
 from ..utils.text import printable
 
 if TYPE_CHECKING:
@@ -241,3 +243,18 @@ class RavenWriter(Writer):
 
 
 WRITERS = dict(zip(FORMATS, (Writer, JsonWriter, CsvWriter, AudacityWriter, RavenWriter)))
+
+
+def track_names(names: Iterable[str], ending: str) -> list[str]:
+    """A name for the label track of each sound, numbered where the sounds' names are alike."""
+    taken: set[str] = set()
+    tracks = []
+    for name in names:
+        stem = Path(re.sub(PART, "", name)).stem if name != "-" else "stdin"  # without a part's times
+        unique, count = stem, 1
+        while unique in taken:
+            count += 1
+            unique = f"{stem}-{count}"
+        taken.add(unique)
+        tracks.append(beside(Path(unique), ending).name)
+    return tracks

@@ -13,6 +13,7 @@ from ..utils.text import drawn
 from .batches import Window
 
 COLUMNS = 4096  # at most, of a picture; longer sounds are averaged
+TIMELINE_COLUMNS = 2048
 TICKS = (200, 500, 1000, 2000, 5000, 10000, 20000)  # Hz
 
 
@@ -49,14 +50,48 @@ class Picture:
             rest = self.scores[len(self.scores) // 2 * 2 :]
             self.scores = [(a[0], b[1], np.maximum(a[2], b[2])) for a, b in pairs] + rest
 
+    def loudest(self, num_labels: int) -> np.ndarray:
+        """The `num_labels` labels with the highest peaks, as indices."""
+        if not num_labels:
+            return np.zeros(0, int)
+        peaks = np.max([scores for _, _, scores in self.scores], axis=0)
+        return np.argsort(-peaks, kind="stable")[:num_labels]
+
+    def timeline(self, labels: np.ndarray) -> np.ndarray:
+        """The scores of labels over time, (labels, columns); NaN where there was no window."""
+        timeline = np.full((len(labels), TIMELINE_COLUMNS), np.nan, np.float32)
+        scale = timeline.shape[1] / self.end
+        for start, end, scores in self.scores:
+            columns = slice(int(start * scale), max(int(start * scale) + 1, math.ceil(end * scale)))
+            timeline[:, columns] = np.fmax(timeline[:, columns], scores[labels, None])
+        return timeline
+
+    def decibels(self) -> tuple[np.ndarray, float, float]:
+        """The log-mel energies (bins, columns), NaN where there was no window; and the range that is shown."""
+        used = math.ceil(self.next_frame / self.frames_per_column)
+        with np.errstate(invalid="ignore"):
+            mean = self.sums[:used] / self.counts[:used, None]
+        if self.extractor.do_normalize:
+            mean = mean * (2 * self.extractor.std) + self.extractor.mean
+        decibels = 10 / math.log(10) * mean.T
+        low, high = map(float, np.nanpercentile(decibels, (5, 99.8)))
+        return decibels, low, max(high, low + 1)
+
+    def frequencies(self) -> list[tuple[float, str]]:
+        """Where round frequencies are, in mel bins from the lowest, and their names."""
+        rate, bins = self.extractor.sampling_rate, self.sums.shape[1]
+        lowest, highest = mel(LOWEST_FREQUENCY), mel(rate / 2)
+        return [
+            ((mel(f) - lowest) / (highest - lowest) * (bins + 1) - 1, f"{f / 1000:g} kHz" if f >= 1000 else f"{f} Hz")
+            for f in TICKS
+            if f <= rate / 2
+        ]
+
     def draw(self, file: BinaryIO, title: str, id2label: dict[int, str] | None = None, num_labels: int = 0) -> None:
         """Writes a PNG: the spectrogram, and the scores of the `num_labels` labels with the highest peaks."""
         FigureCanvasAgg = require("matplotlib.backends.backend_agg", "plot", "--plot").FigureCanvasAgg
         Figure = require("matplotlib.figure", "plot", "--plot").Figure
-        labels: np.ndarray = np.zeros(0, int)
-        if num_labels:
-            peaks = np.max([scores for _, _, scores in self.scores], axis=0)
-            labels = np.argsort(-peaks, kind="stable")[:num_labels]
+        labels = self.loudest(num_labels)
         figure = Figure(figsize=(12, 4.2 + 0.3 * len(labels)), layout="constrained")
         FigureCanvasAgg(figure)
         ratios = (3, 0.4 + 0.3 * len(labels)) if len(labels) else (1,)
@@ -73,11 +108,7 @@ class Picture:
         figure.savefig(file, format="png", dpi=120)
 
     def _draw_scores(self, axes, figure, names: list[str], labels: np.ndarray) -> None:
-        timeline = np.full((len(labels), 2048), np.nan, np.float32)
-        scale = timeline.shape[1] / self.end
-        for start, end, scores in self.scores:
-            columns = slice(int(start * scale), max(int(start * scale) + 1, math.ceil(end * scale)))
-            timeline[:, columns] = np.fmax(timeline[:, columns], scores[labels, None])
+        timeline = self.timeline(labels)
         every = np.stack([scores for _, _, scores in self.scores])
         probabilities = every.min() >= 0 and every.max() <= 1
         limits = {"vmin": 0, "vmax": 1} if probabilities else {}
@@ -87,22 +118,11 @@ class Picture:
         figure.colorbar(image, ax=axes, label="score", pad=0.01)
 
     def _draw_spectrogram(self, axes, figure) -> None:
-        used = math.ceil(self.next_frame / self.frames_per_column)
-        with np.errstate(invalid="ignore"):
-            mean = self.sums[:used] / self.counts[:used, None]  # NaN where there was no window
-        if self.extractor.do_normalize:
-            mean = mean * (2 * self.extractor.std) + self.extractor.mean
-        decibels = 10 / math.log(10) * mean.T
-        bins = len(decibels)
-        extent = (0, used * self.frames_per_column * SHIFT_SECONDS, -0.5, bins - 0.5)
-        low, high = np.nanpercentile(decibels, (5, 99.8))
-        image = axes.imshow(
-            decibels, aspect="auto", origin="lower", extent=extent, cmap="magma", vmin=low, vmax=max(high, low + 1)
-        )
-        lowest, highest = mel(LOWEST_FREQUENCY), mel(self.extractor.sampling_rate / 2)
-        ticks = [f for f in TICKS if f <= self.extractor.sampling_rate / 2]
-        places = [(mel(f) - lowest) / (highest - lowest) * (bins + 1) - 1 for f in ticks]
-        axes.set_yticks(places, [f"{f / 1000:g} kHz" if f >= 1000 else f"{f} Hz" for f in ticks])
+        decibels, low, high = self.decibels()
+        bins, columns = decibels.shape
+        extent = (0, columns * self.frames_per_column * SHIFT_SECONDS, -0.5, bins - 0.5)
+        image = axes.imshow(decibels, aspect="auto", origin="lower", extent=extent, cmap="magma", vmin=low, vmax=high)
+        axes.set_yticks(*zip(*self.frequencies()))
         axes.set_ylim(-0.5, bins - 0.5)
         axes.set_xlim(0, self.end)
         axes.set_facecolor("0.8")
