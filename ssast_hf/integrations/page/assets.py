@@ -6,12 +6,14 @@ STYLE = """
 & { font-size: 0.95rem; color: var(--body-text-color); }
 h3 { margin: 0 0 0.5rem; font-size: 1.1rem; overflow-wrap: anywhere; }
 audio { display: block; width: 100%; }
-.hint { margin: 0.4rem 0; color: var(--body-text-color-subdued); }
+.hint { margin: 0.4rem 0; color: color-mix(in srgb, var(--body-text-color) 75%, transparent); }
 .failed { color: var(--error-text-color, #b91c1c); overflow-wrap: anywhere; }
 .scroll { max-height: 22rem; overflow: auto; border: 1px solid var(--border-color-primary); border-radius: 6px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.3rem 0.6rem; text-align: left; vertical-align: middle; overflow-wrap: anywhere;
+th, td { padding: 0.3rem 0.6rem; text-align: left; vertical-align: middle; overflow-wrap: break-word;
   border-bottom: 1px solid var(--border-color-primary); }
+td.number, thead th { white-space: nowrap; }
+tbody th { min-width: 7rem; font-weight: normal; overflow-wrap: anywhere; }
 thead th { position: sticky; top: 0; background: var(--background-fill-secondary); font-weight: 600; }
 tbody tr:last-child > * { border-bottom: 0; }
 progress { width: 6rem; max-width: 100%; vertical-align: middle; }
@@ -45,7 +47,9 @@ button[aria-pressed="true"] { font-weight: 600; border-color: var(--color-accent
   .track { grid-template-columns: 1fr; }
   .name { text-align: left; line-height: 1.2rem; }
   .name:empty { display: none; }
-  th, td { padding: 0.3rem 0.35rem; }
+  table { font-size: 0.85rem; }
+  th, td { padding: 0.3rem 0.25rem; }
+  tbody th { min-width: 5.5rem; }
 }
 """
 

@@ -59,12 +59,12 @@ class _Parts:
                     markup.sounds_table([], None, None), css_template=assets.STYLE, js_on_load=assets.CHOOSE,
                     apply_default_css=False,
                 )  # fmt: skip
+                self._add_labels()
+        self.viewer = gradio.HTML(css_template=assets.STYLE, js_on_load=assets.PLAYER, apply_default_css=False)
         with gradio.Row():
-            with gradio.Column(scale=3, min_width=300):
-                self.viewer = gradio.HTML(css_template=assets.STYLE, js_on_load=assets.PLAYER, apply_default_css=False)
-                self.picture = gradio.DownloadButton("Picture (PNG)", size="sm", interactive=False)
-            self._add_labels()
+            self.picture = gradio.DownloadButton("Picture (PNG)", size="sm", scale=0, min_width=160, interactive=False)
         self._add_events()
+        gradio.Markdown("## Masked reconstruction")
         with gradio.Row():
             self._add_controls()
         self.reconstruction = gradio.Image(
@@ -87,11 +87,10 @@ class _Parts:
         self.labels = None
         if self.demo.classifier is None:
             return
-        with gradio.Column(scale=1, min_width=240):
-            if self.demo.has_events():
-                self.labels = gradio.Label(label="Labels of the whole sound", num_top_classes=PICTURE_LABELS)
-            else:
-                self.labels = gradio.Dataframe(label="Outputs", headers=["output", "value"], interactive=False)
+        if self.demo.has_events():
+            self.labels = gradio.Label(label="Labels of the whole sound", num_top_classes=PICTURE_LABELS)
+        else:
+            self.labels = gradio.Dataframe(label="Outputs", headers=["output", "value"], interactive=False)
 
     def _add_events(self) -> None:
         self.threshold = self.events = None

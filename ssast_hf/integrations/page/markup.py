@@ -71,8 +71,8 @@ def _sound_row(index: int, sound: Sound, chosen: bool, count: int | None) -> str
         return f'<tr>{name}<td colspan="{columns}">{_progress(sound)}</td></tr>'
     best = next(iter(sound.scores.items()), None)
     label = "" if best is None else f"{text(best[0])} <small>{best[1]:.2f}</small>"
-    events = "" if count is None else f"<td>{count}</td>"
-    return f"<tr>{name}<td>{clock(sound.seconds, 1)}</td><td>{label}</td>{events}</tr>"
+    events = "" if count is None else f'<td class="number">{count}</td>'
+    return f'<tr>{name}<td class="number">{clock(sound.seconds, 1)}</td><td>{label}</td>{events}</tr>'
 
 
 def _progress(sound: Sound) -> str:
@@ -104,7 +104,8 @@ def viewer(sound: Sound | None) -> str:
         f"{title}"
         f'<audio controls preload="metadata" src="gradio_api/file={quote(sound.path)}"></audio>'
         '<p class="unplayable failed" hidden>This browser cannot play the format of this file.</p>'
-        '<p class="hint">Click a moment to hear it. With the keyboard: arrows move, Space plays.</p>'
+        '<p class="hint">Click a moment to hear it. With the keyboard: arrows move, Space '
+        f"plays.{' The darker a moment, the higher the score.' if sound.timelines else ''}</p>"
         f'<div class="tracks time" role="slider" tabindex="0" aria-label="Position in {text(sound.name)}" '
         f'aria-valuemin="0" aria-valuemax="{sound.seconds:.3f}" aria-valuenow="0" aria-valuetext="0:00" '
         f'data-seconds="{sound.seconds:.3f}">{"".join(tracks)}{_axis(sound.seconds)}'
@@ -149,8 +150,8 @@ def events_view(sound: Sound | None, events: Sequence[Event], labels: Sequence[s
     rows = "".join(
         f'<tr><td><button type="button" data-start="{event.start:.3f}" data-end="{event.end:.3f}" aria-label="Play '
         f'{text(event.label)} from {clock(event.start, 2)} to {clock(event.end, 2)}">&#9654;</button></td>'
-        f"<td>{clock(event.start, 2)}</td><td>{clock(event.end, 2)}</td><td>{text(event.label)}</td>"
-        f"<td>{event.score:.2f}</td></tr>"
+        f'<td class="number">{clock(event.start, 2)}</td><td class="number">{clock(event.end, 2)}</td>'
+        f'<td>{text(event.label)}</td><td class="number">{event.score:.2f}</td></tr>'
         for event in events[:MOST_EVENTS]
     )
     left = len(events) - MOST_EVENTS
