@@ -12,11 +12,12 @@ audio { display: block; width: 100%; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.3rem 0.6rem; text-align: left; vertical-align: middle; overflow-wrap: break-word;
   border-bottom: 1px solid var(--border-color-primary); }
-td.number, thead th { white-space: nowrap; }
+td.number { white-space: nowrap; }
+thead th { overflow-wrap: normal; }
 tbody th { min-width: 7rem; font-weight: normal; overflow-wrap: anywhere; }
 thead th { position: sticky; top: 0; background: var(--background-fill-secondary); font-weight: 600; }
 tbody tr:last-child > * { border-bottom: 0; }
-progress { width: 6rem; max-width: 100%; vertical-align: middle; }
+progress { width: 6rem; max-width: 100%; vertical-align: middle; appearance: auto; accent-color: var(--color-accent); }
 button { min-height: 2.25rem; min-width: 2.25rem; padding: 0.2rem 0.5rem; text-align: left; font: inherit;
   color: inherit; cursor: pointer; overflow-wrap: anywhere; background: var(--background-fill-secondary);
   border: 1px solid var(--border-color-primary); border-radius: 6px; }

@@ -16,14 +16,14 @@ from ...utils.text import printable
 
 OVERHEAD = 100_000  # bytes around the files of an upload
 UPLOAD = "/upload"  # how the address ends to which Gradio's pages and clients post files
-REFUSED = 413  # Content Too Large
+REFUSED, NO_LENGTH = 413, 411  # Content Too Large, Length Required
 
 
 @dataclass
 class UploadLimits:
     """
     An ASGI application that refuses uploads before and after Gradio's own receives them. A refusal is an answer with
-    the status 413 and one line of text that says what was found and what is allowed.
+    the status 413 (411 without a Content-Length) and one line of text that says what was found and what is allowed.
 
     Args:
         app: Gradio's application, which itself refuses files of more bytes.
@@ -42,7 +42,11 @@ class UploadLimits:
         if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].endswith(UPLOAD):
             await self.app(scope, receive, send)
             return
-        length = int(dict(scope["headers"]).get(b"content-length", b"0"))
+        header = dict(scope["headers"]).get(b"content-length")
+        if header is None:
+            await _answer(send, NO_LENGTH, "The upload has no Content-Length, expected its size in bytes.")
+            return
+        length = int(header)
         upload = _Upload(receive)
         messages: list[dict] = []  # of the answer, which is small: held until the files were looked at
         refusal = self._too_large(length)
@@ -55,12 +59,8 @@ class UploadLimits:
             refusal = await asyncio.to_thread(self._refusal, messages, length)
         if refusal is not None:
             await upload.drain(length)
-            body = refusal.encode("utf-8", "replace")
-            headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
-            messages = [
-                {"type": "http.response.start", "status": REFUSED, "headers": headers},
-                {"type": "http.response.body", "body": body},
-            ]
+            await _answer(send, REFUSED, refusal)
+            return
         for message in messages:
             await send(message)
 
@@ -75,7 +75,7 @@ class UploadLimits:
 
     def _refusal(self, messages: Sequence[dict], length: int) -> str | None:
         """Why what Gradio received is refused."""
-        status = messages[0]["status"]
+        status = messages[0]["status"] if messages else None  # none where the client has gone
         if status == REFUSED:
             return f"The upload of {length / 1e6:.1f} MB has a file above {self.megabytes:g} MB, which is the most."
         if status != 200:
@@ -97,6 +97,13 @@ class UploadLimits:
                 os.unlink(path)
         name = printable(os.fsencode(Path(paths[0]).name).decode("utf-8", "replace"))
         return f"{name} has {lengths[0]:.1f} s of sound, expected at most {self.seconds:g} s."
+
+
+async def _answer(send, status: int, text: str) -> None:
+    body = text.encode("utf-8", "replace")
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 class _Upload:
