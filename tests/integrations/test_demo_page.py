@@ -439,15 +439,34 @@ def test_a_visit_keeps_what_was_analysed_when_files_are_added_or_removed(demos, 
     visit.take([first, second])
     heard_first = visit.shown()
     list(demos["patch"].listen(heard_first))
-    next(demos["patch"].listen(visit.sounds[second]), None)
-    visit.sounds[second].complete = False  # cut off
     visit.take([third, first, second])
     assert visit.sounds[first] is heard_first and visit.chosen == first
-    assert visit.sounds[second].windows == [] and list(visit.sounds) == [third, first, second]
+    assert list(visit.sounds) == [third, first, second] and not visit.sounds[second].complete
     visit.take([third])
     assert visit.chosen == third
     visit.take([])
     assert visit.shown() is None
+
+
+@needs_gradio
+def test_an_analysis_that_was_cut_off_goes_on_where_it_was(demos, wav, tmp_path):
+    from ssast_hf.integrations.page import Sound
+
+    soundfile.write(tmp_path / "long.wav", np.tile(load_audio(wav), 8), 16000)
+    begun = []
+
+    def analyse(sound):
+        begun.append(sound)
+        return demos["patch"].listen(sound)
+
+    sound = Sound(str(tmp_path / "long.wav"), "long.wav")
+    assert sound.advance(analyse) and 0 < sound.seconds < sound.length and not sound.complete
+    while sound.advance(analyse):
+        pass
+    assert begun == [sound] and sound.complete
+    whole = heard(demos["patch"], tmp_path / "long.wav")
+    assert [window[:2] for window in sound.windows] == [window[:2] for window in whole.windows]
+    assert sound.scores == whole.scores
 
 
 @needs_gradio
@@ -543,6 +562,7 @@ def test_a_browser_shows_the_answer_without_errors(url, wav, tmp_path, width):
         page.get_by_text("broken.wav cannot be decoded").wait_for()
         page.get_by_text("voice").first.wait_for()
         picture = page.locator("img[src*='/file=']")
+        picture.scroll_into_view_if_needed()
         page.wait_for_function("""document.querySelector("img[src*='/file=']")?.naturalWidth > 600""")
         page.get_by_label("number input for Masked patches").fill("7")
         page.keyboard.press("Tab")

@@ -17,12 +17,11 @@ from ...inference.label_formats import PICTURE_LABELS
 from ...utils.text import first_sentence, printable
 from . import assets, markup
 from .demo import Demo, as_sentence
-from .visit import DOWNLOADS, Visit, download
+from .visit import DOWNLOADS, THRESHOLD, Visit, download
 
 LARGEST_CLUSTER = 16  # patches on a side: more is nearly the whole clip
 LONGEST = 48 * 3600  # seconds from which the slider can start, until it knows the sound
 VISITORS = 8  # whose sounds are analysed at the same time, a few windows of each in turn
-THRESHOLD = 0.5  # of events, as in `ssast classify`
 FORMATS = {"csv": "CSV", "audacity": "Audacity", "raven": "Raven"}
 
 
@@ -147,11 +146,11 @@ class _Parts:
             trigger_mode="always_last", api_name=False, **output,
         )  # fmt: skip
         self.files.change(
-            _reporting(self.take), [self.files, self.visit, *threshold], [wanted, *everything], api_name=False,
+            _reporting(self.take), [self.files, self.visit], [wanted, *everything], api_name=False,
             cancels=[listening, fitting, filling, controls], **quiet,
         )  # fmt: skip
         self.table.select(
-            self.choose, [self.visit, *threshold], [self.table, *self._shown(), *self._found(), measured],
+            self.choose, [self.visit], [self.table, *self._shown(), *self._found(), measured],
             api_name=False, **quiet,
         )  # fmt: skip
         self.recording.stop_recording(
@@ -167,52 +166,49 @@ class _Parts:
         """A recording joins the files."""
         return [*(files or []), recording] if recording else gradio.skip(), None
 
-    def take(self, files, visit, threshold=THRESHOLD):
+    def take(self, files, visit):
         """Other files: asks for their analysis. What is shown stays if its file does."""
-        before = visit.chosen
         self._take(visit, files)
         # The time tells files from the same files before.
         wanted = (list(visit.sounds), time.monotonic_ns()) if visit.sounds else gradio.skip()
-        kept = before is not None and visit.chosen == before
-        shown = [gradio.skip()] * len(self._shown()) if kept else self._show(visit)
-        found = [gradio.skip()] * len(self._found()) if kept else self._find(visit, threshold)
-        measured = gradio.skip() if kept else self._measure(visit)
-        return [wanted, self._table(visit, threshold), *shown, *found, *self._download(visit, threshold), measured]
+        return [wanted, *self._listened(visit, visit.changed(), True)]
 
     def listen(self, files, wanted, visit, threshold=THRESHOLD):
         """Analyses the files that are not analysed yet. Clients by HTTP give no `wanted`."""
         if wanted and wanted[0] != list(dict.fromkeys(files or [])):  # other files by now
-            yield self._listened(visit, threshold, False, False)
+            yield self._listened(visit, False, False)
             return
         self._take(visit, files)
+        visit.threshold = visit.threshold if wanted else threshold
         for sound in list(visit.sounds.values()):
             if sound.complete or sound.error:
                 continue
-            for _ in self.demo.listen(sound):
-                yield self._listened(visit, threshold, False, False)
-            yield self._listened(visit, threshold, sound is visit.shown(), True)
-        yield self._listened(visit, threshold, not wanted, True)  # a player that plays is left alone
+            while sound.advance(self.demo.listen):
+                yield self._listened(visit, False, False)
+            yield self._listened(visit, sound is visit.shown(), True)
+        yield self._listened(visit, not wanted or visit.changed(), True)  # a player that plays is left alone
 
-    def _listened(self, visit: Visit, threshold: float, show: bool, download: bool) -> list:
-        """The outputs of [`_Parts.listen`]: the table and, if they changed, what is shown and the downloads."""
+    def _listened(self, visit: Visit, show: bool, download: bool) -> list:
+        """The table and, if they are to change, what is shown and the downloads."""
         skip = gradio.skip()
         shown = [skip] * (len(self._shown()) + len(self._found()))
         if show:
-            shown = [*self._show(visit), *self._find(visit, threshold)]
-        downloads = self._download(visit, threshold) if download else [skip] * len(self.downloads)
+            shown = [*self._show(visit), *self._find(visit)]
+        downloads = self._download(visit) if download else [skip] * len(self.downloads)
         measured = self._measure(visit) if show else skip
-        return [self._table(visit, threshold), *shown, *downloads, measured]
+        return [self._table(visit), *shown, *downloads, measured]
 
-    def choose(self, event: gradio.SelectData, visit, threshold=THRESHOLD):
+    def choose(self, event: gradio.SelectData, visit):
         """Shows another sound."""
         paths = list(visit.sounds)
         if event.index in range(len(paths)):
             visit.chosen = paths[event.index]
-        return [self._table(visit, threshold), *self._show(visit), *self._find(visit, threshold), self._measure(visit)]
+        return [self._table(visit), *self._show(visit), *self._find(visit), self._measure(visit)]
 
     def find(self, visit, threshold):
         """The events at another threshold."""
-        return [self._table(visit, threshold), *self._find(visit, threshold), *self._download(visit, threshold)]
+        visit.threshold = threshold
+        return [self._table(visit), *self._find(visit), *self._download(visit)]
 
     def fit(self, measured):
         """The ranges of the sliders for the sound that is shown."""
@@ -250,6 +246,7 @@ class _Parts:
 
     def _show(self, visit: Visit) -> list:
         """Their values."""
+        visit.displayed = visit.state()
         sound = visit.shown()
         picture = gradio.DownloadButton(value=None, interactive=False)
         scores: dict | list | None = None
@@ -265,26 +262,27 @@ class _Parts:
         """The component of the events."""
         return [] if self.events is None else [self.events]
 
-    def _find(self, visit: Visit, threshold: float) -> list:
+    def _find(self, visit: Visit) -> list:
         """Its value."""
         if self.events is None:
             return []
-        sound, labels = visit.shown(), self.demo.labels()
-        events = [] if sound is None else sound.events(labels, threshold)
-        return [markup.events_view(sound, events, labels, threshold)]
+        sound, rules = visit.shown(), (self.demo.labels(), visit.threshold)
+        return [markup.events_view(sound, [] if sound is None else sound.events(*rules), *rules)]
 
-    def _table(self, visit: Visit, threshold: float) -> str:
+    def _table(self, visit: Visit) -> str:
         sounds, counts = list(visit.sounds.values()), None
         if self.demo.has_events():
-            counts = [len(sound.events(self.demo.labels(), threshold)) if sound.complete else 0 for sound in sounds]
+            rules = self.demo.labels(), visit.threshold
+            counts = [len(sound.events(*rules)) if sound.complete else 0 for sound in sounds]
         return markup.sounds_table(sounds, visit.chosen, counts)
 
-    def _download(self, visit: Visit, threshold: float) -> list:
+    def _download(self, visit: Visit) -> list:
         """The files of the buttons."""
         sounds = visit.complete()
         if not sounds:
             return [gradio.DownloadButton(value=None, interactive=False) for _ in self.downloads]
-        files = [download(name, sounds, self.demo.labels(), threshold) for name in DOWNLOADS[: len(self.downloads)]]
+        rules = self.demo.labels(), visit.threshold
+        files = [download(name, sounds, *rules) for name in DOWNLOADS[: len(self.downloads)]]
         return [gradio.DownloadButton(value=_cached(*file), interactive=True) for file in files]
 
     def _measure(self, visit: Visit) -> tuple | None:

@@ -4,8 +4,9 @@
 
 import io
 import os
+import threading
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ...inference.events import Event, EventJoiner, EventRules
 from ...inference.label_formats import TRACKS, WRITERS, track_names
 from ...utils.text import printable
 
+THRESHOLD = 0.5  # of events, as in `ssast classify`
 DOWNLOADS = ("csv", "audacity", "raven")
 
 
@@ -53,8 +55,25 @@ class Sound:
     patches: int = 0
     error: str = ""
     complete: bool = False
-    # The threshold and the events of the last call of `events`.
+    # The threshold and the events of the last call of `events`; the analysis, which one thread at a time goes on with.
     _found: tuple[float, list[Event]] | None = field(default=None, init=False, repr=False)
+    _work: Iterator[None] | None = field(default=None, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    def advance(self, analyse: Callable[["Sound"], Iterator[None]]) -> bool:
+        """
+        Goes on with the analysis up to its next pause, from where an earlier call left it.
+
+        Args:
+            analyse: What begins the analysis: [`Demo.listen`].
+
+        Returns:
+            Whether there is more to do.
+        """
+        with self._lock:
+            if self._work is None:
+                self._work = analyse(self)
+            return next(self._work, self) is None
 
     def events(self, labels: Sequence[str], threshold: float) -> list[Event]:
         """
@@ -75,22 +94,23 @@ class Visit:
     Attributes:
         sounds (`dict[str, Sound]`): By path.
         chosen (`str`, *optional*): Path of the sound that is shown.
+        threshold (`float`): Of events.
+        displayed: The [`Visit.state`] that the page shows.
     """
 
     def __init__(self) -> None:
         self.sounds: dict[str, Sound] = {}
         self.chosen: str | None = None
+        self.threshold = THRESHOLD
+        self.displayed: tuple | None = None
 
     def take(self, paths: Sequence[str]) -> None:
-        """Makes these the sounds of the visit. Results stay of those that it had, and that are complete."""
+        """Makes these the sounds of the visit. What was analysed of those that it had stays."""
         before, self.sounds = self.sounds, {}
         for path in dict.fromkeys(paths):
             name = self._free_name(Path(path).name)
-            sound = before.get(path)
-            if sound is None or not (sound.complete or sound.error):
-                sound = Sound(path, name)
-            sound.name = name
-            self.sounds[path] = sound
+            self.sounds[path] = before.get(path) or Sound(path, name)
+            self.sounds[path].name = name
         if self.chosen not in self.sounds:
             self.chosen = next(iter(self.sounds), None)
 
@@ -105,6 +125,15 @@ class Visit:
     def shown(self) -> Sound | None:
         """The sound that is shown."""
         return None if self.chosen is None else self.sounds.get(self.chosen)
+
+    def state(self) -> tuple:
+        """What the page can show of the sound that is shown."""
+        sound = self.shown()
+        return (None,) if sound is None else (sound.path, sound.name, sound.complete, sound.error)
+
+    def changed(self) -> bool:
+        """Whether the page shows something else."""
+        return self.displayed != self.state()
 
     def complete(self) -> list[Sound]:
         """The sounds that were analysed to their ends."""
