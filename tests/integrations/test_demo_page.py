@@ -235,7 +235,9 @@ def test_a_long_sound_of_one_visitor_does_not_keep_another_waiting(checkpoints, 
         time.sleep(1)
         _, _, _, labels, *_ = second.predict([handle_file(wav)], 0.5, api_name="/listen")
         assert len(labels["confidences"]) == 3 and not long.done()
-        said = long.outputs()[-1][0]
+        while not (outputs := long.outputs()):
+            time.sleep(0.1)
+        said = outputs[-1][0]
         assert re.search(r"<progress .*</progress> \d+:\d\d of 40:00", said)
         long.cancel()
     finally:
@@ -599,6 +601,27 @@ def test_a_browser_shows_the_answer_without_errors(url, wav, tmp_path, width):
         assert audio.count() == picture.count() == 0
         page.get_by_label("Clear").first.click()
         page.get_by_text("Nothing to analyse yet").wait_for()
+        browser.close()
+
+
+@needs_gradio
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium")
+def test_a_sound_that_is_added_does_not_end_the_analysis_of_another(url, wav, tmp_path):
+    sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
+    soundfile.write(tmp_path / "long.flac", 0.1 * np.random.default_rng(0).standard_normal(16000 * 3000), 16000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(url)
+        upload = page.locator("input[type=file]").first
+        upload.wait_for(state="attached")
+        upload.set_input_files(tmp_path / "long.flac")
+        page.locator("progress").wait_for()
+        page.locator("input[type=file]").first.set_input_files(wav)
+        page.get_by_text("waiting").wait_for()
+        before = page.locator("progress").evaluate("progress => progress.value")
+        assert before > 0
+        page.wait_for_function(f"document.querySelector('progress').value > {before + 60}")
         browser.close()
 
 

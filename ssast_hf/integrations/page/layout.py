@@ -134,7 +134,7 @@ class _Parts:
         everything = [self.table, *self._shown(), *self._found(), *self.downloads, measured]
         listening = wanted.change(
             _reporting(self.listen), [self.files, wanted, self.visit, *threshold], everything, api_name="listen",
-            **quiet,
+            trigger_mode="multiple", **quiet,  # the page may not know yet that the one before was cut off
         )  # fmt: skip
         fitting = measured.change(self.fit, measured, [self.start, self.num_masked], api_name=False, **quiet)
         inputs = [self.files, self.visit, self.start, self.cluster, self.num_masked, self.seed]
