@@ -619,9 +619,12 @@ def test_a_sound_that_is_added_does_not_end_the_analysis_of_another(url, wav, tm
         page.locator("progress").wait_for()
         page.locator("input[type=file]").first.set_input_files(wav)
         page.get_by_text("waiting").wait_for()
+        page.get_by_role("button", name="guitar.wav").focus()
         before = page.locator("progress").evaluate("progress => progress.value")
         assert before > 0
         page.wait_for_function(f"document.querySelector('progress').value > {before + 60}")
+        page.wait_for_timeout(200)
+        assert page.evaluate("document.activeElement.textContent") == "guitar.wav"  # though the table is drawn anew
         browser.close()
 
 
