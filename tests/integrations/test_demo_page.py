@@ -624,7 +624,7 @@ def test_a_sound_that_is_added_does_not_end_the_analysis_of_another(url, wav, tm
         assert before > 0
         page.wait_for_function(f"document.querySelector('progress').value > {before + 60}")
         page.wait_for_timeout(200)
-        assert page.evaluate("document.activeElement.textContent") == "guitar.wav"  # though the table is drawn anew
+        assert page.evaluate("document.activeElement.textContent") == "guitar.wav"  # though the table changes
         browser.close()
 
 

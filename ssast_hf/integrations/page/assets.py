@@ -51,28 +51,14 @@ button[aria-pressed="true"] { font-weight: 600; border-color: var(--color-accent
   table { font-size: 0.85rem; }
   th, td { padding: 0.3rem 0.25rem; }
   tbody th { min-width: 5.5rem; }
+  .axis .strip { font-size: 0.65rem; }
 }
 """
 
-# The table is drawn anew as the analysis goes on: the focus and the place that it was scrolled to stay.
 CHOOSE = """
-let held = null, scrolled = 0;
 element.addEventListener('click', event => {
   const button = event.target.closest('button[data-index]');
   if (button) trigger('select', {index: Number(button.dataset.index), value: button.textContent});
-});
-element.addEventListener('focusin', event => {
-  held = event.target.dataset.index ?? null;
-});
-element.addEventListener('focusout', event => {
-  setTimeout(() => { if (event.target.isConnected && document.activeElement !== event.target) held = null; });
-});
-element.addEventListener('scroll', event => { scrolled = event.target.scrollTop; }, true);
-watch('value', () => {
-  const table = element.querySelector('.scroll');
-  if (table) table.scrollTop = scrolled;
-  if (held !== null && document.activeElement === document.body)
-    element.querySelector('button[data-index="' + held + '"]')?.focus({preventScroll: true});
 });
 """
 

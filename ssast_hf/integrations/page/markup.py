@@ -14,6 +14,7 @@ from .visit import Sound
 MOST_EVENTS = 500  # in the table; the downloads have them all
 MOST_TRACKS = 20  # of labels with events
 TICKS = 6  # about as many times on the axis
+LAST_TICK = 0.93  # of the width: the name of a later time would leave the page
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 
 
@@ -124,7 +125,7 @@ def _track(label: str, inside: str, picture: bytes, kind: str) -> str:
 def _axis(seconds: float) -> str:
     """The times under the tracks."""
     step = next((step for step in STEPS if seconds / step <= TICKS), STEPS[-1])
-    ticks = [index * step for index in range(math.floor(seconds / step) + 1)]
+    ticks = [index * step for index in range(math.floor(LAST_TICK * seconds / step) + 1)]
     spans = "".join(
         f'<span style="left:{100 * tick / max(seconds, 1e-6):.3f}%">{clock(tick, int(step < 1))}</span>'
         for tick in ticks
