@@ -48,6 +48,7 @@ button[aria-pressed="true"] { font-weight: 600; border-color: var(--color-accent
   .track { grid-template-columns: 1fr; }
   .name { text-align: left; line-height: 1.2rem; }
   .name:empty { display: none; }
+  .scroll { margin-inline: -0.7rem; }
   table { font-size: 0.85rem; }
   th, td { padding: 0.3rem 0.25rem; }
   tbody th { min-width: 5.5rem; }
