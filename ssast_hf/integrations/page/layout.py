@@ -55,11 +55,13 @@ class _Parts:
                 self._add_inputs(examples)
             with gradio.Column(scale=2, min_width=300):
                 self.table = gradio.HTML(
-                    markup.sounds_table([], None, None), css_template=assets.STYLE, js_on_load=assets.CHOOSE,
-                    apply_default_css=False,
+                    markup.sounds_table([], None, None), label="Table", css_template=assets.STYLE,
+                    js_on_load=assets.CHOOSE, apply_default_css=False,
                 )  # fmt: skip
                 self._add_labels()
-        self.viewer = gradio.HTML(css_template=assets.STYLE, js_on_load=assets.PLAYER, apply_default_css=False)
+        self.viewer = gradio.HTML(
+            label="Timeline", css_template=assets.STYLE, js_on_load=assets.PLAYER, apply_default_css=False
+        )
         with gradio.Row():
             self.picture = gradio.DownloadButton("Picture (PNG)", size="sm", scale=0, min_width=160, interactive=False)
         self._add_events()
@@ -70,7 +72,7 @@ class _Parts:
             label="Masked reconstruction", format="png", interactive=False, show_label=False,
             buttons=["download", "fullscreen"],
         )  # fmt: skip
-        self.note = gradio.Markdown()
+        self.note = gradio.Markdown(label="Note")
         self._connect()
 
     def _add_inputs(self, examples: Sequence[str]) -> None:
@@ -109,7 +111,9 @@ class _Parts:
                         gradio.DownloadButton(FORMATS[name], size="sm", min_width=80, interactive=False)
                         for name in DOWNLOADS
                     ]
-        self.events = gradio.HTML(css_template=assets.STYLE, js_on_load=assets.HEAR, apply_default_css=False)
+        self.events = gradio.HTML(
+            label="Events", css_template=assets.STYLE, js_on_load=assets.HEAR, apply_default_css=False
+        )
 
     def _add_controls(self) -> None:
         config = self.model
