@@ -59,5 +59,5 @@ constraints: .venv/ready  ## write the installed versions to constraints.txt
 	(head -1 constraints.txt; $(BIN)/python -m pip freeze --all --exclude ssast_hf --exclude pip | grep -v '^#' | sed 's/+cpu//') > .venv/constraints.txt
 	mv .venv/constraints.txt constraints.txt
 
-clean:  ## remove .venv and everything the commands made
-	rm -rf .venv runs .pytest_cache .ruff_cache .mypy_cache *.egg-info
+clean:  ## remove .venv, the site and caches; what is in runs stays
+	rm -rf .venv runs/site .pytest_cache .ruff_cache .mypy_cache *.egg-info

@@ -45,7 +45,7 @@ def row(entry) -> str:
     with torch.device("meta"):
         millions = SSASTModel(config).num_parameters() / 1e6
     if entry.official is None:
-        use, place = re.sub(r",? [\d.]+ s$", "", entry.note or ""), "in the package"
+        use, place = re.sub(r"[,;]? [\d.]+ s$", "", entry.note or ""), "in the package"
     else:
         masked = f"{entry.num_mask_patches} of 512 patches masked"
         use = entry.note or "; ".join([USES[entry.patches], *([masked] if entry.num_mask_patches != 400 else [])])

@@ -74,6 +74,7 @@ SLOW_TESTS = {
 
 
 def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem not in SLOW_MODULES)  # first, so that no worker ends long after another
     for item in items:
         slow = item.path.stem in SLOW_MODULES or getattr(item, "originalname", None) in SLOW_TESTS
         if slow or "base-" in item.name:  # models of base size

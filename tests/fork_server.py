@@ -3,10 +3,10 @@
 """
 Processes for tests that start dozens of them, without the seconds that each start takes to import torch and
 transformers. A server imports them once and forks a process for each start. `ssast_command()` is the line of a client
-that runs `ssast` so; `python_command()` is the one for `-c CODE`, where only what does not read the Hub's environment
-variables is imported. The client hands its arguments, directory, environment and standard streams to the server.
-Signals that it gets reach the process, also SIGKILL, and it ends with its exit status. Environment variables that the
-imported libraries read are the server's: tests of those start Python themselves.
+that runs `ssast` so, or a script whose path comes first; `python_command()` is the one for `-c CODE`, where only what
+does not read the Hub's environment variables is imported. The client hands its arguments, directory, environment and
+standard streams to the server. Signals that it gets reach the process, also SIGKILL, and it ends with its exit status.
+Environment variables that the imported libraries read are the server's: tests of those start Python themselves.
 """
 
 import atexit
@@ -16,6 +16,7 @@ import gc
 import importlib
 import json
 import os
+import runpy
 import selectors
 import signal
 import socket
@@ -192,8 +193,10 @@ def become(request: dict, streams: list[int]) -> None:
     os.environ.update(request["environment"])
     os.chdir(request["cwd"])
     arguments = request["arguments"]
-    sys.argv = arguments if arguments[:1] == ["-c"] else ["ssast", *arguments]
+    sys.argv = arguments if arguments[:1] == ["-c"] or arguments[0].endswith(".py") else ["ssast", *arguments]
     sys.path[0] = request["cwd"]
+    if threads := request["environment"].get("OMP_NUM_THREADS"):
+        sys.modules["torch"].set_num_threads(int(threads))
     if request["environment"].get("PYTHONWARNINGS") == "ignore":
         warnings.simplefilter("ignore")
 
@@ -204,6 +207,9 @@ def run() -> int:
 
         return main()
     try:
+        if sys.argv[0].endswith(".py"):
+            runpy.run_path(sys.argv[0], run_name="__main__")
+            return 0
         exec(compile(sys.argv.pop(1), "<string>", "exec"), {"__name__": "__main__"})
     except Exception:
         traceback.print_exc()

@@ -6,13 +6,14 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining
+
+from ..fork_server import ssast_command
 
 SOUNDS = Path(__file__).parents[1] / "data" / "sounds"
 CONFIG = json.dumps({"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 48})
@@ -36,7 +37,7 @@ def port() -> int:
 
 def start(what: str, processes: int, batch: int, output: Path, *more, fsdp: bool = False) -> list[subprocess.Popen]:
     """Starts the processes as torchrun would, with its environment variables."""
-    module = [str(Path(__file__).with_name("fsdp_on_cpu.py"))] if fsdp else ["-m"]
+    module = [str(Path(__file__).with_name("fsdp_on_cpu.py")), f"ssast_hf.training.{what}"] if fsdp else [what]
     more = [*more, "--fsdp", "True", "--fsdp_config", '{"version": 2}'] if fsdp else more
     address, running = port(), []
     for rank in range(processes):
@@ -45,8 +46,8 @@ def start(what: str, processes: int, batch: int, output: Path, *more, fsdp: bool
             environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
                             "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
                             "MASTER_PORT": str(address)}  # fmt: skip
-        line = [sys.executable, *module, f"ssast_hf.training.{what}", *COMMON, "--per_device_train_batch_size",
-                str(batch), "--output_dir", str(output), *map(str, more)]  # fmt: skip
+        line = [*ssast_command(), *module, *COMMON, "--per_device_train_batch_size", str(batch), "--output_dir",
+                str(output), *map(str, more)]  # fmt: skip
         running.append(
             subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         )
