@@ -23,7 +23,7 @@ demo quick test clients: export GOMP_SPINCOUNT ?= 3000
 demo: .venv/ready  ## label sounds, pretrain, fine-tune, reload: the bundled model on the bundled sounds (a minute on 2 cores)
 	$(BIN)/python recipes/demo/demo.py
 
-quick: .venv/ready  ## run the tests that take no training and no seconds each (2 minutes on 2 cores)
+quick: .venv/ready  ## run the tests that neither train nor take seconds each (under 2 minutes on 2 cores)
 	$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile -m "not slow"
 
 test: .venv/ready  ## run every test
