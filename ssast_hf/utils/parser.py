@@ -19,6 +19,7 @@ class Parser(argparse.ArgumentParser):
     - says what is wrong in one line, without the usage, with exit status 2;
     - takes flags with hyphens and with underscores;
     - refuses abbreviated flags, which could mean another flag in a later version;
+    - refuses empty arguments, such as those of a shell variable that is not set: as a path they mean this directory;
     - names the flags that are most like an unknown one.
     """
 
@@ -31,6 +32,10 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args=None, namespace=None):
         """As `argparse`'s, but unknown arguments are an error here as well."""
         args = self._spelled(sys.argv[1:] if args is None else list(args))
+        for before, argument in zip(["", *args], args):
+            if not argument or (argument.startswith("--") and argument.endswith("=")):
+                name = argument[:-1] or (before if before.startswith("--") else "an argument")
+                self.error(f"{name} is empty, expected a value: is a variable of the shell not set?")
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")

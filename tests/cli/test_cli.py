@@ -182,6 +182,16 @@ def test_convert(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    "command",
+    [["convert", "ssast-tiny-patch-debian", ""], ["pretrain", "--data", ".", "--output_dir", ""], ["classify", ""]],
+)
+def test_empty_arguments_are_not_this_directory(command, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(command)
+    assert "is empty, expected a value" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("command", "message"),
     [
         ("classify {sounds}/short.flac --model {checkpoints}/pretrained", "not fine-tuned"),
@@ -203,6 +213,7 @@ def test_convert(tmp_path, capsys):
         ("pretrain {empty}/no.yaml --data {sounds} --output_dir {empty}/o", "No such recipe"),
         ("pretrain --data {sounds} --output_dir {empty}/o --config [1]", "JSON object"),
         ("nonsense", "invalid choice"),
+        ("pretrain --data= --output_dir {empty}/o", "--data is empty"),
     ],
 )  # fmt: skip
 def test_wrong_input_is_one_line_and_status_2(command, message, checkpoints, sounds, tmp_path, capsys):
