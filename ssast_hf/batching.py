@@ -38,6 +38,8 @@ def split_batch(raw_speech) -> list:
     """
     if states_its_rate(raw_speech):
         return [raw_speech]
+    if getattr(getattr(raw_speech, "dtype", None), "kind", None) == "O":  # of waveforms of different lengths
+        raw_speech = list(raw_speech)
     if isinstance(raw_speech, Sequence) and not isinstance(raw_speech, (str, bytes)):
         items = list(raw_speech)  # also a column of `datasets`, which decodes a row at each access
         if not items:
@@ -153,7 +155,7 @@ def _resample(waveform: torch.Tensor, rate: int, sampling_rate: int, name: str) 
     """`waveform` (samples,) at `rate` Hz as `ssast_hf.load_audio` resamples: soxr, quality "HQ"."""
     if rate == sampling_rate:
         return waveform
-    if int(rate) != rate or rate <= 0:
+    if isinstance(rate, str) or not math.isfinite(rate) or int(rate) != rate or rate <= 0:
         raise ValueError(f"{name} has the `sampling_rate` {rate!r}, expected a whole number of Hz.")
     try:
         import soxr
@@ -229,10 +231,20 @@ def as_tensors(outputs: dict[str, list[torch.Tensor]], return_tensors) -> BatchF
 
 
 def as_columns(features) -> dict:
-    """A dict of lists, or a list of dicts, as a dict of lists."""
+    """
+    A dict of lists, or a list of dicts, as a dict of lists; None where a clip has no `attention_mask`. Raises
+    ValueError for nothing, and for anything else that some clips have and others lack.
+    """
     if not isinstance(features, (list, tuple)):
         return dict(features)
-    return {name: [item[name] for item in features] for name in features[0]} if features else {}
+    if not features:
+        raise ValueError("Found an empty list, expected the features of at least one clip.")
+    names = dict.fromkeys(name for item in features for name in item)
+    for name in names:
+        lacking = [index for index, item in enumerate(features) if name not in item]
+        if lacking and name != "attention_mask":
+            raise ValueError(f"Clip {lacking[0]} has no `{name}`, which other clips have.")
+    return {name: [item.get(name) for item in features] for name in names}
 
 
 def ndim(item) -> int:
@@ -251,9 +263,9 @@ def extended(values: torch.Tensor, length: int, fill: float) -> torch.Tensor:
 
 
 def padded_masks(masks, lengths: list[int], targets: list[int], device: torch.device) -> list[torch.Tensor]:
-    """Which frames are real, padded to `targets`: the given `masks` cut to `lengths`, or by the lengths alone."""
-    if masks is None:
-        masks = [torch.ones(length) for length in lengths]
+    """Which frames are real, padded to `targets`: the given `masks` cut to `lengths`; without one, all of a clip's."""
+    masks = [None] * len(lengths) if masks is None else masks
+    masks = [torch.ones(length) if mask is None else mask for mask, length in zip(masks, lengths)]
     return [
         extended(as_tensor(mask)[:length].long().to(device), target, 0)
         for mask, length, target in zip(masks, lengths, targets)

@@ -606,7 +606,7 @@ class SSASTForAudioClassification(SSASTPreTrainedModel):
                 numbers from 0 to 1) or `"regression"` (mean squared error, `(batch,)` or `(batch, num_labels)`
                 floats); if unset, it is inferred from `num_labels` and the type of the labels.
         """
-        outputs: BaseModelOutputWithPooling = self.ssast(input_values, attention_mask, **kwargs)
+        outputs: BaseModelOutputWithPooling = self.ssast(input_values, attention_mask, **kwargs, return_dict=True)
         logits = self.classifier(outputs.pooler_output)
         loss = None
         if labels is not None:
@@ -779,7 +779,9 @@ class SSASTForPreTraining(SSASTPreTrainedModel):
         if real is not None:
             bool_masked_pos = bool_masked_pos & real.to(bool_masked_pos.device)
 
-        outputs: BaseModelOutputWithPooling = self.ssast(input_values, attention_mask, bool_masked_pos, **kwargs)
+        outputs: BaseModelOutputWithPooling = self.ssast(
+            input_values, attention_mask, bool_masked_pos, **kwargs, return_dict=True
+        )
         patch_outputs = outputs.last_hidden_state[:, NUM_SPECIAL_TOKENS:]
         reconstruction = self.generative_head(patch_outputs)
         losses = {}

@@ -97,12 +97,24 @@ def test_plain_waveforms_and_sounds_that_state_their_rate_mix():
     np.testing.assert_allclose(found[0], found[1], atol=1e-5)
 
 
+def test_an_array_of_waveforms_of_different_lengths_is_a_batch():
+    waveforms = [np.linspace(-0.5, 0.5, samples, dtype=np.float32) for samples in (1680, 3600)]
+    ragged = np.empty(2, dtype=object)
+    ragged[:] = waveforms
+    extractor, how = SSASTFeatureExtractor(), {"sampling_rate": 16000, "padding": True, "return_tensors": "np"}
+    found, expected = extractor(ragged, **how), extractor(waveforms, **how)
+    assert found["attention_mask"].sum(axis=1).tolist() == [9, 21]
+    np.testing.assert_array_equal(found["input_values"], expected["input_values"])
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"array": np.zeros(500)}, "Waveform 0 is a dict without `sampling_rate`"),
         ({"array": np.zeros(500), "sampling_rate": -1}, "`sampling_rate` -1, expected a whole number of Hz"),
         ({"array": np.zeros(500), "sampling_rate": 22050.5}, "22050.5, expected a whole number"),
+        ({"array": np.zeros(500), "sampling_rate": float("nan")}, "nan, expected a whole number"),
+        ({"array": np.zeros(500), "sampling_rate": "16000"}, "'16000', expected a whole number"),
         (
             {"array": np.zeros((2, 500)), "sampling_rate": 16000},
             r"Waveform 0 has shape \(2, 500\).*waveform.mean\(0\)",

@@ -586,6 +586,17 @@ def test_outputs_come_as_a_tuple_on_request(cls, config):
             assert_close(value, expected)
 
 
+def test_a_configuration_can_ask_for_tuples(cls, config):
+    model, inputs = build(cls, config), inputs_of(cls)
+    expected = model(**inputs).to_tuple()
+    model.config.return_dict = False
+    found = model(**inputs)
+    assert type(found) is tuple
+    assert len(found) == len(expected)
+    for value, same in zip(found, expected):
+        assert_close(value, same)
+
+
 def test_without_labels_or_on_request_there_is_no_loss(config):
     inputs = inputs_of(SSASTForAudioClassification, labels=False)
     assert set(build(SSASTForAudioClassification, config)(**inputs)) == {"logits"}

@@ -132,3 +132,19 @@ def test_a_max_length_in_samples_is_warned_of(extractor, caplog, monkeypatch):
         assert part in record.getMessage()
     extractor.pad(single(extractor), max_length=16000, padding="max_length")
     assert len(caplog.records) == 2
+
+
+def test_clips_with_and_without_a_mask_or_labels(extractor):
+    """Whichever comes first: a clip's own mask stays, one without is sound throughout; other gaps are named."""
+    features = single(extractor)
+    features[1]["attention_mask"][15:] = 0
+    for bare in (0, 2):
+        given = [dict(item) for item in features]
+        del given[bare]["attention_mask"]
+        assert extractor.pad(given, return_tensors="pt")["attention_mask"].sum(dim=1).tolist() == [9, 15, 54]
+    for labelled in (0, 1):
+        given = [{**item, "labels": 1} if index == labelled else item for index, item in enumerate(single(extractor))]
+        with pytest.raises(ValueError, match=f"Clip {1 - labelled} has no `labels`, which other clips have"):
+            extractor.pad(given)
+    with pytest.raises(ValueError, match="Found an empty list, expected the features of at least one clip"):
+        extractor.pad([])

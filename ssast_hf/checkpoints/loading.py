@@ -32,6 +32,12 @@ EXTRACTOR_FIELDS = (
     "sampling_rate", "num_mel_bins", "max_length", "padding_value", "do_normalize", "mean", "std",
 )  # fmt: skip  # of transformers' ASTFeatureExtractor; its attention mask is off because AST has none
 
+# What a caller may ask for in `from_pretrained` that gives weights other shapes than a checkpoint has.
+ASKED_SIZES = (
+    "num_labels", "pooling", "classifier_layer_norm", "hidden_size", "intermediate_size", "num_hidden_layers",
+)  # fmt: skip
+ASKABLE = (*ASKED_SIZES, "id2label", "label2id")
+
 
 class MismatchedShapes(ValueError, RuntimeError):
     """Weights have other shapes than the configuration says."""
@@ -162,13 +168,28 @@ def load_model(load: Callable, name, *model_args, config=None, adapt: Callable |
     except RuntimeError as error:
         if "mismatch" not in str(error).lower():
             raise
+        asked = _asked_sizes(folder, config, kwargs)
         raise MismatchedShapes(
-            f"The weights of {found.name} do not have the shapes that its {CONFIG} says."
+            f"The weights of {found.name} do not have the shapes that "
+            + (
+                f"{asked} asks for: give ignore_mismatched_sizes=True, by which those weights are new and random."
+                if asked
+                else f"its {CONFIG} says."
+            )
         ) from error
     model, info = loaded
     model.name_or_path = model.config._name_or_path = found.name if found.has_name else str(found.directory)
     note_random_weights(model, info)
     return loaded if with_info else model
+
+
+def _asked_sizes(folder: Path, config, kwargs: dict) -> str:
+    """Sizes of the model that the caller wants and the stored configuration does not say, as `name=value`s."""
+    stored = SSASTConfig.from_pretrained(folder)
+    if not isinstance(config, PreTrainedConfig):
+        config = SSASTConfig.from_pretrained(config or folder, **{k: v for k, v in kwargs.items() if k in ASKABLE})
+    names = [name for name in ASKED_SIZES if getattr(config, name) != getattr(stored, name)]
+    return ", ".join(f"{name}={getattr(config, name)!r}" for name in names)
 
 
 def _load_adapter(load: Callable, found: Found, folder: Path, model_args, config, kwargs: dict):

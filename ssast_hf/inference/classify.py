@@ -137,7 +137,7 @@ def run_classifier(
     }.get(model.config.problem_type, lambda logits: logits.softmax(dim=-1))
 
     def scores(inputs: dict[str, torch.Tensor], frames: torch.Tensor) -> list[np.ndarray]:
-        return list(activation(model(**inputs).logits.cpu().double()).numpy())
+        return list(activation(model(**inputs, return_dict=True).logits.cpu().double()).numpy())
 
     windows = windows_of(extractor, model.config.max_length, window, hop)
     return run_model(model, extractor, sources, batch_size, scores, windows, num_workers)

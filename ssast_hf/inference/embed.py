@@ -114,7 +114,7 @@ def _embeddings(
     What windows of so many real `frames` give: for clips (vector, time steps) each, else (T, F, hidden), or (T, 1,
     hidden) for time steps, real ones alone.
     """
-    outputs = model(**inputs, output_hidden_states=layers is not None)
+    outputs = model(**inputs, output_hidden_states=layers is not None, return_dict=True)
     hidden, pooled = outputs.last_hidden_state, outputs.pooler_output
     steps = model.config.num_time_patches(frames).clamp(min=1)
     if layers is not None:

@@ -86,7 +86,7 @@ class HearModel(torch.nn.Module):
         """(sounds, samples) of at most `max_length` frames -> (sounds, T, D) and (sounds, D), float32."""
         config = self.model.config
         inputs, steps = window_inputs(self.model, self.extractor, audio)
-        outputs = self.model(**inputs)
+        outputs = self.model(**inputs, return_dict=True)
         patches = outputs.last_hidden_state[:, NUM_SPECIAL_TOKENS:].unflatten(1, (config.num_frequency_patches, -1))
         return patches[:, :, : int(steps[0])].mean(dim=1).float(), outputs.pooler_output.float()
 

@@ -97,7 +97,7 @@ class SSASTFeatureExtractionPipeline(FeatureExtractionPipeline):
         mask = inputs.get("attention_mask")
         if self.feature_extractor.return_attention_mask is False:  # the model was trained without
             inputs.pop("attention_mask", None)
-        outputs = self.model(**inputs)
+        outputs = self.model(**inputs, return_dict=True)
         if "last_hidden_state" not in outputs or mask is None:
             return outputs
         encoder = getattr(self.model, self.model.base_model_prefix, self.model)

@@ -70,7 +70,7 @@ class UpstreamExpert(torch.nn.Module):
     def _window(self, parts: list[torch.Tensor], present: list[int], batch: int) -> list[torch.Tensor]:
         """The hidden states of some waveforms of the batch, as many steps as the longest has; zeros for the others."""
         inputs, steps = window_inputs(self.model, self.extractor, parts)
-        outputs = self.model(**inputs, output_hidden_states=True)
+        outputs = self.model(**inputs, output_hidden_states=True, return_dict=True)
         count = int(steps.max())
         real = (torch.arange(count, device=steps.device) < steps[:, None])[..., None]
         spread = []

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForAudioClassification
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining, SSASTModel
 from ssast_hf.checkpoints.files import read_json, shard_names
@@ -167,6 +168,24 @@ def test_weights_and_configuration_of_different_shapes_are_one_sentence(config, 
     (saved / "config.json").write_text(json.dumps({**content, "intermediate_size": 64}))
     with pytest.raises(ValueError, match=r"do not have the shapes that its config\.json says\.$"):
         load_complete(SSASTModel, saved)
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"num_labels": 5}, "num_labels=5"),
+        ({"id2label": {0: "owl"}}, "num_labels=1"),
+        ({"pooling": "rows", "max_length": 80}, "pooling='rows'"),
+    ],
+)
+def test_sizes_asked_for_that_the_weights_do_not_have_are_named(checkpoints, asked, named):
+    """As keywords and, by Auto classes, in a configuration; `ignore_mismatched_sizes` makes those weights anew."""
+    folder = checkpoints / "classifier"
+    for load in (SSASTForAudioClassification.from_pretrained, AutoModelForAudioClassification.from_pretrained):
+        with pytest.raises(ValueError, match=f"shapes that {named} asks for: give ignore_mismatched_sizes=True"):
+            load(folder, **asked)
+        model = load(folder, **asked, ignore_mismatched_sizes=True)
+        assert model.classifier.dense.weight.shape == (model.config.num_labels, model.config.pooled_size)
 
 
 @pytest.mark.parametrize(
