@@ -61,9 +61,10 @@ def read_labelled_folder(folder: Path, label: str | None = None) -> list[Clip]:
     tops = sorted({parts[0] for parts in found.values()})
     splits = [name for name in tops if re.fullmatch(SPLITS, name, re.IGNORECASE)]
     if splits and len(splits) == len(tops) and label is None:
+        first = next((name for name in splits if name.lower().startswith("train")), splits[0])
         raise ValueError(
             f"The folders in {folder} are parts of a split ({', '.join(splits)}), expected labels: give one of them "
-            f"(--data {folder}/{splits[0]}) and the others as --validation_data and --test_data, or write "
+            f"(--data {folder}/{first}) and the others as --validation_data and --test_data, or write "
             f"{folder},label=last to train on all of them."
         )
     nested = next((path for path, parts in found.items() if len(parts) > 1), None)

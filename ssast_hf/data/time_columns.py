@@ -127,7 +127,8 @@ def _time_columns(names: tuple[str, ...]) -> TimeColumns:
     if left:
         raise ValueError(f"the column {left[0]} looks like a time column and is not understood: rename or remove it.")
     if "start" not in found and found:
-        raise ValueError(f"the column {next(iter(found.values()))} has no start beside it.")
+        name = next(iter(found.values()))
+        raise ValueError(f"the column {name} has no start beside it: add one, or rename or remove {name}.")
     return TimeColumns(**found)
 
 
