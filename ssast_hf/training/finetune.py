@@ -155,7 +155,8 @@ def _trainer(
 
     reader = _reader(data, training, clips, rate)
     training.label_names = ["labels"]
-    trainer_class = partial(FrozenTrainer, groups=groups, pooling=data.pooling) if data.frozen else FineTuner
+    own = {"groups": groups, "pooling": data.pooling, "allow_missing_labels": data.allow_missing_labels}
+    trainer_class = partial(FrozenTrainer, **own) if data.frozen else FineTuner
     return trainer_class(
         model=chosen,
         args=training,

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from transformers.trainer_utils import TrainOutput
 
+from ..data.labels import Labels, check_complete
 from ..data.sources import Clip
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference.batches import End, run_model, windows_of
@@ -34,7 +35,7 @@ FLAGS = {
     "label_file", "allow_missing_labels", "new_classifier", "from_scratch", "save_predictions", "frozen", "baseline",
     "max_length", "frequency_stride", "time_stride", "pooling", "mean", "std", "output_dir", "overwrite", "seed",
     "per_device_eval_batch_size", "dataloader_num_workers", "use_cpu", "disable_tqdm", "report_to", "log_level",
-    "push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "hub_revision",
+    "push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "hub_revision", "channel", "accept_truncated",
 }  # fmt: skip
 
 Choice = tuple[int, str, float]  # layer from 1, pooling, C
@@ -207,13 +208,22 @@ class FrozenTrainer(FineTuner):
     Args:
         groups (`dict[Clip, str]`, *optional*): For cross-validation.
         pooling (`str`, *optional*): The only one to try.
+        allow_missing_labels (`bool`): Whether a label may have no clip that can be read; else `train` raises
+            ValueError. Headers do not tell all: samples may turn out not to be finite.
     """
 
-    def __init__(self, *args, groups: dict[Clip, str] | None = None, pooling: str | None = None, **kwargs):
+    def __init__(
+        self,
+        *args,
+        groups: dict[Clip, str] | None = None,
+        pooling: str | None = None,
+        allow_missing_labels: bool = False,
+        **kwargs,
+    ):
         super().__init__(*args, **kwargs)
         if self.args.world_size > 1:
             raise ValueError(f"--frozen takes one process, found {self.args.world_size}: start it without torchrun.")
-        self.groups, self.pooling = groups, pooling
+        self.groups, self.pooling, self.allow_missing_labels = groups, pooling, allow_missing_labels
         self.choice: Choice | None = None
 
     def train(self, resume_from_checkpoint: str | None = None, **kwargs) -> TrainOutput:
@@ -228,6 +238,12 @@ class FrozenTrainer(FineTuner):
             self.args.dataloader_num_workers,
         )  # fmt: skip
         targets = self.train_dataset.targets[readable]
+        lost = set(range(len(clips))).difference(readable)
+        self.train_dataset.reader.skipped.seen.update(clips[index].name for index in lost)  # they are counted
+        if lost and not self.allow_missing_labels:
+            names = tuple(model.config.id2label[index] for index in range(model.config.num_labels))
+            left = [clips[index] for index in readable]
+            check_complete(left, Labels(names, several), "What can be read of the training data")
         groups = None if self.groups is None else [self.groups[clips[index]] for index in readable]
         self.choice, lines = choose(features, targets, several, self.args.seed, groups)
         print("\n".join(lines), file=sys.stderr)

@@ -162,6 +162,32 @@ def test_flags_without_meaning_are_named(folder, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_flags_of_reading_are_taken(folder, tmp_path, capsys):
+    """`--channel` and `--accept_truncated` say how clips are read, not how to train."""
+    lines = ["file,label", *(f"{folder}/clips/{label}/{i}.wav,{label}" for label in ("high", "low") for i in (0, 1))]
+    cut_off = tmp_path / "cut_off.wav"
+    cut_off.write_bytes((folder / "clips/low/2.wav").read_bytes()[:9000])
+    (tmp_path / "clips.csv").write_text("\n".join([*lines, f"{cut_off},low"]))
+    flags = ["--channel", 1, "--accept_truncated", "True", "--validation_fraction", 0]
+    assert frozen.is_default(["data", "model", "channel", "accept_truncated"], 60, 3)
+    assert finetune(folder, tmp_path / "out", str(tmp_path / "clips.csv"), *flags) == 0
+    assert json.loads((tmp_path / "out/train_results.json").read_text())["train_samples"] == 5
+
+
+def test_a_label_whose_samples_cannot_be_read_is_refused(folder, tmp_path, capsys):
+    """Headers are in order, and the samples are not finite."""
+    lines = ["file,label", *(f"{folder}/clips/{label}/{i}.wav,{label}" for label in ("high", "low") for i in (0, 1))]
+    for i in range(2):
+        soundfile.write(tmp_path / f"{i}.wav", np.full(8000, np.nan), 16000, subtype="FLOAT")
+        lines.append(f"{tmp_path}/{i}.wav,ghost")
+    (tmp_path / "clips.csv").write_text("\n".join(lines))
+    common = [folder, tmp_path / "out", str(tmp_path / "clips.csv"), "--validation_fraction", 0]
+    assert finetune(*common) == 2
+    assert "What can be read of the training data has no clip of ghost" in capsys.readouterr().err
+    assert finetune(*common, "--allow_missing_labels", "True", "--overwrite", "True") == 1
+    assert "2 clip(s) could not be read" in capsys.readouterr().err
+
+
 def test_one_clip_per_label_is_enough_and_said(folder, tmp_path, capsys):
     lines = ["file,label", *(f"clips/{label}/0.wav,{label}" for label in PITCHES)]
     (folder / "one.csv").write_text("\n".join(lines))
