@@ -7,6 +7,7 @@ stands in the repository at the tag of the installed version.
 
 import argparse
 import importlib.metadata
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -28,8 +29,11 @@ def main() -> None:
     target = script(parser.parse_args().directory)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(f"{ADDRESS}/{NAME}", timeout=60) as response:
-            content = response.read()
+        try:
+            with urllib.request.urlopen(f"{ADDRESS}/{NAME}", timeout=60) as response:
+                content = response.read()
+        except OSError as error:
+            sys.exit(f"{ADDRESS}/{NAME} cannot be fetched ({error}): the tests of this script are skipped")
         target.write_bytes(content)
     print(target)
 
