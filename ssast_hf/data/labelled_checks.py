@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ..utils.logs import get_logger
 from ..utils.text import listed
 from .clips import Clip
-from .labels import Labels
+from .labels import Labels, check_complete
 from .manifests import relative_hint
 
 logger = get_logger(__name__)
@@ -50,6 +50,34 @@ def readable(clips: list[Clip]) -> list[Clip]:
     for name, why in {clip.name: why for clip, why in zip(clips, reasons) if why is not None}.items():
         logger.warning("Skipped %s: %s", name, why)
     return [clip for clip, why in zip(clips, reasons) if why is None]
+
+
+def check_readable(clips: list[Clip], labels: Labels, source: str, complete: bool = True) -> None:
+    """
+    Raises ValueError if labels have no clip, unless not `complete`, or only clips that cannot be decoded: headers do
+    not tell of samples that are not numbers. Of each label clips are decoded until one can be, 10 s of each.
+    """
+    if complete:
+        check_complete(clips, labels, source)
+    own: dict[str, list[Clip]] = {}
+    for clip in clips:
+        for label in labels.of(clip):
+            own.setdefault(label, []).append(clip)
+    silent = [label for label, found in own.items() if not any(map(_decodes, found))]
+    if silent:
+        raise ValueError(
+            f"{source} has no clip of {listed(silent)} that can be decoded, see the warnings. If that is as it should "
+            "be, give --allow_missing_labels True."
+        )
+
+
+def _decodes(clip: Clip) -> bool:
+    try:
+        clip.load(16000, 0.0, 10.0)
+    except (OSError, ValueError) as error:
+        logger.warning("Skipped %s: %s", clip.name, error)
+        return False
+    return True
 
 
 def warn_of_labels(clips: list[Clip], labels: Labels, source: str) -> None:

@@ -18,7 +18,7 @@ from ..data.clips import Clip
 from ..data.decoded import decode, fingerprint
 from ..data.folds import folds_of
 from ..data.labelled import clip_seconds
-from ..data.labelled_checks import check_found, readable, warn_of_labels, warn_of_shared
+from ..data.labelled_checks import check_found, check_readable, readable, warn_of_labels, warn_of_shared
 from ..data.labels import Labels, check_complete, check_known, find_labels, hold_out, name_official_labels
 from ..data.reader import Reader
 from ..data.skipped import Skipped
@@ -258,11 +258,10 @@ def _read(
     if not found:
         raise ValueError(f"None of the {len(clips)} clips for training in {data.data} can be read.")
     if not data.allow_missing_labels:
-        if len(found) < len(clips):
-            check_complete(found, labels, f"What can be read of {data.data} for training")
+        check_readable(found, labels, f"What can be read of {data.data} for training", len(found) < len(clips))
         for name, part in parts.items():
             source = "The validation data" if name == "eval" else str(data.test_data)
-            check_complete(readable(part), labels, source)
+            check_readable(readable(part), labels, source)
     clips, unreadable = found, len(clips) - len(found)
     if "eval" not in parts:
         _without_validation(data, training, labels)

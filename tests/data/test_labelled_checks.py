@@ -194,6 +194,22 @@ def test_a_label_without_a_readable_clip_is_refused(tmp_path, held_out):
     assert labels.names == ("a", "b") and len(clips) == (11 if held_out else 6)
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_label_whose_samples_are_not_numbers_is_refused(tmp_path, frozen):
+    """Their headers are those of sound."""
+    folder = sounds(tmp_path, *(f"{label}/{i}.wav" for label in ("a", "b") for i in range(3)))
+    for number in range(3):
+        soundfile.write(folder / "b" / f"{number}.wav", np.full(8000, np.nan), 16000, subtype="FLOAT")
+    data = finetune.FineTuningDataArguments(
+        str(folder), "no model", from_scratch=True, validation_fraction=0.0, frozen=frozen
+    )
+    training = FineTuningArguments(str(tmp_path / "run"), use_cpu=True)
+    with pytest.raises(ValueError, match="has no clip of b that can be decoded"):
+        finetune._read(data, training, {"frozen"})
+    data.allow_missing_labels = True
+    assert len(finetune._read(data, training, {"frozen"})[0]) == 6
+
+
 @pytest.mark.parametrize(("each", "expected"), [(4, 0.3), (20, 0.25), (25, 0.2), (50, 0.1), (500, 0.1)])
 def test_few_clips_have_a_greater_share_held_out(each, expected):
     clips = [Clip(f"{label}{i}.wav", label=label) for label in "abc" for i in range(each)]
