@@ -107,7 +107,7 @@ def test_rules_and_comparison_are_as_the_flags_say(judge):
     """With hysteresis the first crow lasts until 5 s: its end is no longer met to 0.2 s, but to half its length."""
     _, results, rows = judge("--hysteresis", 0.6)
     assert rows("test_events.csv")[1]["end"] == "5.0" and results["test_event_recall"] == pytest.approx(2 / 3)
-    _, results, rows = judge("--gap", 4, "--thresholds", "", "--threshold", 0.35)
+    _, results, rows = judge("--gap", 4, "--threshold", 0.35)
     assert [row["outcome"] for row in rows("test_events.csv") if row["label"] == "crow"] == [
         "missed", "false alarm", "missed"
     ]  # fmt: skip
