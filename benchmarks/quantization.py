@@ -17,19 +17,13 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from ssast_hf.audio import find_audio_files, load_audio
 from ssast_hf.checkpoints import BUNDLED
 from ssast_hf.cli import main as ssast
+from ssast_hf.export.runtime import OnnxModel
 
 
-def scores(model: Path, sounds: list[str]) -> np.ndarray:
-    """Softmax of the logits, (sounds, labels)."""
-    session = onnxruntime.InferenceSession(model)
-    logits = []
-    for sound in sounds:
-        waveform = load_audio(sound)
-        given = {"waveforms": waveform[None], "lengths": np.array([len(waveform)])}
-        logits.append(session.run(None, given)[0][0])
-    logits = np.stack(logits)
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+def scores(path: Path, sounds: list[str]) -> np.ndarray:
+    """Scores (sounds, labels), each sound whole."""
+    model = OnnxModel(path)
+    return np.concatenate([model.scores([load_audio(sound)]) for sound in sounds])
 
 
 def main() -> None:

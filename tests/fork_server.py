@@ -193,7 +193,8 @@ def become(request: dict, streams: list[int]) -> None:
     os.environ.update(request["environment"])
     os.chdir(request["cwd"])
     arguments = request["arguments"]
-    sys.argv = arguments if arguments[:1] == ["-c"] or arguments[0].endswith(".py") else ["ssast", *arguments]
+    first = next(iter(arguments), "")
+    sys.argv = arguments if first == "-c" or first.endswith(".py") else ["ssast", *arguments]
     sys.path[0] = request["cwd"]
     if threads := request["environment"].get("OMP_NUM_THREADS"):
         sys.modules["torch"].set_num_threads(int(threads))
@@ -232,5 +233,7 @@ if __name__ == "__main__":
         try:
             end(run())
         except SystemExit as ended:
-            end(ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1)
+            if isinstance(ended.code, str):
+                print(ended.code, file=sys.stderr)
+            end(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
     ask(sys.argv[1], sys.argv[2:])

@@ -8,7 +8,7 @@ judged by, features of the frozen model and of mel bands, and logistic regressio
 import csv
 import hashlib
 import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,8 @@ from threadpoolctl import threadpool_limits
 from ssast_hf import SSASTFeatureExtractor, SSASTModel, load_audio
 from ssast_hf.inference.batches import cut_windows
 from ssast_hf.training.baseline import statistics
+
+from .tasks import at_most
 
 TASKS = ("drums", "vocal", "language", "digits", "speakers", "emotion")
 MANIFESTS = {"digits": "fsdd", "speakers": "fsdd", "emotion": "emodb"}  # of tasks that lie in the speech folder
@@ -96,14 +98,6 @@ def thirds(rows: list[dict]) -> dict[str, int]:
         parts[fold] = sizes.index(min(sizes))
         sizes[parts[fold]] += count
     return parts
-
-
-def at_most(rows: list[dict], count: int, draw: random.Random) -> list[dict]:
-    """`count` clips of each label, or as many as there are."""
-    by_label = defaultdict(list)
-    for row in rows:
-        by_label[row["label"]].append(row)
-    return [row for _, own in sorted(by_label.items()) for row in draw.sample(own, min(count, len(own)))]
 
 
 def folds_of(rows: list[dict]) -> list[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from ssast_hf.audio import load_audio
 
 from . import corpus, sounds
-from .tasks import COLUMNS, TEST_SOURCES, write_folds
+from .tasks import COLUMNS, TEST_SOURCES, at_most, write_folds
 
 PIECE = 10.0  # seconds
 LIMIT = 100  # clips of one source with one label
@@ -120,9 +120,5 @@ def write_balanced(dest: Path) -> None:
     """Writes DEST/kinds/balanced.csv: `BALANCED` clips of each kind of train.csv, drawn with a fixed seed."""
     with open(dest / "kinds/train.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    draw = random.Random(0)
-    kept = []
-    for label in sorted({row["label"] for row in rows}):
-        own = [row for row in rows if row["label"] == label]
-        kept += draw.sample(own, min(BALANCED, len(own)))
+    kept = at_most(rows, BALANCED, random.Random(0))
     sounds.write_text(dest / "kinds/balanced.csv", corpus.to_csv(kept, list(rows[0])))

@@ -21,6 +21,7 @@ from ssast_hf import load_audio
 from ssast_hf.training.packed import decode_opus
 
 from . import frozen
+from .tasks import at_most
 
 RATE = 16000  # Hz
 PART = 600 * RATE  # samples
@@ -52,7 +53,7 @@ def chosen(dest: Path, speech: Path | None) -> list[dict]:
         if task == "language":
             parts = [[row for row in found if (row["fold"] == "test") == (part == "test")] for part in MOST]
             found = [row for part, most in zip(parts, MOST.values())
-                     for row in frozen.at_most(part, most, random.Random(0))]  # fmt: skip
+                     for row in at_most(part, most, random.Random(0))]  # fmt: skip
         rows += [{"task": task, **row} for row in found]
     return rows
 

@@ -7,6 +7,7 @@ recording occurs once; and groups that share recordings in other encodings are f
 """
 
 import csv
+import random
 import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter, defaultdict
@@ -296,6 +297,14 @@ def make_task(name: str, packages: Sequence[Package], dest: Path) -> list[dict]:
     print(f"  {len(rows):,} clips in {len({row['fold'] for row in rows})} folds: ", end="")
     print(", ".join(f"{label} {count}" for label, count in counts.most_common()), flush=True)
     return rows
+
+
+def at_most(rows: list[dict], count: int, draw: random.Random) -> list[dict]:
+    """`count` clips of each label, or as many as there are."""
+    by_label = defaultdict(list)
+    for row in rows:
+        by_label[row["label"]].append(row)
+    return [row for _, own in sorted(by_label.items()) for row in draw.sample(own, min(count, len(own)))]
 
 
 def write_folds(name: str, dest: Path) -> None:

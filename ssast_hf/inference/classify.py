@@ -11,6 +11,7 @@ import torch
 from ..data.sources import Clip
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForAudioClassification
+from ..utils.text import repeated
 from .batches import End, Window, run_model, source_name, sources_of, windows_of
 from .names import takes_names
 from .windows import ScoreJoiner
@@ -28,9 +29,8 @@ def load_classifier(path: str | os.PathLike, **kwargs) -> SSASTForAudioClassific
             f"{path} is not fine-tuned: it has no {lacks}. Train one first (`ssast finetune`), or take its embeddings "
             "(`ssast embed`, `ssast export --level clip`)."
         )
-    names = list(model.config.id2label.values())
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    twice = repeated(list(model.config.id2label.values()))
+    if twice is not None:
         raise ValueError(
             f"{path} has two labels {twice!r}, expected one: rename them in `id2label` of its config.json."
         )

@@ -21,6 +21,7 @@ from transformers.utils import logging
 
 from ..utils.logs import hide_load_reports
 from ..utils.parser import BOTH_SPELLINGS, Parser
+from ..utils.text import repeated
 from .run_directory import flags_of
 
 
@@ -184,14 +185,17 @@ def _flags_of(path: str) -> list[str]:
     try:
         text = Path(path).read_text(encoding="utf-8")
         _check_plain(text, path)
-        entries, root = yaml.safe_load(text), yaml.compose(text)
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        names = [key.value for key, _ in root.value] if isinstance(root, yaml.MappingNode) else []
+        entries = None if root is None else loader.construct_document(root)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {error}") from None
     if not isinstance(entries, dict):
         raise ValueError(f"{path} holds {type(entries).__name__}, expected flags and their values")
-    names = [key.value for key, _ in root.value]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"{path} gives {twice[0]} several times, expected each flag once")
+    twice = repeated(names)
+    if twice is not None:
+        raise ValueError(f"{path} gives {twice} several times, expected each flag once")
     flags = []
     for name, value in entries.items():
         if value is None:  # as if it were not there

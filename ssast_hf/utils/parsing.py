@@ -7,6 +7,8 @@ import io
 import json
 from typing import Any
 
+from .text import repeated
+
 
 def parse_json(text: str | bytes, name: str) -> Any:
     """The value that a JSON text holds. Raises ValueError, which begins with `name`, if it is not usable JSON."""
@@ -21,16 +23,14 @@ def parse_json(text: str | bytes, name: str) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)} is there twice")
+        raise ValueError(f"{repeated([name for name, _ in pairs])} is there twice")
     return found
 
 
 def parse_csv(text: str, name: str, delimiter: str = ",") -> list[tuple[int, dict]]:
     """The rows of [`parse_table`]. Raises ValueError for two columns of one name, too."""
     columns, rows = parse_table(text, name, delimiter)
-    twice = next((column for column in columns if column and columns.count(column) > 1), None)
-    if twice is not None:
+    if twice := repeated(list(filter(None, columns))):
         raise ValueError(f"{name} has several columns {twice}, expected one: rename or remove the others")
     return rows
 

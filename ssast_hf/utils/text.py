@@ -3,6 +3,7 @@
 """Text for terminals and messages."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 # Access tokens of the Hub, GitHub, GitLab, Slack, AWS and OpenAI, and values of arguments that are named like secrets.
@@ -39,6 +40,12 @@ def cell(text: str) -> str:
 def drawn(text: str) -> str:
     """A text for matplotlib, without control characters and formulas."""
     return printable(text).replace("$", r"\$")
+
+
+def repeated(names: Sequence[str]) -> str | None:
+    """The first name that is there more than once; None if each is there once."""
+    counts = Counter(names)
+    return next((name for name in names if counts[name] > 1), None)
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:

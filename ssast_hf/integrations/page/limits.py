@@ -8,11 +8,10 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ...data.clips import Clip
-from ...utils.text import printable
+from .visit import name_of
 
 OVERHEAD = 100_000  # bytes around the files of an upload
 UPLOAD = "/upload"  # how the address ends to which Gradio's pages and clients post files
@@ -95,8 +94,7 @@ class UploadLimits:
         for path in paths:
             with contextlib.suppress(OSError):
                 os.unlink(path)
-        name = printable(os.fsencode(Path(paths[0]).name).decode("utf-8", "replace"))
-        return f"{name} has {lengths[0]:.1f} s of sound, expected at most {self.seconds:g} s."
+        return f"{name_of(paths[0])} has {lengths[0]:.1f} s of sound, expected at most {self.seconds:g} s."
 
 
 async def _answer(send, status: int, text: str) -> None:

@@ -87,6 +87,11 @@ class Sound:
         return self._found[1]
 
 
+def name_of(path: str) -> str:
+    """What the page calls a file: its name, without control characters."""
+    return printable(os.fsencode(Path(path).name).decode("utf-8", "replace"))
+
+
 class Visit:
     """
     The sounds of one visitor, in order.
@@ -108,14 +113,13 @@ class Visit:
         """Makes these the sounds of the visit. What was analysed of those that it had stays."""
         before, self.sounds = self.sounds, {}
         for path in dict.fromkeys(paths):
-            name = self._free_name(Path(path).name)
+            name = self._free_name(name_of(path))
             self.sounds[path] = before.get(path) or Sound(path, name)
             self.sounds[path].name = name
         if self.chosen not in self.sounds:
             self.chosen = next(iter(self.sounds), None)
 
     def _free_name(self, name: str) -> str:
-        name = printable(os.fsencode(name).decode("utf-8", "replace"))
         taken, free, count = {sound.name for sound in self.sounds.values()}, name, 1
         while free in taken:
             count += 1
