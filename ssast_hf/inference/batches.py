@@ -25,6 +25,7 @@ from .chunks import End, Window, batched, is_live
 from .windows import Windows
 
 BATCHES_PER_ROUND = 8  # batches of windows that are held, sorted by length and computed together
+LONGEST_PER_ROUND = 2  # batches of windows of `max_length` frames whose features are held at most, for memory's sake
 CHUNKS_AHEAD = 4  # chunks of sound, up to a batch of windows each, that a worker process prepares ahead
 
 
@@ -113,13 +114,16 @@ def run_model(
 
     events: list[Window | End] = []
     count, enough = 0, BATCHES_PER_ROUND * batch_size
+    held, most_held = 0, LONGEST_PER_ROUND * batch_size * config.max_length  # frames
     for chunk in _in_workers(chunks, num_workers) if num_workers > 0 else chunks:
         events += [chunk.window(span, features) for span, features in chunk.windows]
         events += [] if chunk.end is None else [chunk.end]
         count += len(chunk.windows)
-        if chunk.live or count >= enough or len(events) >= 4 * enough:  # unreadable files have ends alone
+        held += sum(len(features) for _, features in chunk.windows)
+        full = held >= most_held or count >= enough or len(events) >= 4 * enough  # unreadable files have ends alone
+        if chunk.live or full:
             yield from computed(events)
-            events, count = [], 0
+            events, count, held = [], 0, 0
     yield from computed(events)
 
 

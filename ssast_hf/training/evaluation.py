@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import evaluate
 import numpy as np
 from tqdm import tqdm
 
@@ -26,7 +25,7 @@ from ..utils.logs import get_logger
 from ..utils.text import drawn, printable
 from .baseline import baseline_scores
 from .certainty import describe_interval, interval_of
-from .metrics import AUDIO_CLASSIFICATION
+from .clip_metrics import compute_metrics
 from .thresholds import suggest_by_clips, write_suggestions
 
 logger = get_logger(__name__)
@@ -81,12 +80,6 @@ def logits_of(scores: np.ndarray, problem_type: str | None) -> np.ndarray:
     """Logits (clips, labels) whose sigmoid (multi-label) or softmax are these probabilities."""
     scores = scores.clip(SMALLEST, 1 - SMALLEST)
     return np.log(scores) - (np.log1p(-scores) if problem_type == "multi_label_classification" else 0)
-
-
-def compute_metrics(scores: np.ndarray, targets: np.ndarray, several: bool) -> dict:
-    """The metrics of `ssast_hf/metrics/audio_classification`, of scores and targets (clips, labels)."""
-    metric = evaluate.load(AUDIO_CLASSIFICATION, keep_in_memory=True)
-    return metric.compute(predictions=scores, references=targets, several=several)
 
 
 def evaluate_clips(

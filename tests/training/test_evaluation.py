@@ -3,6 +3,8 @@
 """Held-out clips are judged alike during training, at its end and by `ssast evaluate`."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from scipy.special import expit, softmax
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification
 from ssast_hf.cli import main
 from ssast_hf.data.sources import Clip
+from ssast_hf.inference.classify import run_classifier
 from ssast_hf.training.evaluation import compute_metrics, logits_of, scores_of
 
 QUIET = ["--report_to", "none", "--disable_tqdm", "True", "--logging_steps", "1"]
@@ -95,3 +98,27 @@ def test_unreadable_clips_are_warned_of_once(place, caplog):
         scores, readable = scores_of(model, extractor, clips, warned=warned)
         assert readable == [0, 2] and scores.shape == (2, 2)
     assert caplog.text.count("Skipped") == 1
+
+
+def test_windows_of_a_long_recording_are_scored_while_it_is_read(place):
+    """Features of at most two batches are held, whatever its length."""
+    model = SSASTForAudioClassification.from_pretrained(place / "single").eval()
+    extractor = SSASTFeatureExtractor.from_pretrained(place / "single")
+    sound = 0.1 * np.random.default_rng(0).standard_normal(40 * 48 * 160).astype(np.float32)
+    read = []
+
+    class Recording(Clip):
+        def stream(self, sampling_rate):
+            for start in range(0, len(sound), 48 * 160):
+                read.append(start)
+                yield sound[start : start + 48 * 160]
+
+    held = [len(read) - number for number, _ in enumerate(run_classifier(model, extractor, [Recording("long")], 2))]
+    assert len(read) == 40 and len(held) == 41 and max(held) <= 2 * 2 + 1
+
+
+def test_judging_needs_neither_evaluate_nor_datasets():
+    """Importing these takes seconds and memory."""
+    code = "import sys, ssast_hf.training.evaluation; print(sorted({'evaluate', 'datasets'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -13,7 +13,8 @@ import torch
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, classify
 from ssast_hf.cli import main
-from ssast_hf.training.evaluation import AUDIO_CLASSIFICATION, compute_metrics, confusion_matrix, draw_confusion_matrix
+from ssast_hf.training.evaluation import compute_metrics, confusion_matrix, draw_confusion_matrix
+from ssast_hf.training.metrics import AUDIO_CLASSIFICATION
 
 
 def plain_average_precision(scores, positive) -> float:

@@ -1,13 +1,12 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Accuracy, macro F1, mAP, mAUC and d-prime of classified sound, and the same per label; on scikit-learn."""
+"""A module of `evaluate`: accuracy, macro F1, mAP, mAUC and d-prime of classified sound, and the same per label."""
 
 # One module per `import`: the parser of `evaluate.load` knows no other.
 import datasets
 import evaluate
-import numpy as np
-from scipy.stats import norm
-from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support, roc_auc_score
+
+from ssast_hf.training.clip_metrics import compute_metrics
 
 DESCRIPTION = """
 Metrics of clips with one label each, or with several. mAP and mAUC are means over labels ("macro"), of those that can
@@ -30,20 +29,6 @@ Returns: `accuracy` (unless `several`), `f1_macro` (over the labels that occur o
 """
 
 
-def _average_precision(targets: np.ndarray, scores: np.ndarray) -> float:
-    """At most 1, which scikit-learn's sum may exceed by rounding."""
-    return min(1.0, float(average_precision_score(targets, scores)))
-
-
-def _one_hot(numbers: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Which label each clip has, (clips, labels), from its number."""
-    labels = scores.shape[-1]
-    wrong = numbers[(numbers < 0) | (numbers >= labels)]
-    if len(wrong):
-        raise ValueError(f"Found the label {wrong[0]}, expected numbers from 0 to {labels - 1}.")
-    return np.eye(labels, dtype=bool)[numbers]
-
-
 class AudioClassification(evaluate.Metric):
     def _info(self):
         if self.config_name not in CONFIGURATIONS:
@@ -61,42 +46,4 @@ class AudioClassification(evaluate.Metric):
 
     def _compute(self, predictions, references, several=None):
         several = self.config_name == "multilabel" if several is None else several
-        scores = np.asarray(predictions, dtype=np.float32)
-        targets = np.asarray(references)
-        targets = _one_hot(targets, scores) if targets.ndim == 1 else targets > 0.5
-        if scores.ndim != 2 or scores.shape != targets.shape:
-            raise ValueError(f"Found scores {scores.shape} and references {targets.shape}, expected (clips, labels).")
-        if not several and (targets.sum(axis=1) != 1).any():
-            raise ValueError("A clip has no label or more than one, which `several=True` would allow.")
-        found = scores >= 0.5 if several else np.eye(scores.shape[1], dtype=bool)[scores.argmax(axis=1)]
-        precision, recall, f1, support = precision_recall_fscore_support(targets, found, zero_division=0)
-        occurs = support > 0
-        mixed = occurs & (support < len(targets))
-        each = range(scores.shape[1])
-        ap = [_average_precision(targets[:, i], scores[:, i]) if occurs[i] else None for i in each]
-        auc = [roc_auc_score(targets[:, i], scores[:, i]) if mixed[i] else None for i in each]
-
-        results = {}
-        if not several:
-            results["accuracy"] = float((targets & found).any(axis=1).mean())
-        counted = np.flatnonzero(occurs | found.any(axis=0))
-        results["f1_macro"] = float(f1_score(targets, found, labels=counted, average="macro", zero_division=0))
-        for name, values in (("mAP", ap), ("mAUC", auc)):
-            values = [value for value in values if value is not None]
-            if values:
-                results[name] = float(np.mean(values))
-        if "mAUC" in results:
-            finite = 0 < results["mAUC"] < 1
-            results["d_prime"] = float(np.sqrt(2) * norm.ppf(results["mAUC"])) if finite else None
-        results["per_class"] = [
-            {
-                "clips": int(support[i]),
-                "precision": float(precision[i]),
-                "recall": float(recall[i]),
-                "f1": float(f1[i]),
-                "AP": None if ap[i] is None else float(ap[i]),
-                "AUC": None if auc[i] is None else float(auc[i]),
-            }
-            for i in each
-        ]
-        return results
+        return compute_metrics(predictions, references, several)
