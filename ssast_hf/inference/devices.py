@@ -11,6 +11,7 @@ import torch
 
 from ..checkpoints.loading import loading
 from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..utils.logs import quiet_loading
 from ..utils.text import first_sentence
 
 PROVENANCE = ("_name_or_path", "architectures", "transformers_version")  # fields of a configuration
@@ -35,7 +36,7 @@ def load_on_device(
     path: str, load_model: Callable[[str], Model], device: str | None = None
 ) -> tuple[SSASTFeatureExtractor, Model]:
     """
-    Loads a checkpoint's feature extractor and, on a device, its model.
+    Loads a checkpoint's feature extractor and, on a device, its model, without transformers' report and progress bar.
 
     Args:
         path (`str`): What `from_pretrained` takes.
@@ -51,7 +52,7 @@ def load_on_device(
             "that it was made from"
         )
     chosen = choose_device(device)
-    with loading(path):
+    with loading(path), quiet_loading():
         return SSASTFeatureExtractor.from_pretrained(path), load_model(path).to(chosen)
 
 

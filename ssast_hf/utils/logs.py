@@ -4,6 +4,8 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .text import printable
 
@@ -49,6 +51,23 @@ def hide_load_reports() -> None:
     logger = logging.getLogger("transformers.modeling_utils")
     if not any(isinstance(entry, _NoLoadReport) for entry in logger.filters):
         logger.addFilter(_NoLoadReport())
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Hides the table of weights and the progress bar of `from_pretrained`, where missing weights are an error."""
+    from transformers.utils import logging as transformers_logging
+
+    logger, report = logging.getLogger("transformers.modeling_utils"), _NoLoadReport()
+    shown = transformers_logging.is_progress_bar_enabled()
+    logger.addFilter(report)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.removeFilter(report)
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def new_parts(loading_info: dict) -> list[str]:

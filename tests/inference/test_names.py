@@ -31,6 +31,16 @@ def test_a_name_stands_for_model_and_extractor():
     np.testing.assert_array_equal(expected["embeddings"], found["embeddings"])
 
 
+def test_loading_by_name_reports_nothing(capfd, caplog):
+    """The classifier's head is no part of an encoder, which transformers would report as a table."""
+    for _ in range(2):
+        ((_, found),) = embed(SOUND, model=DEFAULT_CLASSIFIER, device="cpu")
+        assert isinstance(found, dict)
+    assert capfd.readouterr() == ("", "") and not caplog.records
+    SSASTModel.from_pretrained(DEFAULT_CLASSIFIER)  # reports as it did
+    assert "classifier" in caplog.text
+
+
 def test_a_loaded_model_stays_where_it_is():
     model = load_classifier(DEFAULT_CLASSIFIER)
     extractor = SSASTFeatureExtractor.from_pretrained(DEFAULT_CLASSIFIER)
