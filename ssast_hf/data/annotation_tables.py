@@ -21,7 +21,7 @@ from ..utils.parsing import parse_table
 from .clips import Clip
 from .label_text import labels_of
 from .manifests import FILE_COLUMNS
-from .time_columns import time_columns
+from .time_columns import expected_seconds, time_columns
 
 TABLES = (".txt", ".tsv", ".csv")
 LABELS = (
@@ -143,7 +143,7 @@ def _is_number(text: str) -> bool:
 
 def _positions(cells: Sequence[str]) -> dict[str, int] | None:
     """Where file, start, end and label stand in the lines of a table without header; None if it is no such table."""
-    numeric = [_is_number(cell) for cell in cells]
+    numeric = [_is_number(cell.replace(",", ".", 1)) for cell in cells]  # a decimal comma is refused by name, later
     if numeric[:2] == [True, True] and len(cells) <= 3:
         return {"start": 0, "end": 1, "label": 2}
     if numeric[1:3] == [True, True] and len(cells) == 4:
@@ -172,7 +172,7 @@ def _times(start: str | None, end: str | None, place: str, point: bool = False) 
     """Seconds from text. Raises ValueError if they are none, or the end is not after the start or the same `point`."""
     for name, text in (("start", start), ("end", end)):
         if text is None or not _is_number(text) or float(text) < 0:
-            raise ValueError(f"{place}: the {name} is {text!r}, expected a number of seconds of at least 0.")
+            raise ValueError(f"{place}: the {name} is {text!r}, expected {expected_seconds(text)}.")
     begin, stop = float(start or 0), float(end or 0)
     if stop < begin or (stop == begin and not point):
         raise ValueError(f"{place}: the end is {stop:g} s, expected more than the start, {begin:g} s.")

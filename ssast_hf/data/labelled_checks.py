@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ..utils.logs import get_logger
 from ..utils.text import listed
 from .clips import Clip
-from .labels import Labels, check_complete
+from .labels import READABLE, Labels, check_complete
 from .manifests import relative_hint
 
 logger = get_logger(__name__)
@@ -52,13 +52,14 @@ def readable(clips: list[Clip]) -> list[Clip]:
     return [clip for clip, why in zip(clips, reasons) if why is None]
 
 
-def check_readable(clips: list[Clip], labels: Labels, source: str, complete: bool = True) -> None:
+def check_readable(clips: list[Clip], labels: Labels, source: str, lost: bool = False, complete: bool = True) -> None:
     """
     Raises ValueError if labels have no clip, unless not `complete`, or only clips that cannot be decoded: headers do
-    not tell of samples that are not numbers. Of each label clips are decoded until one can be, 10 s of each.
+    not tell of samples that are not numbers. Of each label clips are decoded until one can be, 10 s of each. `lost`
+    says that other clips could not be read.
     """
     if complete:
-        check_complete(clips, labels, source)
+        check_complete(clips, labels, source, lost)
     own: dict[str, list[Clip]] = {}
     for clip in clips:
         for label in labels.of(clip):
@@ -66,8 +67,8 @@ def check_readable(clips: list[Clip], labels: Labels, source: str, complete: boo
     silent = [label for label, found in own.items() if not any(map(_decodes, found))]
     if silent:
         raise ValueError(
-            f"{source} has no clip of {listed(silent)} that can be decoded, see the warnings. If that is as it should "
-            "be, give --allow_missing_labels True."
+            f"{source} has no clip of {listed(silent)}{READABLE}. If that is as it should be, give "
+            "--allow_missing_labels True."
         )
 
 

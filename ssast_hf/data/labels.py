@@ -15,6 +15,8 @@ from ..utils.text import listed
 from .label_text import labels_of
 from .labelled import Clip, label_names, split
 
+READABLE = " that can be read, see the warnings"
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -98,14 +100,14 @@ def check_known(clips: list[Clip], labels: Labels, source: str, lack: str) -> No
         raise ValueError(f"{source} has the label(s) {listed(unknown)}, which {lack}.")
 
 
-def check_complete(clips: list[Clip], labels: Labels, source: str) -> None:
-    """Raises ValueError if labels have no clip."""
+def check_complete(clips: list[Clip], labels: Labels, source: str, lost: bool = False) -> None:
+    """Raises ValueError if labels have no clip; `lost` says that others could not be read."""
     found = {label for clip in clips for label in labels.of(clip)}
     missing = [name for name in labels.names if name not in found]
     if missing:
         raise ValueError(
-            f"{source} has no clip of {listed(missing)}. If that is as it should be, give --allow_missing_labels "
-            "True: what cannot be measured is left out of the averages."
+            f"{source} has no clip of {listed(missing)}{READABLE if lost else ''}. If that is as it should be, give "
+            "--allow_missing_labels True: what cannot be measured is left out of the averages."
         )
 
 

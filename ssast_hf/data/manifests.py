@@ -4,6 +4,8 @@
 
 import json
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,14 @@ from .time_columns import SLACK, time_columns
 logger = get_logger(__name__)
 
 FILE_COLUMNS = ("file", "file_name", "filename", "path", "audio", "wav")  # of a manifest, whichever comes first
+MORE_FILE_COLUMNS = ("file_path", "audio_file", "audio_filename", "sound_file", "wav_file")
 LABEL_COLUMNS = ("label", "labels", "event_label")  # whichever comes first
+# Without these, the only one of: (Kaleidoscope, BirdNET, BirdCLEF and tables that people make)
+MORE_LABEL_COLUMNS = (
+    "species", "class", "class_name", "category", "target", "tag", "common_name", "scientific_name", "species_code",
+    "primary_label", "manual_id", "annotation", "call_type",
+)  # fmt: skip
+FOLDERS = ("indir", "folder")  # of Kaleidoscope, before the column "IN FILE"
 MANIFESTS = (".csv", ".tsv", ".jsonl")
 
 
@@ -46,24 +55,31 @@ def manifest_rows(path: Path) -> list[tuple[str, Any]]:
     return [(f"line {number}", row) for number, row in parse_csv(text, str(path), delimiter)]
 
 
-def read_manifest(path: Path, labelled: bool, several: bool = False) -> list[Clip]:
+def manifest_clips(
+    path: Path,
+    rows: list[tuple[str, Any]],
+    labelled: bool,
+    column: str | None = None,
+    label: str | None = None,
+    several: bool = False,
+) -> list[Clip]:
     """
-    The clips that a manifest lists, in its order. With `several` labels a clip may have none: an empty one.
+    The clips of a manifest's rows, in their order.
+
+    Args:
+        column (`str`, *optional*), label (`str`, *optional*): The columns with the files and labels. Default: those
+            that look like it.
+        several (`bool`): Whether a clip may have several labels, or none: an empty one.
 
     Raises:
         ValueError: A row names no file, has no label if `labelled`, or its times are not understood.
     """
     clips, places = [], []
-    for place, row in manifest_rows(path):
-        column = _column(row, FILE_COLUMNS)
-        if column is None:
-            found = ", ".join(map(str, row)) if isinstance(row, dict) else json.dumps(row)
-            raise ValueError(
-                f"{path}, {place}: no file name in {found}, expected a column named {' or '.join(FILE_COLUMNS)}."
-            )
-        offset, duration = time_columns(row, str(path)).part(row, f"{path}, {place}")
-        label = _label(row, f"{path}, {place}", several) if labelled else None
-        clips.append(Clip(str(path.parent / str(row[column])), label, offset, duration))
+    for place, row in rows:
+        where = f"{path}, {place}"
+        file = _file(row, where, path.parent, column)
+        offset, duration = time_columns(row, str(path)).part(row, where)
+        clips.append(Clip(file, _label(row, where, several, label) if labelled else None, offset, duration))
         places.append(place)
     # Labelled clips are all looked for before training, and there may be millions of others: one tells.
     first = next((clip.path for clip in clips[:1] if not labelled and not os.path.exists(clip.path)), None)
@@ -84,30 +100,76 @@ def relative_hint(missing: list[str], folder: str) -> str:
     )
 
 
-def _column(row, names: tuple[str, ...]) -> str | None:
-    """The row's first column of these names, in any case, that is not empty."""
-    if not isinstance(row, dict):
-        return None
-    found = {str(key).strip().lower(): key for key, value in reversed(row.items()) if value not in (None, "")}
-    return next((found[name] for name in names if name in found), None)
+def _plain(name) -> str:
+    """`File Name`, `file-name` and `FileName` -> filename."""
+    return re.sub(r"[\W_]+", "", str(name).lower())
 
 
-def _label(row: dict, place: str, several: bool) -> str:
-    column = _column(row, LABEL_COLUMNS)
-    label = "" if column is None else row[column]
+def _columns(row, names: Iterable[str]) -> list[str]:
+    """The row's columns of these names, in any case and spacing, in the names' order."""
+    found = {_plain(key): key for key in reversed(row)} if isinstance(row, dict) else {}
+    return [found[plain] for plain in map(_plain, names) if plain in found]
+
+
+def _filled(row, names: Iterable[str]) -> str | None:
+    """The first of [`_columns`] that is not empty."""
+    return next((name for name in _columns(row, names) if row[name] not in (None, "")), None)
+
+
+def _listed(row) -> str:
+    return ", ".join(map(str, row)) if isinstance(row, dict) else json.dumps(row)
+
+
+def _given(row, where: str, name: str) -> str:
+    """The row's column of a name that the user gave."""
+    found = _columns(row, [name])
+    if not found:
+        raise ValueError(f"{where}: no column {name}, found {_listed(row)}.")
+    return found[0]
+
+
+def _file(row, where: str, folder: Path, column: str | None) -> str:
+    """The file that a row names."""
+    name = _given(row, where, column) if column else _filled(row, (*FILE_COLUMNS, *MORE_FILE_COLUMNS))
+    if name is not None and row[name] not in (None, ""):
+        return str(folder / str(row[name]))
+    if name is None and (names := _columns(row, ["in_file"])) and row[names[0]]:
+        parts = [str(row[key]).replace("\\", "/") for key in _columns(row, FOLDERS) if row[key]]
+        whole = os.path.join(folder, *parts, row[names[0]])
+        beside = os.path.join(folder, row[names[0]])
+        return beside if os.path.exists(beside) and not os.path.exists(whole) else whole
+    if name is None and _columns(row, ["begin_file", "begin_path"]):
+        raise ValueError(
+            f"{where}: a selection table of Raven is no manifest; write annotations:TABLE,margin=0 for a clip of each "
+            "selection, or annotations:TABLE,window=S for windows of S seconds."
+        )
+    raise ValueError(
+        f"{where}: no file name in {_listed(row)}, expected a column named {' or '.join(FILE_COLUMNS)}; or name the "
+        "column with the files: MANIFEST,column=NAME."
+    )
+
+
+def _label(row: dict, where: str, several: bool, column: str | None) -> str:
+    names = [_given(row, where, column)] if column else _columns(row, LABEL_COLUMNS)
+    if not names:
+        names = _columns(row, MORE_LABEL_COLUMNS)
+        if len(names) > 1:
+            raise ValueError(
+                f"{where}: the label may be in the column {' or '.join(names)}; name it: MANIFEST,label={names[0]}."
+            )
+    if not names:
+        raise ValueError(
+            f"{where}: no label in {_listed(row)}, expected a column named {' or '.join(LABEL_COLUMNS)}; or name the "
+            "column with the labels: MANIFEST,label=NAME."
+        )
+    label = next((row[name] for name in names if row[name] not in (None, "")), "")
     if isinstance(label, list):  # of a clip with several
         label = json.dumps(label) if label else ""
-    if str(label).strip() or (several and _has_label(row)):
-        return str(label).strip()
-    if _has_label(row):
+    if not str(label).strip() and not several:
         raise ValueError(
-            f"{place}: the label is empty; expected one, or several labels (--multi_label), or the row gone."
+            f"{where}: the label is empty; expected one, or several labels (--multi_label), or the row gone."
         )
-    raise ValueError(f"{place}: no label, expected a column named {' or '.join(LABEL_COLUMNS)}.")
-
-
-def _has_label(row: dict) -> bool:
-    return any(str(key).strip().lower() in LABEL_COLUMNS for key in row)
+    return str(label).strip()
 
 
 def _warn_of_ends(path: Path, clips: list[Clip], places: list[str]) -> None:

@@ -21,7 +21,7 @@ from ..utils.logs import get_logger
 from .annotated_clips import ANNOTATIONS, annotated_parts, column_of
 from .clips import Clip, Synthetic
 from .folders import read_folder, read_labelled_folder, read_tar
-from .manifests import MANIFESTS, manifest_rows, read_manifest
+from .manifests import MANIFESTS, manifest_clips, manifest_rows
 from .tables import HUB, column_labels, load_dataset, read_parquet, rows_of
 
 logger = get_logger(__name__)
@@ -37,13 +37,15 @@ SOURCE_HELP = (
     ".parquet files with audio bytes, a sound file, a quoted pattern such as 'shards/*.tar', or hf:NAME, a dataset on "
     "the Hub or a directory that `datasets` loads; or synth:SEED, procedural sound. Options follow it, after commas: "
     "weight=W (its share of the clips, for all sources or none), for hf: config=, split=, column= and streaming=true, "
-    "for synth: clips=N (default: 10000) and seconds=S of each (default: 10)."
+    "for synth: clips=N (default: 10000) and seconds=S of each (default: 10); for a manifest column=, which names the "
+    "column with the files."
 )
 LABELLED_HELP = (
     "A folder with a subfolder per label (FOLDER,label=first or FOLDER,label=last where folders lie in folders); a "
     ".csv, .tsv or .jsonl manifest with columns file and label; the original's .json; a .parquet file with audio "
-    "bytes and a label column; hf:NAME, a dataset on the Hub or a directory that `datasets` loads, with "
-    "options after commas: config=, split=, column= (the audio's) and label= (the label's); or annotations:FOLDER, "
+    "bytes and a label column; hf:NAME, a dataset on the Hub or a directory that `datasets` loads. Options follow "
+    "after commas: column= and label= name the columns of files or audio and of labels, config= and split= parts of "
+    "a dataset. Or annotations:FOLDER, "
     "recordings with Raven, Audacity or other tables, with options of `ssast annotations`, such as window=3,hop=1.5."
 )
 
@@ -83,8 +85,8 @@ def find_sounds(
             if not sounds:
                 raise ValueError(f"{text} holds no audio files.")
             clips.extend(sounds)
-        elif Path(text).suffix.lower() in LISTS:
-            clips.extend(read_clips(text, labelled=False))
+        elif Path(place := text.partition(",column=")[0]).suffix.lower() in LISTS:
+            clips.extend(read_clips(place, labelled=False, column=text.partition(",column=")[2] or None))
         else:
             clips.append(Clip(text))
     return clips
@@ -138,8 +140,18 @@ def read_labelled(text: str, several: bool = False) -> list[Clip]:
         ValueError: As [`read_clips`], or an option is unknown or a stream is asked for; FileNotFoundError: there is no
         such source.
     """
+    return read_with_column(text, several)[0]
+
+
+def read_with_column(text: str, several: bool = False, column: str | None = None) -> tuple[list[Clip], list | None]:
+    """
+    As [`read_labelled`], and what stands in a column of the manifest or dataset, for each clip. Reads the source once.
+
+    Raises:
+        ValueError: As there, or the source has no columns or not that one, or a row has nothing in it.
+    """
     if text.startswith(ANNOTATIONS):
-        return _read_annotated(text, several)
+        return _read_annotated(text, several, column)
     place, options = parse_source(text)
     if "weight" in options:
         raise ValueError(f"{text}: weight= is for pretraining; here --balanced_sampling draws by label.")
@@ -147,14 +159,24 @@ def read_labelled(text: str, several: bool = False) -> list[Clip]:
         raise ValueError(f"{text}: a stream has no known labels: leave streaming= out.")
     if place.startswith(SYNTHETIC):
         raise ValueError(f"{text}: procedural sound has no labels, expected labelled sound.")
-    if not place.startswith(HUB):
-        _check_options(text, place, options)
-        return read_clips(place, True, options.get("column"), options.get("label"), several)
-    name, table, column = load_dataset(place, options, labelled=True)
-    return rows_of(table, column, name, column_labels(table, options.get("label"), name, several))
+    if place.startswith(HUB):
+        name, table, audio = load_dataset(place, options, labelled=True)
+        clips = rows_of(table, audio, name, column_labels(table, options.get("label"), name, several))
+        return clips, None if column is None else _dataset_values(table, column, name, text)
+    _check_options(text, place, options)
+    how = (options.get("column"), options.get("label"), several)
+    if column is None:
+        return read_clips(place, True, *how), None
+    if Path(place).suffix.lower() not in MANIFESTS or not os.path.isfile(place):
+        raise ValueError(f"{text} has no columns, expected a .csv, .tsv or .jsonl manifest or {HUB}NAME.")
+    rows = manifest_rows(Path(place))
+    clips = manifest_clips(Path(place), rows, True, *how)
+    if not clips:
+        raise ValueError(f"{place} holds no sound files.")
+    return clips, _values(rows, column, text)
 
 
-def _read_annotated(text: str, several: bool) -> list[Clip]:
+def _read_annotated(text: str, several: bool, column: str | None) -> tuple[list[Clip], list | None]:
     found, parts = annotated_parts(text)
     for line in [*found.notes, *(f"skipped {path}: {reason}" for path, reason in found.unreadable.items())]:
         logger.warning("%s", line)
@@ -167,31 +189,23 @@ def _read_annotated(text: str, several: bool) -> list[Clip]:
                 f"{text}: {odd.path} has {len(odd.labels)} labels from {odd.start:g} to {odd.end:g} s, expected one: "
                 "give --multi_label True, or margin= instead of window="
             )
-    return [part.clip() for part in parts.parts]
+    return [part.clip() for part in parts.parts], None if column is None else column_of(parts.parts, column)
 
 
-def read_column(text: str, column: str) -> list:
-    """
-    What stands in a column of a manifest or dataset, for each of the clips that [`read_labelled`] gives.
+def _dataset_values(table, column: str, name: str, text: str) -> list:
+    """A column of a dataset."""
+    if column not in table.column_names:
+        raise ValueError(f"{name} has no column {column}, found {', '.join(table.column_names)}.")
+    values = table.select_columns([column])[:][column]
+    return _values([(f"row {index}", {column: value}) for index, value in enumerate(values)], column, text)
 
-    Raises:
-        ValueError: The source has no columns, or a row has nothing in that one.
-    """
-    if text.startswith(ANNOTATIONS):
-        return column_of(annotated_parts(text)[1].parts, column)
-    place, options = parse_source(text)
-    if place.startswith(HUB):
-        name, table, _ = load_dataset(place, options, labelled=True)
-        if column not in table.column_names:
-            raise ValueError(f"{name} has no column {column}, found {', '.join(table.column_names)}.")
-        values = table.select_columns([column])[:][column]
-        rows = [(f"row {index}", {column: value}) for index, value in enumerate(values)]
-    elif Path(place).suffix.lower() in MANIFESTS and os.path.isfile(place):
-        rows = manifest_rows(Path(place))
-    else:
-        raise ValueError(f"{text} has no columns, expected a .csv, .tsv or .jsonl manifest or {HUB}NAME.")
+
+def _values(rows: list[tuple[str, Any]], column: str, text: str) -> list:
+    """A column of rows, each of which has something in it."""
     for where, row in rows:
-        if row.get(column) in (None, ""):
+        if column not in row:
+            raise ValueError(f"{text}, {where}: no column {column}, found {', '.join(map(str, row))}.")
+        if row[column] in (None, ""):
             raise ValueError(f"{text}, {where}: nothing in the column {column}.")
     return [row[column] for _, row in rows]
 
@@ -213,7 +227,8 @@ def _synthetic(text: str, place: str, options: dict[str, str]) -> list[Clip]:
 
 
 def _check_options(text: str, place: str, options: dict[str, str]) -> None:
-    allowed = {"label"} if os.path.isdir(place) else {"column", "label"} if "parquet" in place else set()
+    columns = "parquet" in place or Path(place).suffix.lower() in MANIFESTS
+    allowed = {"label"} if os.path.isdir(place) else {"column", "label"} if columns else set()
     if options.keys() - allowed:
         raise ValueError(f"{text}: {', '.join(sorted(options))} is for datasets, written {HUB}NAME.")
 
@@ -247,15 +262,15 @@ def read_clips(
 
     Args:
         source (`str`): A folder, with one subfolder per label if `labelled`, else searched to any depth; or a `.csv`,
-            `.tsv` or `.jsonl` manifest with a column `file` (or `file_name`, `filename`, `path`, `audio`, `wav`;
+            `.tsv` or `.jsonl` manifest with a column `file` (or `file_name`, `path` and the like, in any case;
             relative to the manifest's folder), optionally `offset` and `duration` in seconds and, if `labelled`,
             `label`; the original's `.json` (`{"data": [{"wav": ..., "labels": ...}]}`); or a `.parquet` file. Without
             labels also `.tar` shards, a folder of these or of `.parquet` files, a sound file, or a pattern such as
             `shards/*.tar`.
         labelled (`bool`): Whether every clip needs a label.
-        column (`str`, *optional*), label (`str`, *optional*): The columns with audio and labels of `.parquet` files.
-            Default: the first that looks like it. Of folders in folders, `label` is the folder that names the label:
-            `first` or `last`.
+        column (`str`, *optional*), label (`str`, *optional*): The columns with files or audio, and with labels, of
+            manifests and `.parquet` files. Default: the first that looks like it. Of folders in folders, `label` is
+            the folder that names the label: `first` or `last`.
         several (`bool`): Whether clips may have several labels, or none.
 
     Raises:
@@ -274,7 +289,7 @@ def read_clips(
             raise FileNotFoundError(f"No such folder or manifest: {source}{hint}")
         clips = [clip for match in matches for clip in read_clips(match, labelled, column, label, several)]
     elif suffix in MANIFESTS or suffix == ".json":
-        clips = read_manifest(path, labelled, several)
+        clips = manifest_clips(path, manifest_rows(path), labelled, column, label, several)
     elif not labelled and suffix == ".tar":
         clips = read_tar(path)
     elif suffix == ".parquet":
@@ -284,7 +299,10 @@ def read_clips(
     else:
         more = ".parquet" if labelled else ".tar, .parquet or sound"
         kinds = f"(.csv, .tsv, .jsonl, .json, {more})"
-        raise ValueError(f"{source} is neither a folder nor a manifest {kinds}.")
+        table = (
+            " A table of annotations is written annotations:FILE,margin=0." if labelled and suffix == ".txt" else ""
+        )
+        raise ValueError(f"{source} is neither a folder nor a manifest {kinds}.{table}")
     if not clips:
         raise ValueError(f"{source} holds no sound files.")
     return clips

@@ -74,8 +74,15 @@ def seconds(row: Mapping, name: str | None, place: str) -> float | None:
     except (TypeError, ValueError):
         number = math.nan
     if not 0 <= number < math.inf:
-        raise ValueError(f"{place}: {name} is {value!r}, expected a number of seconds of at least 0.")
+        raise ValueError(f"{place}: {name} is {value!r}, expected {expected_seconds(value)}.")
     return number
+
+
+def expected_seconds(found: object) -> str:
+    """What messages on a cell without a usable number of seconds say that they expect."""
+    comma = re.fullmatch(r"\s*(\d+),(\d+)\s*", str(found))
+    point = f" with a decimal point, {comma[1]}.{comma[2]}" if comma else ""
+    return f"a number of seconds of at least 0{point}"
 
 
 def time_columns(names: Iterable, source: str) -> TimeColumns:
@@ -111,7 +118,8 @@ def _time_columns(names: tuple[str, ...]) -> TimeColumns:
         elif (set(words) & POSITIONS and not set(words) & OTHER) or set(words) == {"file", OFFSET} or (
             set(words) & BARE and not set(words) - BARE - SECONDS
         ):  # fmt: skip
-            unclear[name] = {_kind(word) for word in set(words) & POSITIONS if set(words) & UNITS}
+            units = {_kind(word) for word in set(words) & POSITIONS if set(words) & UNITS}
+            unclear[name] = {"start"} if set(words) & BARE and not set(words) & POSITIONS else units
     if OFFSET in found:
         beside = _words(found["start"]) if "start" in found else []
         if "start" in found and "onset" not in beside:
@@ -122,7 +130,7 @@ def _time_columns(names: tuple[str, ...]) -> TimeColumns:
         found[kind] = found.pop(OFFSET)
     lowered = {name.strip().lower(): name for name in names}
     unclear |= {lowered[min(pair)]: set() for pair in PAIRS if pair <= lowered.keys()}
-    # Begin Sample beside Begin Time (s) states the same again.
+    # Begin Sample beside Begin Time (s) states the same again; TIME beside OFFSET is that of the day (Kaleidoscope).
     left = [name for name, kinds in unclear.items() if not kinds or not kinds <= found.keys()]
     if left:
         raise ValueError(f"the column {left[0]} looks like a time column and is not understood: rename or remove it.")

@@ -22,7 +22,7 @@ from ..data.labelled_checks import check_found, check_readable, readable, warn_o
 from ..data.labels import Labels, check_complete, check_known, find_labels, hold_out, name_official_labels
 from ..data.reader import Reader
 from ..data.skipped import Skipped
-from ..data.sources import read_column, read_labelled
+from ..data.sources import read_with_column
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference.classify import load_classifier
 from ..modeling_ssast import SSASTForAudioClassification
@@ -230,7 +230,7 @@ def _read(
         raise ValueError("--loss is ce, expected bce with --multi_label: cross-entropy is for one label per clip.")
     if data.folds and data.validation_data:
         raise ValueError("--folds and --validation_data exclude each other: folds are held out of --data.")
-    clips = _clips(data.data, data)
+    clips, groups = _clips(data.data, data, data.group_column)
     order = read_label_names(data.label_file) if data.label_file else None
     labels = find_labels(clips, data.multi_label, order)
     if order is None and not data.from_scratch and not data.new_classifier:
@@ -238,11 +238,10 @@ def _read(
     warn_of_labels(clips, labels, data.data)
     if "frozen" not in flags:
         data.frozen = _frozen_by_default(data, training, len(clips), labels, flags)
-    groups = _groups(data, clips)
     parts = {}
     for name, source in (("eval", data.validation_data), ("test", data.test_data)):
         if source:
-            parts[name] = _clips(source, data)
+            parts[name], _ = _clips(source, data)
             check_known(parts[name], labels, source, "the training data has not")
     if not data.validation_data and data.validation_fraction != 0 and not data.folds:
         each = None if groups is None else [groups[clip] for clip in clips]
@@ -250,7 +249,7 @@ def _read(
         if not parts["eval"]:
             raise ValueError(f"{data.data} has one clip per label, too few to hold any out: give --validation_data.")
         if not data.allow_missing_labels:
-            check_complete(clips, labels, "What is left of the training data")
+            check_complete(clips, labels, "After holding out clips for validation, the training data")
         warn_of_shared(clips, parts["eval"], data.data)
     elif data.group_column and not data.frozen and not data.folds:
         raise ValueError("--group_column is for holding out validation data, which --validation_data replaces.")
@@ -258,10 +257,11 @@ def _read(
     if not found:
         raise ValueError(f"None of the {len(clips)} clips for training in {data.data} can be read.")
     if not data.allow_missing_labels:
-        check_readable(found, labels, f"What can be read of {data.data} for training", len(found) < len(clips))
+        lost = len(found) < len(clips)
+        check_readable(found, labels, data.data, lost, complete=lost)
         for name, part in parts.items():
             source = "The validation data" if name == "eval" else str(data.test_data)
-            check_readable(readable(part), labels, source)
+            check_readable(heard := readable(part), labels, source, len(heard) < len(part))
     clips, unreadable = found, len(clips) - len(found)
     if "eval" not in parts:
         _without_validation(data, training, labels)
@@ -280,17 +280,15 @@ def _frozen_by_default(data, training, clips: int, labels: Labels, flags: Collec
     return True
 
 
-def _groups(data: FineTuningDataArguments, clips: list[Clip]) -> dict[Clip, str] | None:
-    """The group of each of the clips of --data, where a column states it."""
-    if not data.group_column:
-        return None
-    return dict(zip(clips, map(str, read_column(data.data, data.group_column))))
-
-
-def _clips(source: str, data: FineTuningDataArguments) -> list[Clip]:
-    clips = name_official_labels(read_labelled(source, data.multi_label), source, data.label_file)
+def _clips(
+    source: str, data: FineTuningDataArguments, column: str | None = None
+) -> tuple[list[Clip], dict[Clip, str] | None]:
+    """The clips of a source, and the group of each where a column states it."""
+    found, groups = read_with_column(source, data.multi_label, column)
+    clips = name_official_labels(found, source, data.label_file)
     check_found(clips, source)
-    return [replace(clip, **reading(data)) for clip in clips]
+    clips = [replace(clip, **reading(data)) for clip in clips]
+    return clips, None if groups is None else dict(zip(clips, map(str, groups)))
 
 
 def _reader(
@@ -383,7 +381,7 @@ def _evaluate_only(data: FineTuningDataArguments, training: FineTuningArguments)
     labels = Labels(tuple(labels_of_model(data.model) or ()), data.multi_label)
     sources = {"eval": data.validation_data, "test": data.test_data}
     sources = sources if any(sources.values()) else {"test": data.data}
-    parts = {name: _clips(source, data) for name, source in sources.items() if source}
+    parts = {name: _clips(source, data)[0] for name, source in sources.items() if source}
     for name, part in parts.items():
         check_known(part, labels, str(sources[name]), "the model has not")
     judged = _judge(model, extractor, parts, labels, data, training)

@@ -243,7 +243,7 @@ class FrozenTrainer(FineTuner):
         if lost and not self.allow_missing_labels:
             names = tuple(model.config.id2label[index] for index in range(model.config.num_labels))
             left = [clips[index] for index in readable]
-            check_complete(left, Labels(names, several), "What can be read of the training data")
+            check_complete(left, Labels(names, several), "The training data", lost=True)
         groups = None if self.groups is None else [self.groups[clips[index]] for index in readable]
         self.choice, lines = choose(features, targets, several, self.args.seed, groups)
         print("\n".join(lines), file=sys.stderr)

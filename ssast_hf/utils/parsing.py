@@ -40,13 +40,23 @@ def parse_table(
 ) -> tuple[list[str], list[tuple[int, dict]]]:
     """
     The columns of a table with a header, and its rows, each with the number of its last line. Raises ValueError, which
-    begins with `name`, where a row cannot be read, such as after a quote that is never closed.
+    begins with `name`, where a row cannot be read, such as after a quote that is never closed, or has more cells than
+    there are columns.
     """
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, dialect=dialect)
     try:
-        rows = [(reader.line_num, row) for row in reader]
+        rows = []
+        for row in reader:
+            if any(row.pop(None, ())):
+                raise ValueError(_too_many_cells(name, reader.line_num, len(reader.fieldnames or ()), delimiter))
+            rows.append((reader.line_num, row))
         return list(reader.fieldnames or ()), rows
     except csv.Error as error:
         raise ValueError(
             f"{name}, line {reader.line_num}: not a row of a table ({error}); is there a quote that is not closed?"
         ) from None
+
+
+def _too_many_cells(name: str, line: int, columns: int, delimiter: str) -> str:
+    hint = " Put text with commas in quotes, and write decimal points, not commas." if delimiter == "," else ""
+    return f"{name}, line {line} has more cells than the header has columns ({columns}).{hint}"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ssast_hf.data.annotated_clips import Cutting, cut, group_of
 from ssast_hf.data.annotation_tables import Annotation, NoAnnotations, read_table
 from ssast_hf.data.annotations import Recording, find_annotated
-from ssast_hf.data.sources import read_column, read_labelled
+from ssast_hf.data.sources import read_labelled, read_with_column
 
 # As Raven 1.6 saves it: two views of each selection.
 RAVEN = """\
@@ -141,7 +141,7 @@ def test_an_empty_table_is_a_recording_without_annotations(tmp_path):
      ("start,end,species,label\n1,2,owl,call\n", "the labels may be in label or species"),
      (RAVEN.replace("3.250000000", "1.5"), "line 2: the end is 1.5 s, expected more than the start, 2 s"),
      (RAVEN.replace("3.250000000", "soon"), "line 2: the end is 'soon'"),
-     ("1.5\t2.5\tcrow\n1,5\t2,5\tcrow\n", "line 2: '1,5"),
+     ("1.5\t2.5\tcrow\n1,5\t2,5\tcrow\n", "line 2: the start is '1,5', expected .* a decimal point, 1.5"),
      ("1.5\tnan\tcrow\n", "no columns for start and end"), ("start,end,label\n1,,owl\n", "line 2: no end"),
      ("start,end,label\n-1,2,owl\n", "line 2: start is '-1'"),
      ("start,end,label\n3,2,owl\n", "end is 2, expected more"),
@@ -355,7 +355,7 @@ def test_annotations_are_a_source_of_labelled_clips(tmp_path):
     assert [(clip.offset, clip.duration, clip.label) for clip in clips] == [
         (0, 2, "a;b"), (2, 2, ""), (4, 2, "c"), (6, 2, ""), (8, 2, "")
     ]  # fmt: skip
-    assert read_column(source, "group") == ["N1"] * 5
+    assert read_with_column(source, True, "group")[1] == ["N1"] * 5
     with pytest.raises(ValueError, match=r"has 2 labels from 0 to 2 s, expected one: give --multi_label True"):
         read_labelled(source)
     assert [clip.label for clip in read_labelled(f"annotations:{tmp_path},margin=0")] == ["a", "b", "c"]

@@ -39,7 +39,7 @@ from ssast_hf.data.labels import (
 )
 from ssast_hf.data.reader import Reader
 from ssast_hf.data.skipped import Skipped
-from ssast_hf.data.sources import Clip, read_clips, read_column, read_labelled, read_sources
+from ssast_hf.data.sources import Clip, read_clips, read_labelled, read_sources, read_with_column
 from ssast_hf.inference import load_classifier
 from ssast_hf.training import augment, finetune, tuning
 from ssast_hf.training.arguments import SharedArguments
@@ -436,11 +436,11 @@ def test_several_labels_are_held_out_alike():
 
 
 def test_columns_are_read_from_the_manifest(tones):
-    assert read_column(str(tones / "single.csv"), "speaker") == [f"speaker{i % 3}" for i in range(6)] * 3
-    with pytest.raises(ValueError, match="line 2: nothing in the column singer"):
-        read_column(str(tones / "single.csv"), "singer")
+    assert read_with_column(str(tones / "single.csv"), True, "speaker")[1] == [f"speaker{i % 3}" for i in range(6)] * 3
+    with pytest.raises(ValueError, match="line 2: no column singer, found file, label"):
+        read_with_column(str(tones / "single.csv"), True, "singer")
     with pytest.raises(ValueError, match="has no columns, expected a .csv"):
-        read_column(str(tones / "clips"), "speaker")
+        read_with_column(str(tones / "clips"), True, "speaker")
 
 
 @pytest.fixture(scope="module")
@@ -480,7 +480,9 @@ def test_datasets_have_labels(dataset, tones):
     assert all(label in labels_of(clip, True) for clip, label in zip(several, expected))
     assert {len(labels_of(clip, True)) for clip in several} == {1, 2}
     assert {clip.label for clip in read_labelled(f"hf:{dataset},label=number")} == {"0", "1"}
-    assert read_column(f"hf:{dataset}", "speaker") == [f"speaker{i % 3}" for i in range(6)] * 3
+    assert (
+        read_with_column(f"hf:{dataset},label=name", True, "speaker")[1] == [f"speaker{i % 3}" for i in range(6)] * 3
+    )
     file = read_clips(tones / "single.csv", labelled=True)[4]
     np.testing.assert_array_equal(clips[4].load(16000), file.load(16000))
 

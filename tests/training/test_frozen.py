@@ -183,7 +183,7 @@ def test_a_label_whose_samples_cannot_be_read_is_refused(folder, tmp_path, capsy
     (tmp_path / "clips.csv").write_text("\n".join(lines))
     common = [folder, tmp_path / "out", str(tmp_path / "clips.csv"), "--validation_fraction", 0]
     assert finetune(*common) == 2
-    assert "has no clip of ghost that can be decoded" in capsys.readouterr().err
+    assert "has no clip of ghost that can be read" in capsys.readouterr().err
     assert finetune(*common, "--allow_missing_labels", "True", "--overwrite", "True") == 1
     assert "2 clip(s) could not be read" in capsys.readouterr().err
 

@@ -1,0 +1,105 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Columns of files and labels as people and their programs name them: understood, or refused by name."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ssast_hf.data.labelled import label_names
+from ssast_hf.data.sources import find_sounds, read_clips, read_labelled, read_sources, read_with_column
+
+KALEIDOSCOPE = "INDIR,FOLDER,IN FILE,CHANNEL,OFFSET,DURATION,Fmin,DATE,TIME,HOUR,AUTO ID,MANUAL ID"
+RAVEN = "Selection\tBegin Time (s)\tEnd Time (s)\tBegin File\tSpecies\n1\t0\t1\ta.wav\towl\n"
+
+
+def write(folder, text, name="clips.csv"):
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    ["file,label", "File Name,Species", "Filename,Class", "audio_filename,primary_label", "FILE_PATH,Common Name",
+     "Sound File,LABEL", "Path,Call Type", "wav,event_label", "label_2,file,Species"],
+)  # fmt: skip
+def test_columns_in_any_case_and_spacing(tmp_path, columns):
+    names = columns.split(",")
+    row = ["x"] * (len(names) - 2) + ["a.wav", "owl"]
+    (clip,) = read_labelled(write(tmp_path, f"{columns}\n{','.join(row)}\n"))
+    assert (clip.path, clip.label) == (str(tmp_path / "a.wav"), "owl")
+
+
+def test_kaleidoscope(tmp_path):
+    """Files lie in FOLDER below INDIR, or beside the table; OFFSET is a start, TIME that of the day."""
+    (tmp_path / "night 1").mkdir()
+    for path in (tmp_path / "night 1" / "a.wav", tmp_path / "b.wav"):
+        soundfile.write(path, np.zeros(48000), 16000)
+    rows = f"{tmp_path},night 1,a.wav,0,1.5,0.5,1,2026-04-01,05:30:00,5,x,owl\nE:\\,1,b.wav,0,0,2,1,d,t,5,x,fox\n"
+    one, two = read_labelled(write(tmp_path, f"{KALEIDOSCOPE}\n{rows}"))
+    assert (one.path, one.label, one.offset, one.duration) == (str(tmp_path / "night 1/a.wav"), "owl", 1.5, 0.5)
+    assert (two.path, two.label, two.offset, two.duration) == (str(tmp_path / "b.wav"), "fox", 0.0, 2.0)
+
+
+def test_options_name_the_columns(tmp_path):
+    path = write(tmp_path, "clip,Common name,Scientific name\na.wav,owl,Strix\nb.wav,fox,Vulpes\n")
+    clips = read_labelled(f"{path},column=clip,label=scientific name")
+    assert label_names(clips) == ["Strix", "Vulpes"] and clips[0].path == str(tmp_path / "a.wav")
+    assert find_sounds([f"{path},column=Clip"]) == read_clips(path, labelled=False, column="clip")
+    assert read_sources(f"{path},column=clip,weight=2")[0].clips == find_sounds([f"{path},column=clip"])
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("clip,label\na.wav,owl\n", "", r"no file name in clip, label, .* name the column .*column=NAME"),
+        ("file,what\na.wav,owl\n", "", r"no label in file, what, expected .*label=NAME"),
+        ("file,Common name,Species\na.wav,owl,x\n", "", "in the column Species or Common name; .*label=Species"),
+        ("file,label\na.wav,owl\n", ",label=kind", "no column kind, found file, label"),
+        ("file,label\na.wav,owl\n", ",column=clip", "no column clip, found file, label"),
+        ("file,Species\na.wav,\n", "", "line 2: the label is empty"),
+        (RAVEN, "", "selection table of Raven is no manifest; write annotations:TABLE,margin=0"),
+    ],
+)  # fmt: skip
+def test_what_is_not_understood_is_named(tmp_path, text, options, message):
+    name = "clips.tsv" if "\t" in text else "clips.csv"
+    with pytest.raises(ValueError, match=message):
+        read_labelled(write(tmp_path, text, name) + options)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("file;label;start;end\na.wav;owl;0,5;1,25\n", "clips.csv"),
+        ("file\tlabel\tstart\tend\na.wav\towl\t0,5\t1,25\n", "clips.tsv"),
+        ('file,label,start,end\na.wav,owl,"0,5","1,25"\n', "clips.csv"),
+    ],
+)
+def test_decimal_commas_are_named(tmp_path, text, name):
+    with pytest.raises(ValueError, match=r"start is '0,5', expected a number .* with a decimal point, 0\.5"):
+        read_labelled(write(tmp_path, text, name))
+
+
+def test_decimal_commas_in_a_label_track_are_named(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(48000), 16000)
+    write(tmp_path, "0,5\t1,25\towl\n", "a.txt")
+    with pytest.raises(ValueError, match=r"line 1: the start is '0,5', expected .* a decimal point, 0\.5"):
+        read_labelled(f"annotations:{tmp_path},margin=0")
+
+
+def test_decimal_commas_that_split_cells_are_refused(tmp_path):
+    """They were taken for a clip from 0 s to 5 s."""
+    with pytest.raises(ValueError, match=r"line 3 has more cells than the header has columns \(4\).*decimal points"):
+        read_labelled(write(tmp_path, "file,label,start,end\na.wav,owl,0,1,\na.wav,owl,0,5,1,25\n"))
+
+
+def test_a_manifest_is_read_once_with_the_column_of_groups(tmp_path, monkeypatch):
+    path = Path(write(tmp_path, "file,label,site\na.wav,owl,N1\nb.wav,fox,S1\n"))
+    text, reads = path.read_text(), []
+    monkeypatch.setattr(Path, "read_text", lambda self, **options: reads.append(self) or text)
+    clips, groups = read_with_column(str(path), column="site")
+    assert reads == [path] and groups == ["N1", "S1"] and [clip.label for clip in clips] == ["owl", "fox"]
+    with pytest.raises(ValueError, match="line 2: no column Site, found file, label, site"):
+        read_with_column(str(path), column="Site")
