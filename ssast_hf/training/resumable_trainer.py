@@ -25,6 +25,7 @@ from ..utils.processes import end_with_parent
 from ..utils.text import printable
 from .card import CardTrainer
 from .checkpoint_files import UNFINISHED, rotate_checkpoints, write_checksums
+from .log_lines import print_lines
 
 logger = get_logger(__name__)
 
@@ -58,9 +59,9 @@ class ResumableTrainer(CardTrainer):
         self.total_loss = 0.0  # of all processes, of the steps before that
         self.last_logged_step = 0
         self.interrupted = self.stepped = False
-        self.add_callback(DeferSaveToEpochEnd())
-        self.add_callback(RestoreProgress(self))
-        self.add_callback(StopAfterInterrupt(self))
+        print_lines(self)
+        for callback in (DeferSaveToEpochEnd(), RestoreProgress(self), StopAfterInterrupt(self)):
+            self.add_callback(callback)
 
     # What a checkpoint holds beside the Trainer's own state
 

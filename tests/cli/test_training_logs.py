@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the commands that train write into a log."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -38,7 +39,9 @@ def test_fine_tuning_says_in_a_sentence_what_is_new(checkpoints, labelled, tmp_p
     assert "classifier: new, 2 labels\n" in log
     assert "LOAD REPORT" not in log and "MISSING" not in log
     assert "\x1b" not in log and "\r" not in log and "it/s]" not in log
-    assert log.count("'loss':") == 2
+    assert re.search(r"^step 1 of 2, epoch [\d.]+: loss [\d.]+, grad norm [\d.]+, learning rate ", log, re.M)
+    assert re.search(r"^step 2 of 2, epoch [\d.]+, validation: loss [\d.]+, .*accuracy [\d.]+", log, re.M)
+    assert re.search(r"^step 2 of 2, epoch [\d.]+, in all: runtime [\d.]+, ", log, re.M) and "{" not in log
 
     log = train("finetune", "--data", labelled, "--validation_fraction", 0, "--model", tmp_path / "out",
                 "--output_dir", tmp_path / "more", "--max_steps", 1, "--use_cpu")  # fmt: skip
