@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+from ..feature_extraction_ssast import FRAME_SECONDS
 from ..utils.logs import get_logger
 from ..utils.text import listed
 from .clips import Clip
@@ -15,6 +16,7 @@ from .manifests import relative_hint
 logger = get_logger(__name__)
 
 FEW = 5  # clips of a label
+SHORTEST = FRAME_SECONDS - 0.5 / 16000  # seconds: half a sample less, because resampling rounds
 NOISE = "_background_noise_"  # folder of the Speech Commands data sets
 MOST_NAMED = 3  # files in a message
 THREADS = 16  # reading headers waits for the disk
@@ -41,6 +43,8 @@ def readable(clips: list[Clip]) -> list[Clip]:
                 clip.load(16000, 0.0, 0.1)
             elif seconds <= 0:
                 return f"the clip begins at {clip.offset:g} s, after the end of its file"
+            elif seconds < SHORTEST:
+                return f"it is {seconds:.3g} s long, expected {FRAME_SECONDS} s or more"
         except (OSError, ValueError) as error:
             return str(error)
         return None
@@ -74,7 +78,9 @@ def check_readable(clips: list[Clip], labels: Labels, source: str, lost: bool = 
 
 def _decodes(clip: Clip) -> bool:
     try:
-        clip.load(16000, 0.0, 10.0)
+        samples = len(clip.load(16000, 0.0, 10.0))
+        if samples < SHORTEST * 16000:
+            raise ValueError(f"{samples} samples at 16000 Hz, expected {FRAME_SECONDS * 16000:g} or more")
     except (OSError, ValueError) as error:
         logger.warning("Skipped %s: %s", clip.name, error)
         return False
@@ -102,6 +108,12 @@ def warn_of_labels(clips: list[Clip], labels: Labels, source: str) -> None:
         logger.warning(
             "%s has labels of fewer than %d clips: %s. Add clips, or leave these out.", source, FEW, listed(few)
         )
+    joined = [label for label in counts if "," in label and any(part.strip() in counts for part in label.split(","))]
+    if joined:
+        logger.warning(
+            "%s has the label %r, which is one label with a comma in it: several are separated by semicolons, with "
+            "--multi_label.", source, joined[0],
+        )  # fmt: skip
     if labels.several:
         return
     of: dict[tuple, set[str]] = {}

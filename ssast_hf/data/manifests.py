@@ -106,9 +106,15 @@ def _plain(name) -> str:
 
 
 def _columns(row, names: Iterable[str]) -> list[str]:
-    """The row's columns of these names, in any case and spacing, in the names' order."""
-    found = {_plain(key): key for key in reversed(row)} if isinstance(row, dict) else {}
-    return [found[plain] for plain in map(_plain, names) if plain in found]
+    """The row's columns of these names, in any case and spacing, in the names' order. Two of one are a ValueError."""
+    wanted = list(dict.fromkeys(map(_plain, names)))
+    found: dict[str, str] = {}
+    for key in row if isinstance(row, dict) else ():
+        if (plain := _plain(key)) in wanted and found.setdefault(plain, key) != key:
+            raise ValueError(
+                f"the columns {found[plain]} and {key} may both be meant, expected one: rename the other."
+            )
+    return [found[plain] for plain in wanted if plain in found]
 
 
 def _filled(row, names: Iterable[str]) -> str | None:
@@ -165,6 +171,8 @@ def _label(row: dict, where: str, several: bool, column: str | None) -> str:
     label = next((row[name] for name in names if row[name] not in (None, "")), "")
     if isinstance(label, list):  # of a clip with several
         label = json.dumps(label) if label else ""
+    if isinstance(label, (dict, bool)):
+        raise ValueError(f"{where}: the label is {json.dumps(label)}, expected text, a number, or a list of these.")
     if not str(label).strip() and not several:
         raise ValueError(
             f"{where}: the label is empty; expected one, or several labels (--multi_label), or the row gone."

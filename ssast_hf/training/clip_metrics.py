@@ -6,6 +6,8 @@ Accuracy, macro F1, mAP, mAUC and d-prime of classified clips, and the same per 
 on top of it.
 """
 
+from typing import Any
+
 import numpy as np
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support, roc_auc_score
@@ -38,17 +40,17 @@ def compute_metrics(scores: np.ndarray, targets: np.ndarray, several: bool) -> d
     mixed = occurs & (support < len(targets))
     each = range(scores.shape[1])
     ap = [_average_precision(targets[:, i], scores[:, i]) if occurs[i] else None for i in each]
-    auc = [roc_auc_score(targets[:, i], scores[:, i]) if mixed[i] else None for i in each]
+    auc = [float(roc_auc_score(targets[:, i], scores[:, i])) if mixed[i] else None for i in each]
 
-    results = {}
+    results: dict[str, Any] = {}
     if not several:
         results["accuracy"] = float((targets & found).any(axis=1).mean())
     counted = np.flatnonzero(occurs | found.any(axis=0))
     results["f1_macro"] = float(f1_score(targets, found, labels=counted, average="macro", zero_division=0))
     for name, values in (("mAP", ap), ("mAUC", auc)):
-        values = [value for value in values if value is not None]
-        if values:
-            results[name] = float(np.mean(values))
+        defined = [value for value in values if value is not None]
+        if defined:
+            results[name] = float(np.mean(defined))
     if "mAUC" in results:
         finite = 0 < results["mAUC"] < 1
         results["d_prime"] = float(np.sqrt(2) * norm.ppf(results["mAUC"])) if finite else None
@@ -58,8 +60,8 @@ def compute_metrics(scores: np.ndarray, targets: np.ndarray, several: bool) -> d
             "precision": float(precision[i]),
             "recall": float(recall[i]),
             "f1": float(f1[i]),
-            "AP": None if ap[i] is None else float(ap[i]),
-            "AUC": None if auc[i] is None else float(auc[i]),
+            "AP": ap[i],
+            "AUC": auc[i],
         }
         for i in each
     ]

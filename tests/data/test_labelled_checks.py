@@ -197,6 +197,27 @@ def test_a_label_without_a_readable_clip_is_refused(tmp_path, held_out):
     assert labels.names == ("a", "b") and len(clips) == (11 if held_out else 6)
 
 
+@pytest.mark.parametrize(
+    ("samples", "rate", "enough"), [(399, 16000, 0), (400, 16000, 6), (1101, 44100, 0), (1103, 44100, 6)]
+)
+def test_clips_shorter_than_a_frame_are_no_clips_for_training(tmp_path, samples, rate, enough):
+    """Kaldi's frames have 25 ms. Such clips were counted, and then skipped in every epoch."""
+    folder = sounds(tmp_path, *(f"a/{i}.wav" for i in range(3)))
+    (folder / "b").mkdir()
+    for number in range(3):
+        soundfile.write(folder / "b" / f"{number}.wav", np.full(samples, 0.1), rate)
+    data = finetune.FineTuningDataArguments(str(folder), "no model", from_scratch=True, validation_fraction=0.0)
+    training = FineTuningArguments(str(tmp_path / "run"), use_cpu=True)
+    if enough:
+        assert len(finetune._read(data, training, {"frozen"})[0]) == enough
+        return
+    with pytest.raises(ValueError, match="has no clip of b that can be read, see the warnings"):
+        finetune._read(data, training, {"frozen"})
+    data.allow_missing_labels = True
+    *_, unreadable = finetune._read(data, training, {"frozen"})
+    assert unreadable == 3
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_label_whose_samples_are_not_numbers_is_refused(tmp_path, frozen):
     """Their headers are those of sound."""

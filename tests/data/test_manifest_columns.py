@@ -9,6 +9,8 @@ import pytest
 import soundfile
 
 from ssast_hf.data.labelled import label_names
+from ssast_hf.data.labelled_checks import warn_of_labels
+from ssast_hf.data.labels import find_labels
 from ssast_hf.data.sources import find_sounds, read_clips, read_labelled, read_sources, read_with_column
 
 KALEIDOSCOPE = "INDIR,FOLDER,IN FILE,CHANNEL,OFFSET,DURATION,Fmin,DATE,TIME,HOUR,AUTO ID,MANUAL ID"
@@ -60,6 +62,8 @@ def test_options_name_the_columns(tmp_path):
         ("file,label\na.wav,owl\n", ",label=kind", "no column kind, found file, label"),
         ("file,label\na.wav,owl\n", ",column=clip", "no column clip, found file, label"),
         ("file,Species\na.wav,\n", "", "line 2: the label is empty"),
+        ("file,Label,label\na.wav,owl,fox\n", "", "the columns Label and label may both be meant"),
+        ("File Name,filename,label\na.wav,b.wav,fox\n", "", "the columns File Name and filename may both be meant"),
         (RAVEN, "", "selection table of Raven is no manifest; write annotations:TABLE,margin=0"),
     ],
 )  # fmt: skip
@@ -103,3 +107,21 @@ def test_a_manifest_is_read_once_with_the_column_of_groups(tmp_path, monkeypatch
     assert reads == [path] and groups == ["N1", "S1"] and [clip.label for clip in clips] == ["owl", "fox"]
     with pytest.raises(ValueError, match="line 2: no column Site, found file, label, site"):
         read_with_column(str(path), column="Site")
+
+
+@pytest.mark.parametrize("label", ['{"kind": 1}', "true"])
+def test_values_that_are_no_labels_are_refused(tmp_path, label):
+    with pytest.raises(ValueError, match="line 1: the label is .*, expected text, a number, or a list"):
+        read_labelled(write(tmp_path, f'{{"file": "a.wav", "label": {label}}}\n', "clips.jsonl"))
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_commas_between_labels_are_said(tmp_path, caplog, several):
+    """`a,b` is one label, as AudioSet's "Child speech, kid speaking" is."""
+    rows = '1.wav,"owl,fox"\n2.wav,owl\n3.wav,"Child speech, kid"\n'
+    clips = read_labelled(write(tmp_path, f"file,label\n{rows}"), several)
+    labels = find_labels(clips, several)
+    assert labels.names == ("Child speech, kid", "owl", "owl,fox")
+    warn_of_labels(clips, labels, "clips.csv")
+    (said,) = [line for line in caplog.messages if "comma" in line]
+    assert "the label 'owl,fox', which is one label" in said and "semicolons, with --multi_label" in said
