@@ -15,6 +15,7 @@ from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassifica
 from ssast_hf.checkpoints import BUNDLED
 from ssast_hf.export.to_onnx import export_onnx
 from ssast_hf.inference import classify, load_classifier
+from ssast_hf.inference.batches import windows_of
 from ssast_hf.inference.classify import run_classifier
 from ssast_hf.inference.windows import ScoreJoiner, Windows
 
@@ -22,8 +23,8 @@ from ..conftest import SMALL
 
 NAME = "ssast-tiny-patch-debian-kinds"
 RATE, FRAME, SHIFT = 16000, 400, 160
-WINDOW = 255 * SHIFT + FRAME  # samples, of the classifier's 256 frames
-LONGEST = 4 * WINDOW
+WINDOW = 511 * SHIFT + FRAME  # samples, of the classifier's 512 frames
+LONGEST = 3 * WINDOW
 few = settings(
     max_examples=12, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )
@@ -31,11 +32,13 @@ few = settings(
 
 @pytest.fixture(scope="module")
 def kinds():
-    return load_classifier(NAME), SSASTFeatureExtractor.from_pretrained(NAME)
+    model, extractor = load_classifier(NAME), SSASTFeatureExtractor.from_pretrained(NAME)
+    assert windows_of(extractor, model.config.max_length).length == WINDOW
+    return model, extractor
 
 
 def sound_of(kind: str, value: float) -> np.ndarray:
-    """Sound that stays as it is, in four windows' length."""
+    """Sound that stays as it is, in three windows' length."""
     time = np.arange(LONGEST) / RATE
     if kind == "tone":
         return (0.3 * np.sin(2 * np.pi * 100 * 30**value * time)).astype(np.float32)
