@@ -82,7 +82,7 @@ def test_ctrl_c_saves_a_checkpoint_and_the_same_command_ends_alike(tuning, tmp_p
         start_new_session=True,
     )  # fmt: skip
     for text in process.stdout:
-        if "'loss'" in text:
+        if ": loss " in text:
             break
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the data workers, too
     _, errors = process.communicate(timeout=120)
@@ -268,7 +268,7 @@ def test_workers_do_not_outlive_a_killed_run(tuning, tmp_path):
     line = [*tuning, "--max_steps", "400", "--dataloader_num_workers", "2", "--output_dir", str(output)]
     command = [sys.executable, "-m", "ssast_hf.cli", *line]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        next(text for text in process.stdout if "'loss'" in text)
+        next(text for text in process.stdout if ": loss " in text)
         workers = psutil.Process(process.pid).children(recursive=True)
         process.kill()
     assert workers

@@ -199,7 +199,7 @@ def test_ctrl_c_saves_a_checkpoint_from_which_the_command_resumes(whole, tmp_pat
         line = [*ssast_command(), *command(output)]
         process = subprocess.Popen([*line, "--logging_steps", "1"], stdout=log, stderr=log)
         for _ in range(600):
-            if "'loss'" in (tmp_path / "log").read_text() or process.poll() is not None:
+            if ": loss " in (tmp_path / "log").read_text() or process.poll() is not None:
                 break
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
