@@ -15,7 +15,7 @@ from ssast_hf.data import synth
 from ssast_hf.feature_extraction_ssast import log_mel_filterbank
 from ssast_hf.modeling_ssast import discriminative_loss, generative_loss
 from ssast_hf.training import flat_corpus, packed
-from ssast_hf.training.objectives import Learner, Weights, contrast, encode, match, take
+from ssast_hf.training.objectives import Learner, Weights, contrast, encode, instance_norm, match, take
 from ssast_hf.training.spectrogram_augmentation import Augmentation, LogMel
 
 SMALL = {
@@ -184,6 +184,23 @@ def test_every_objective_learns(config, encoder, weights):
         learner.update_teacher(0.99)
         totals.append(losses["loss"].item())
     assert sum(totals[-3:]) < 0.95 * sum(totals[:3])
+
+
+def test_instance_norm_is_torchs():
+    hidden = 3 + 2 * torch.randn(3, 7, 5)
+    expected = torch.nn.functional.instance_norm(hidden.transpose(1, 2)).transpose(1, 2)
+    torch.testing.assert_close(instance_norm(hidden), expected)
+
+
+def test_the_teacher_moves_towards_the_encoder(config):
+    learner = Learner(config, Weights(mspm=0, latent=1))
+    before = [parameter.clone() for parameter in learner.teacher.parameters()]
+    with torch.no_grad():
+        for parameter in learner.model.ssast.parameters():
+            parameter.add_(1)
+    learner.update_teacher(torch.tensor(0.75))
+    for old, new in zip(before, learner.teacher.parameters()):
+        torch.testing.assert_close(new, old + 0.25)
 
 
 def test_parameters_without_a_loss_are_not_trained(config):
