@@ -209,6 +209,7 @@ class Run:
                     losses = self.losses(columns)
                     losses["loss"].backward()
             self.sums = {name: torch.zeros((), device=self.device) for name in losses}
+            del losses  # or nodes of this stream would be part of the graphs
             self.optimizer.zero_grad(set_to_none=False)
             if not self.optimizer.state:  # made by a step of rate 0
                 self._set_rate(0.0)
@@ -248,10 +249,10 @@ class Run:
             queued = time.perf_counter() - began
             self._wait()
             took = (time.perf_counter() - began) / steps
-            flops = self.learner.flops(columns) * self.crops(columns)
+            rate = self.learner.flops(columns) * self.crops(columns) / took
             print(
                 f"{columns / 100 * 16:g} s: {1e3 * took:.2f} ms a step, {1e3 * queued / steps:.2f} ms to queue it; "
-                f"{self.crops(columns) / took:,.0f} crops/s, {flops / took / 1e12:.1f} TFLOP/s ({flops / took / PEAK:.1%})",
+                f"{self.crops(columns) / took:,.0f} crops/s, {rate / 1e12:.1f} TFLOP/s ({rate / PEAK:.1%})",
                 flush=True,
             )
             if columns in (self.options.columns[0], self.options.columns[-1]):
@@ -391,6 +392,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     options = parser().parse_args(argv)
     device = torch.device(options.device)
+    if options.graphs and device.type != "cuda":
+        raise ValueError(f"--graphs records CUDA graphs; found --device {options.device}")
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.conv.fp32_precision = "tf32"

@@ -255,6 +255,10 @@ def test_a_run_saves_stops_goes_on_and_is_judged(flat, tmp_path, capsys):
     assert model.dtype == torch.float16 and model.config.max_length == 128
     judged = json.loads((tmp_path / "out" / "judged.json").read_text())
     assert judged["model 2 rows C=0.05"]["loud"] == 1
+    assert one_gpu.main([*flags, "--profile", "1"]) == 0
+    assert "ms a step" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--graphs"):
+        one_gpu.main([*flags, "--graphs"])
 
 
 def test_the_regression_is_scikit_learns():
