@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.11", "3.13")
 CHOSEN = ("torch", "transformers", "huggingface-hub")
 NEEDED = ("accelerate", "datasets", "evaluate", "matplotlib", "parameterized", "peft", "pytest", "pyyaml",
-          "scikit-learn", "scipy")  # fmt: skip
+          "scikit-learn", "scipy", "starlette", "uvicorn")  # fmt: skip
 TESTS = ("tests/utils/test_transformers_internals.py", "tests/test_golden.py", "tests/checkpoints")
 
 

@@ -16,6 +16,7 @@ import os
 import shlex
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,7 +25,7 @@ from recipes.pretrain.judge import Judge, table
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor
 from ssast_hf.data import synth
 from ssast_hf.training.flat_corpus import RATE, FlatCorpus
-from ssast_hf.training.objectives import Learner, Weights
+from ssast_hf.training.objectives import Learner, Weights, instance_norm
 from ssast_hf.training.spectrogram_augmentation import Augmentation, LogMel
 
 PEAK = 800e12  # bf16 operations a second that a large matrix product reached on an H100
@@ -85,6 +86,8 @@ def parser() -> argparse.ArgumentParser:
     add("--mean", type=float, default=-5.930731, help="(%(default)s)")
     add("--std", type=float, default=4.591004, help="(%(default)s)")
     add("--compile", action="store_true", help="compile the layers (half a minute)")
+    add("--graphs", action="store_true", help="record a step of each length once and replay it (CUDA graphs)")
+    add("--profile", type=int, metavar="N", help="instead of training, print where the time of N steps goes")
     add("--log_seconds", type=float, default=10, help="(%(default)s)")
     return made
 
@@ -144,12 +147,16 @@ class Run:
         flat = [p for p in trained if not (p.ndim > 1 and p.shape[0] > 1)]
         self.optimizer = torch.optim.AdamW(
             [{"params": plain}, {"params": flat, "weight_decay": 0.0}],
-            lr=options.learning_rate,
+            lr=torch.tensor(0.0, device=self.device) if cuda else 0.0,
             betas=tuple(options.betas),
             weight_decay=options.weight_decay,
             fused=cuda,
+            capturable=cuda,
         )
         self.trained = trained
+        self.momentum = torch.zeros((), device=self.device)  # 1 less the teacher's momentum
+        self.sums: dict[str, torch.Tensor] = {}
+        self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self.random = torch.Generator(self.device).manual_seed(options.seed)
         self.lengths = torch.Generator().manual_seed(options.seed)
         self.step, self.elapsed = 0, 0.0
@@ -159,6 +166,7 @@ class Run:
             for network in networks:
                 for layer in [] if network is None else network.layers:
                     layer.compile(dynamic=True)
+            self.learner.instance_norm = torch.compile(instance_norm, dynamic=True)
         if options.resume:
             self.restore()
 
@@ -180,6 +188,83 @@ class Run:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             return self.learner(clean, noisy, recordings, self.corpus.groups[recordings], self.random)
 
+    def _step(self, columns: int) -> None:
+        """One step of training on crops of so many time patches: every tensor that it changes stays where it is."""
+        losses = self.losses(columns)
+        losses["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(self.trained, self.options.clip_norm, foreach=self.device.type == "cuda")
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=False)
+        self.learner.update_teacher(self.momentum)
+        for name, value in losses.items():
+            self.sums[name].add_(value.detach())
+
+    def _prepare(self) -> None:
+        """Chooses and compiles kernels, and records the graphs, before the clock runs. Nothing is learnt by it."""
+        options, cuda = self.options, self.device.type == "cuda"
+        state = self.random.get_state()
+        with torch.cuda.stream(torch.cuda.Stream() if cuda else None):
+            for columns in options.columns:
+                for _ in range(2 if cuda else 1):
+                    losses = self.losses(columns)
+                    losses["loss"].backward()
+            self.sums = {name: torch.zeros((), device=self.device) for name in losses}
+            del losses  # or nodes of this stream would be part of the graphs
+            self.optimizer.zero_grad(set_to_none=False)
+            if not self.optimizer.state:  # made by a step of rate 0
+                self._set_rate(0.0)
+                self.optimizer.step()
+                for values in self.optimizer.state.values():
+                    values["step"].zero_()
+        self._wait()
+        if options.graphs:
+            pool = torch.cuda.graph_pool_handle()
+            for columns in options.columns:
+                graph = self.graphs[columns] = torch.cuda.CUDAGraph()
+                graph.register_generator_state(self.random)
+                with torch.cuda.graph(graph, pool=pool):
+                    self._step(columns)
+        self.random.set_state(state)
+        self._wait()
+
+    def _set_rate(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def profile(self, steps: int) -> None:
+        """Prints what a step of each length takes, and which kernels take it."""
+        self.learner.model.train()
+        self._prepare()
+        self._set_rate(self.options.learning_rate)
+        for columns in self.options.columns:
+            run = self.graphs[columns].replay if self.graphs else partial(self._step, columns)
+            run()
+            self._wait()
+            began = time.perf_counter()
+            for _ in range(steps):
+                run()
+            queued = time.perf_counter() - began
+            self._wait()
+            took = (time.perf_counter() - began) / steps
+            rate = self.learner.flops(columns) * self.crops(columns) / took
+            print(
+                f"{columns / 100 * 16:g} s: {1e3 * took:.2f} ms a step, {1e3 * queued / steps:.2f} ms to queue it; "
+                f"{self.crops(columns) / took:,.0f} crops/s, {rate / 1e12:.1f} TFLOP/s ({rate / PEAK:.1%})",
+                flush=True,
+            )
+            if columns in (self.options.columns[0], self.options.columns[-1]):
+                activities = [torch.profiler.ProfilerActivity.CPU]
+                if self.device.type == "cuda":
+                    activities.append(torch.profiler.ProfilerActivity.CUDA)
+                with torch.profiler.profile(activities=activities) as profiler:
+                    run()
+                    self._wait()
+                sort = "self_device_time_total" if self.device.type == "cuda" else "self_cpu_time_total"
+                print(profiler.key_averages().table(sort_by=sort, row_limit=30, max_name_column_width=70), flush=True)
+
     def fraction(self) -> float:
         """How much of the run is done, from 0 to 1."""
         if self.options.max_steps:
@@ -195,17 +280,11 @@ class Run:
 
     def train(self) -> None:
         """Trains until the time is over, saving and reporting on the way."""
-        options, cuda = self.options, self.device.type == "cuda"
+        options = self.options
         shares = torch.tensor(options.column_shares or [1.0] * len(options.columns))
         self.learner.model.train()
         started = time.perf_counter()
-        state = self.random.get_state()
-        for columns in options.columns:  # kernels are chosen, and compiled, before the clock runs
-            for _ in range(2 if cuda else 1):
-                self.losses(columns)["loss"].backward()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.random.set_state(state)
-        self._wait()
+        self._prepare()
         print(
             f"{sum(p.numel() for p in self.trained) / 1e6:.2f} M parameters in training; crops of "
             f"{', '.join(f'{c / 100 * 16:g} s: {self.crops(c)}' for c in options.columns)} a step; "
@@ -214,19 +293,18 @@ class Run:
         )
         began, before = time.perf_counter(), self.elapsed
         logged, saved = began, began
-        crops, seconds, flops, steps, sums = 0, 0.0, 0.0, 0, {}
+        crops, seconds, flops, steps = 0, 0.0, 0.0, 0
         while self.fraction() < 1:
             fraction = self.fraction()
-            for group in self.optimizer.param_groups:
-                group["lr"] = options.learning_rate * self.rate(fraction)
-            columns = options.columns[int(torch.multinomial(shares, 1, generator=self.lengths))]
-            losses = self.losses(columns)
-            losses["loss"].backward()
-            torch.nn.utils.clip_grad_norm_(self.trained, options.clip_norm, foreach=cuda)
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
+            rate = options.learning_rate * self.rate(fraction)
+            self._set_rate(rate)
             first, last = (1 - momentum for momentum in options.momentum)
-            self.learner.update_teacher(1 - first * (last / first) ** fraction)
+            self.momentum.fill_(1 - first * (last / first) ** fraction)
+            columns = options.columns[int(torch.multinomial(shares, 1, generator=self.lengths))]
+            if columns in self.graphs:
+                self.graphs[columns].replay()
+            else:
+                self._step(columns)
             self.step += 1
             steps += 1
             count = self.crops(columns)
@@ -235,8 +313,6 @@ class Run:
                 seconds + count * columns * 0.16,
                 flops + count * self.learner.flops(columns),
             )
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value.detach()
             if self.step % 8 == 0:
                 self._wait()  # a queue of at most 8 steps: the clock is the GPU's, too
             now = time.perf_counter()
@@ -245,9 +321,9 @@ class Run:
             if now - logged > options.log_seconds or over or self.fraction() >= 1:
                 self._wait()
                 now = time.perf_counter()
-                values = {name: float(value) / steps for name, value in sums.items()}
+                values = {name: float(value) / steps for name, value in self.sums.items()}
                 print(
-                    f"{self.elapsed:6.1f} s, step {self.step}, rate {group['lr']:.1e}: "
+                    f"{self.elapsed:6.1f} s, step {self.step}, rate {rate:.1e}: "
                     + ", ".join(f"{name} {value:.4f}" for name, value in values.items())
                     + f"; {steps / (now - logged):.1f} steps/s, {crops / (now - logged):,.0f} crops/s, "
                     f"{seconds / 3600 / (now - logged):.2f} h/s, {flops / (now - logged) / 1e12:.1f} TFLOP/s "
@@ -256,7 +332,8 @@ class Run:
                 )
                 if not math.isfinite(values["loss"]):
                     raise FloatingPointError("the loss is not a number: lower --learning_rate")
-                logged, crops, seconds, flops, steps, sums = now, 0, 0.0, 0.0, 0, {}
+                logged, crops, seconds, flops, steps = now, 0, 0.0, 0.0, 0
+                torch._foreach_zero_(list(self.sums.values()))
             if options.save_seconds and now - saved > options.save_seconds:
                 self.save(checkpoint=True)
                 saved = time.perf_counter()
@@ -315,6 +392,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     options = parser().parse_args(argv)
     device = torch.device(options.device)
+    if options.graphs and device.type != "cuda":
+        raise ValueError(f"--graphs records CUDA graphs; found --device {options.device}")
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.conv.fp32_precision = "tf32"
@@ -346,6 +425,9 @@ def main(argv: list[str] | None = None) -> int:
         )
         try:
             run = Run(own, corpus, output)
+            if own.profile:
+                run.profile(own.profile)
+                continue
             run.train()
         except (RuntimeError, FloatingPointError) as error:  # of one candidate; the others shall have their turn
             if not options.candidates:

@@ -181,6 +181,7 @@ class Learner(nn.Module):
         size = config.hidden_size
         self.config, self.weights = config, weights
         self.teacher_layers, self.target_norm, self.temperature = teacher_layers, target_norm, temperature
+        self.instance_norm = instance_norm  # may be compiled
         self.model = SSASTForPreTraining(config)
         self.decoder: Any = Decoder(config, decoder_layers) if encoder == "visible" and self.predicts else None
         self.latent_head: Any = nn.Linear(size, size) if weights.latent else None
@@ -205,24 +206,28 @@ class Learner(nn.Module):
         return [p for p in self.parameters() if p.requires_grad and id(p) not in idle]
 
     @torch.no_grad()
-    def update_teacher(self, momentum: float) -> None:
-        """Moves the teacher a step of `1 - momentum` towards the encoder."""
+    def update_teacher(self, momentum: float | torch.Tensor) -> None:
+        """Moves the teacher a step of `1 - momentum`, a number or a tensor (), towards the encoder."""
         if self.teacher is not None:
-            torch._foreach_lerp_(list(self.teacher.parameters()), list(self.model.ssast.parameters()), 1 - momentum)
+            teacher = list(self.teacher.parameters())
+            difference = torch._foreach_sub(list(self.model.ssast.parameters()), teacher)
+            torch._foreach_mul_(difference, 1 - momentum)
+            torch._foreach_add_(teacher, difference)
 
     @torch.no_grad()
     def targets(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Patches (B, P, V) -> the teacher's targets for patches (B, P, D) and clips (B, D)."""
+        """Patches (B, P, V) -> the teacher's targets for patches (B, P, D) and, with `utterance`, clips (B, D)."""
         size = self.config.hidden_size
-        local = clip = 0.0
+        local = clip = torch.zeros((), device=patches.device)
         for hidden in encode(self.teacher, patches)[-self.teacher_layers :]:
-            hidden = hidden[:, NUM_SPECIAL_TOKENS:].float()
-            by_patch = F.layer_norm(hidden, (size,))
-            clip = clip + by_patch.mean(dim=1)
+            hidden = hidden[:, NUM_SPECIAL_TOKENS:]
             if self.target_norm == "instance":
-                by_patch = F.instance_norm(hidden.transpose(1, 2)).transpose(1, 2)
-            local = local + by_patch
-        return F.layer_norm(local, (size,)), F.layer_norm(clip, (size,))
+                local = local + self.instance_norm(hidden)
+            else:
+                local = local + F.layer_norm(hidden.float(), (size,))
+            if self.weights.utterance:
+                clip = clip + F.layer_norm(hidden.float(), (size,)).mean(dim=1)
+        return F.layer_norm(local, (size,)), F.layer_norm(clip, (size,)) if self.weights.utterance else clip
 
     def forward(
         self,
@@ -352,6 +357,13 @@ class Learner(nn.Module):
         if self.teacher is not None:
             total += layers(NUM_SPECIAL_TOKENS + patches, config.num_hidden_layers)
         return total
+
+
+def instance_norm(hidden: torch.Tensor) -> torch.Tensor:
+    """`F.instance_norm` over the patches of hidden (B, P, D), in float32; several times as fast for short crops."""
+    hidden = hidden.float()
+    variance, mean = torch.var_mean(hidden, dim=1, keepdim=True, correction=0)
+    return (hidden - mean) * (variance + 1e-5).rsqrt()
 
 
 def _mlp(size: int, out: int) -> nn.Sequential:

@@ -15,7 +15,7 @@ from ssast_hf.data import synth
 from ssast_hf.feature_extraction_ssast import log_mel_filterbank
 from ssast_hf.modeling_ssast import discriminative_loss, generative_loss
 from ssast_hf.training import flat_corpus, packed
-from ssast_hf.training.objectives import Learner, Weights, contrast, encode, match, take
+from ssast_hf.training.objectives import Learner, Weights, contrast, encode, instance_norm, match, take
 from ssast_hf.training.spectrogram_augmentation import Augmentation, LogMel
 
 SMALL = {
@@ -186,6 +186,23 @@ def test_every_objective_learns(config, encoder, weights):
     assert sum(totals[-3:]) < 0.95 * sum(totals[:3])
 
 
+def test_instance_norm_is_torchs():
+    hidden = 3 + 2 * torch.randn(3, 7, 5)
+    expected = torch.nn.functional.instance_norm(hidden.transpose(1, 2)).transpose(1, 2)
+    torch.testing.assert_close(instance_norm(hidden), expected)
+
+
+def test_the_teacher_moves_towards_the_encoder(config):
+    learner = Learner(config, Weights(mspm=0, latent=1))
+    before = [parameter.clone() for parameter in learner.teacher.parameters()]
+    with torch.no_grad():
+        for parameter in learner.model.ssast.parameters():
+            parameter.add_(1)
+    learner.update_teacher(torch.tensor(0.75))
+    for old, new in zip(before, learner.teacher.parameters()):
+        torch.testing.assert_close(new, old + 0.25)
+
+
 def test_parameters_without_a_loss_are_not_trained(config):
     learner = Learner(config, Weights(mspm=0, latent=1))
     learner(torch.randn(2, 64, 128), torch.randn(2, 64, 128), torch.arange(1))["loss"].backward()
@@ -238,6 +255,10 @@ def test_a_run_saves_stops_goes_on_and_is_judged(flat, tmp_path, capsys):
     assert model.dtype == torch.float16 and model.config.max_length == 128
     judged = json.loads((tmp_path / "out" / "judged.json").read_text())
     assert judged["model 2 rows C=0.05"]["loud"] == 1
+    assert one_gpu.main([*flags, "--profile", "1"]) == 0
+    assert "ms a step" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--graphs"):
+        one_gpu.main([*flags, "--graphs"])
 
 
 def test_the_regression_is_scikit_learns():
