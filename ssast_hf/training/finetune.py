@@ -209,10 +209,8 @@ def _close(run: RunDirectory, trainer: FineTuner, unreadable: int) -> int:
         return 0
     trainer.report_unsaved()
     if lost:
-        print_error(
-            f"The model in {run.output} is not the best one: a better checkpoint could not be saved. Make room and "
-            "give the same command again, which repeats training from before it."
-        )
+        print_error(f"The model in {run.output} is not the best one: a better checkpoint could not be saved. Make "
+                    "room and give the same command again, which repeats training from before it.")  # fmt: skip
     if unreadable:
         print_error(f"{unreadable} clip(s) could not be read")
     print(printable(f"Model saved in {run.output}"))
@@ -276,10 +274,8 @@ def _frozen_by_default(data, training, clips: int, labels: Labels, flags: Collec
     if trained or (not data.new_classifier and labels_of_model(data.model) is not None):
         return False
     if training.process_index == 0:
-        print_error(
-            f"{clips} clips of {len(labels.names)} labels are few, so the encoder stays frozen (--frozen); "
-            "--frozen False trains all of it"
-        )
+        print_error(f"{clips} clips of {len(labels.names)} labels are few, so the encoder stays frozen (--frozen); "
+                    "--frozen False trains all of it")  # fmt: skip
     return True
 
 
