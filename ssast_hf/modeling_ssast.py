@@ -92,7 +92,7 @@ def resize_positions(positions: torch.Tensor, old_size: int, new_size: int, leng
         `torch.Tensor` of shape `(B, new_size, *)`
     """
     index = torch.arange(new_size, device=positions.device)
-    lengths = lengths.to(positions.device)[:, None]
+    lengths = lengths.to(positions.device, torch.float32)[:, None]  # LiteRT has no division of 64-bit numbers
     half = (0.5 * lengths).floor().long()  # not `//`, which OpenVINO rounds
     cut = (old_size // 2 - half + index).clamp(max=old_size - 1)  # (B, new_size)
     if not is_exporting() and new_size <= old_size:  # else the formula for longer ones, which holds for all
@@ -188,6 +188,8 @@ class SSASTPatchEmbeddings(nn.Module):
 
     def forward(self, input_values: torch.Tensor) -> torch.Tensor:
         image = input_values.to(self.projection.weight.dtype).transpose(1, 2).unsqueeze(1)  # (B, 1, bins, frames)
+        if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+            image = image.contiguous()  # inductor cannot order the strides of a view whose sizes it does not know
         patches = self.projection(image)  # (B, D, F, T)
         return flatten_grid(patches, 2).transpose(1, 2)
 

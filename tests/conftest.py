@@ -58,6 +58,7 @@ SLOW_TESTS = {
     "test_import_is_lazy_and_registers_all_the_same",
     "test_importing_transformers_first_registers_too",
     "test_inductor_computes_the_same",
+    "test_inductor_trains_on_batches_of_other_sizes_and_lengths",
     "test_names_of_255_bytes",
     "test_neighbours_are_as_alike_as_the_official_samplers",
     "test_nothing_is_overwritten_and_what_is_missing_is_named",

@@ -84,10 +84,12 @@ def test_torchcodecs_decoder_and_datasets_columns(stereo):
         (table["audio"], 1e-3),
         ([row["audio"] for row in table], 1e-3),
         (table.cast_column("audio", datasets.Audio(decode=False))["audio"], 1e-4),
-        (at_rate["audio"], 0.5),  # FFmpeg's resampling, whose filter is another: the highest bins differ
     ):
         found = extractor(given, return_tensors="np").input_values
         assert np.abs(found - expected.input_values).max() < tolerance
+    # FFmpeg's resampling, whose filter is another: the highest bins differ, by more or less in each version of it.
+    found = extractor(at_rate["audio"], return_tensors="np").input_values
+    assert np.abs(found - expected.input_values)[..., :112].max() < 0.05
 
 
 def test_plain_waveforms_and_sounds_that_state_their_rate_mix():

@@ -516,6 +516,22 @@ def test_inductor_computes_the_same(config):
         assert_same(torch.compile(model, fullgraph=True)(**inputs), model(**inputs), rtol=1e-4, atol=1e-5)
 
 
+def test_inductor_trains_on_batches_of_other_sizes_and_lengths(config):
+    """Forward and backward, each as one graph; the last batch of an epoch may be a single clip."""
+    config.num_hidden_layers = 1
+    model = build(SSASTForAudioClassification, config).train()
+    torch.compiler.reset()
+    compiled = torch.compile(model, fullgraph=True, dynamic=True)
+    for batch, frames in ((3, 40), (1, 33)):
+        inputs = {"input_values": noise(batch, frames, 24), "attention_mask": attention_mask([29] * batch, frames)}
+        gradients = []
+        for run in (compiled, model):
+            model.zero_grad()
+            run(**inputs, labels=torch.zeros(batch, dtype=torch.long)).loss.backward()
+            gradients.append({name: value.grad for name, value in model.named_parameters()})
+        torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("implementation", ["sdpa", "flex_attention"])
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")

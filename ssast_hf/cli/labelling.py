@@ -313,8 +313,9 @@ def _sources(arguments: Namespace, sounds: list, rate: int) -> list:
     return [stream_audio(sys.stdin.buffer, rate, **reading(arguments))]
 
 
-def _write_picture(path: Path, picture, title: str, labels: list[str]) -> None:
+def _write_picture(path: Path, picture: "Picture", title: str, labels: list[str]) -> None:
     title = os.fsencode(title).decode("utf-8", "replace")
+    best = picture.loudest(PICTURE_LABELS)
     path.parent.mkdir(exist_ok=True)
     with replacing(path) as unfinished, open(unfinished, "wb") as file:
-        picture.draw(file, title, dict(enumerate(labels)), PICTURE_LABELS)
+        picture.draw(file, title, picture.decibels(), [labels[index] for index in best], picture.timeline(best))

@@ -51,7 +51,7 @@ def run(arguments: Namespace) -> int:
     collection = read_collection(arguments.embeddings)
     query = Clip(arguments.query)
     found = similar(query, collection, arguments.top_k, arguments.model, arguments.device)
-    moments = (collection.metadata or {}).get("level") == "frame"
+    moments = collection.metadata is not None and collection.metadata["level"] == "frame"
     if output is None:
         write_neighbours(sys.stdout, arguments.format, query, found, moments)
         return 0

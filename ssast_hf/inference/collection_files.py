@@ -8,7 +8,7 @@ import zipfile
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -18,9 +18,21 @@ from ..utils.require import require
 from .store import INDEX, SETTINGS, Store, read_index, read_state
 
 FORMATS = ("npz", "npy", "parquet")
-METADATA = {"level", "model", "checksum", "extractor", "layers", "pooling", "channel"}
 ROWS_PER_GROUP = 2**14  # of parquet
 METADATA_KEY, INDEX_KEY = b"ssast.metadata", b"ssast.index"  # of parquet's schema
+
+
+class Metadata(TypedDict):
+    """What embeddings were made with: `ssast_hf` is the version, `model` the name, `checksum` that of its weights."""
+
+    ssast_hf: str
+    model: str
+    checksum: str
+    extractor: dict
+    level: str
+    layers: list[int] | None
+    pooling: str | None
+    channel: int | None
 
 
 @dataclass
@@ -34,14 +46,13 @@ class Collection:
             patches `mel_bin` (rows,).
         entries: A dict for each file, in order: `file`, and either `row` (its first), `rows` (their number) and
             `seconds`, or `error`; also `size` (bytes) and `modified` (ns) of the file, where it has them.
-        metadata: `ssast_hf` (version), `model` (name), `checksum`, `extractor`, `level`, `layers`, `pooling` and
-            `channel`; None in files of earlier versions.
+        metadata: [`Metadata`]; None in files of earlier versions.
     """
 
     path: Path
     columns: dict[str, np.ndarray]
     entries: list[dict]
-    metadata: dict | None
+    metadata: Metadata | None
 
 
 def check_output(
@@ -167,7 +178,7 @@ def _check(found: Collection) -> None:
         raise ValueError(f"its embeddings have the shape {embeddings.shape} and the type {embeddings.dtype}")
     if sum(rows) != len(embeddings) or [entry["row"] for entry in entries] != [0, *accumulate(rows)][:-1]:
         raise ValueError(f"its index lists {sum(rows)} rows, and it has {len(embeddings)}, or in another order")
-    if found.metadata is not None and (lacking := METADATA - set(found.metadata)):
+    if found.metadata is not None and (lacking := Metadata.__required_keys__ - set(found.metadata)):
         raise ValueError(f"its metadata lacks {', '.join(sorted(lacking))}")
 
 

@@ -8,10 +8,11 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from ..utils.files import beside, check_no_input
 from ..utils.progress import Progress
 from .appending import compact, current, plan_growth, restored, seed, stamp_of
 from .batches import End
-from .collection_files import check_output, read_collection, write_collection
+from .collection_files import Metadata, check_output, read_collection, write_collection
 from .devices import checksum
 from .embed import check_layers, check_pooling, embed_parts
 from .store import SETTINGS, Store, check_metadata, clear_finished
@@ -81,7 +82,7 @@ def embed_collection(
     how = {"channel": channel, "accept_truncated": accept_truncated}
     clips = _clips(files, shard, report, how)
     check_no_input([output], [clip.path for clip in clips])
-    metadata = _metadata(model, extractor, level, layers, pooling, name) | {"channel": channel}
+    metadata = _metadata(model, extractor, level, layers, pooling, channel, name)
     settings = {"append": True} if append else _settings(metadata, pooling, shard, [clip.name for clip in clips], how)
     arguments = (settings, _columns(level, row_size(model.config, level, pooling)), overwrite, metadata, append)
 
@@ -195,7 +196,7 @@ def _complete(store: Store, output: Path, format: str, state: Progress) -> None:
         store.remove()
 
 
-def _metadata(model, extractor, level: str, layers: list[int] | None, pooling: str | None, name: str | None) -> dict:
+def _metadata(model, extractor, level: str, layers, pooling: str | None, channel, name: str | None) -> Metadata:
     """What embeddings are made with, for those who use them and for runs that append."""
     from .. import __version__
 
@@ -208,10 +209,11 @@ def _metadata(model, extractor, level: str, layers: list[int] | None, pooling: s
         "level": level,
         "layers": layers,
         "pooling": (pooling or model.config.pooling) if level == "clip" else None,
+        "channel": channel,
     }
 
 
-def _settings(metadata: dict, pooling: str | None, shard, names: list[str], how: dict) -> dict:
+def _settings(metadata: Mapping[str, Any], pooling: str | None, shard, names: list[str], how: dict) -> dict:
     """What must be the same for a run to be resumed."""
     return {
         "model": metadata["checksum"],

@@ -3,6 +3,7 @@
 """Pictures of a sound for `ssast classify --plot` and `ssast demo`: spectrogram and, under it, scores over time."""
 
 import math
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -87,19 +88,34 @@ class Picture:
             if f <= rate / 2
         ]
 
-    def draw(self, file: BinaryIO, title: str, id2label: dict[int, str] | None = None, num_labels: int = 0) -> None:
-        """Writes a PNG: the spectrogram, and the scores of the `num_labels` labels with the highest peaks."""
+    def draw(
+        self,
+        file: BinaryIO,
+        title: str,
+        spectrogram: tuple[np.ndarray, float, float],
+        names: Sequence[str] = (),
+        timeline: np.ndarray | None = None,
+    ) -> None:
+        """
+        Writes a PNG of the spectrogram and, under it, of the scores of labels.
+
+        Args:
+            file: Where to write.
+            title: Above the spectrogram.
+            spectrogram: What [`decibels`] returns.
+            names: Of the labels.
+            timeline: Their scores, as [`timeline`] returns them.
+        """
         FigureCanvasAgg = require("matplotlib.backends.backend_agg", "plot", "--plot").FigureCanvasAgg
         Figure = require("matplotlib.figure", "plot", "--plot").Figure
-        labels = self.loudest(num_labels)
-        figure = Figure(figsize=(12, 4.2 + 0.3 * len(labels)), layout="constrained")
+        figure = Figure(figsize=(12, 4.2 + 0.3 * len(names)), layout="constrained")
         FigureCanvasAgg(figure)
-        ratios = (3, 0.4 + 0.3 * len(labels)) if len(labels) else (1,)
+        ratios = (3, 0.4 + 0.3 * len(names)) if names else (1,)
         axes = figure.subplots(len(ratios), sharex=True, height_ratios=ratios, squeeze=False)[:, 0]
-        self._draw_spectrogram(axes[0], figure)
+        self._draw_spectrogram(axes[0], figure, *spectrogram)
         axes[0].set_title(drawn(title), fontsize=10)
-        if len(labels) and id2label is not None:
-            self._draw_scores(axes[1], figure, [id2label[int(label)] for label in labels], labels)
+        if names:
+            self._draw_scores(axes[1], figure, names, timeline)
         axes[-1].set_xlabel("seconds" if self.end < 600 else "h:min:s")
         if self.end >= 600:
             axes[-1].xaxis.set_major_formatter(
@@ -107,18 +123,16 @@ class Picture:
             )
         figure.savefig(file, format="png", dpi=120)
 
-    def _draw_scores(self, axes, figure, names: list[str], labels: np.ndarray) -> None:
-        timeline = self.timeline(labels)
+    def _draw_scores(self, axes, figure, names: Sequence[str], timeline: np.ndarray | None) -> None:
         every = np.stack([scores for _, _, scores in self.scores])
         probabilities = every.min() >= 0 and every.max() <= 1
         limits = {"vmin": 0, "vmax": 1} if probabilities else {}
-        extent = (0, self.end, len(labels) - 0.5, -0.5)
+        extent = (0, self.end, len(names) - 0.5, -0.5)
         image = axes.imshow(timeline, aspect="auto", extent=extent, cmap="Blues", interpolation="none", **limits)
-        axes.set_yticks(range(len(labels)), list(map(drawn, names)))
+        axes.set_yticks(range(len(names)), list(map(drawn, names)))
         figure.colorbar(image, ax=axes, label="score", pad=0.01)
 
-    def _draw_spectrogram(self, axes, figure) -> None:
-        decibels, low, high = self.decibels()
+    def _draw_spectrogram(self, axes, figure, decibels: np.ndarray, low: float, high: float) -> None:
         bins, columns = decibels.shape
         extent = (0, columns * self.frames_per_column * SHIFT_SECONDS, -0.5, bins - 0.5)
         image = axes.imshow(decibels, aspect="auto", origin="lower", extent=extent, cmap="magma", vmin=low, vmax=high)

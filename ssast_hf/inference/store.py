@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -73,7 +74,7 @@ class Store:
         settings: dict,
         columns: dict,
         overwrite: bool = False,
-        metadata: dict | None = None,
+        metadata: Mapping[str, Any] | None = None,
         append: bool = False,
     ):
         self.directory = directory
@@ -97,7 +98,7 @@ class Store:
             self.close()
             raise
 
-    def _found(self, settings: dict, metadata: dict | None, append: bool) -> dict[str, Any]:
+    def _found(self, settings: dict, metadata: Mapping[str, Any] | None, append: bool) -> dict[str, Any]:
         """The state of a run that this one goes on with."""
         state = read_state(self.directory)
         if append:
@@ -276,7 +277,7 @@ def read_state(directory: Path) -> dict[str, Any]:
     return state
 
 
-def check_metadata(path: Path, found: dict | None, metadata: dict) -> None:
+def check_metadata(path: Path, found: Mapping[str, Any] | None, metadata: Mapping[str, Any]) -> None:
     """
     Raises ValueError unless embeddings were made with the same model, features and settings as `metadata` says. The
     name of the model is not compared: its checksum is.

@@ -3,14 +3,13 @@
 """`ssast finetune --folds K`: a model per fold, judged by the clips that it did not hear; one table of all."""
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from ..data.clips import Clip
 from ..data.labels import Labels
-from ..utils.text import printable
+from ..utils.text import print_error
 from .certainty import over_folds, wilson
 from .evaluation import write_csv, write_results
 from .run_directory import RECORD, recorded_flags
@@ -88,10 +87,9 @@ def suggest_folds(clips: list[Clip], labels: Labels) -> None:
     counts = Counter(label for clip in clips for label in labels.of(clip))
     few = [name for name in labels.names if counts[name] < SMALL]
     if few:
-        print(
-            f"{len(few)} label(s) have fewer than {SMALL} clips, such as {printable(few[0])} ({counts[few[0]]}): "
-            "--folds 5 judges by all clips instead of those held out, and says how sure the result is",
-            file=sys.stderr,
+        print_error(
+            f"{len(few)} label(s) have fewer than {SMALL} clips, such as {few[0]} ({counts[few[0]]}): "
+            "--folds 5 judges by all clips instead of those held out, and says how sure the result is"
         )
 
 

@@ -22,7 +22,7 @@ from ..inference.classify import run_classifier
 from ..inference.windows import ScoreJoiner
 from ..modeling_ssast import SSASTForAudioClassification
 from ..utils.logs import get_logger
-from ..utils.text import drawn, printable
+from ..utils.text import drawn, print_error, printable
 from .baseline import baseline_scores
 from .certainty import describe_interval, interval_of
 from .clip_metrics import compute_metrics
@@ -193,7 +193,7 @@ def draw_confusion_matrix(matrix: np.ndarray, names: tuple[str, ...], path: Path
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        print(printable(f"{path.name} was not drawn: that needs matplotlib (pip install matplotlib)"), file=sys.stderr)
+        print_error(f"{path.name} was not drawn: that needs matplotlib (pip install matplotlib)")
         return
     size = len(names)
     named = size <= MOST_NAMED
@@ -243,7 +243,7 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
         write_results(output, arguments.name, {**results, **baseline})
     absent = sorted(set(names) - {label for clip in clips for label in labels.of(clip)})
     if absent:
-        print(f"ssast: no clip has {len(absent)} of the model's {len(names)} labels", file=sys.stderr)
+        print_error(f"ssast: no clip has {len(absent)} of the model's {len(names)} labels")
     print(describe(results, arguments.name))
     if sure := describe_interval(results, arguments.name):
         print(sure)

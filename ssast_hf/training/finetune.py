@@ -27,7 +27,7 @@ from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference.classify import load_classifier
 from ..modeling_ssast import SSASTForAudioClassification
 from ..utils.logs import new_parts
-from ..utils.text import printable
+from ..utils.text import print_error, printable
 from .arguments import parse, reading
 from .augment import Augmentation, LabelledClips, LabelledCollator
 from .card import write_facts_and_push
@@ -209,11 +209,10 @@ def _close(run: RunDirectory, trainer: FineTuner, unreadable: int) -> int:
         return 0
     trainer.report_unsaved()
     if lost:
-        text = f"The model in {run.output} is not the best one: a better checkpoint could not be saved. Make room and"
-        text += " give the same command again, which repeats training from before it."
-        print(printable(text), file=sys.stderr)
+        print_error(f"The model in {run.output} is not the best one: a better checkpoint could not be saved. Make "
+                    "room and give the same command again, which repeats training from before it.")  # fmt: skip
     if unreadable:
-        print(f"{unreadable} clip(s) could not be read", file=sys.stderr)
+        print_error(f"{unreadable} clip(s) could not be read")
     print(printable(f"Model saved in {run.output}"))
     return 1 if lost or unreadable else 0
 
@@ -275,8 +274,8 @@ def _frozen_by_default(data, training, clips: int, labels: Labels, flags: Collec
     if trained or (not data.new_classifier and labels_of_model(data.model) is not None):
         return False
     if training.process_index == 0:
-        print(f"{clips} clips of {len(labels.names)} labels are few, so the encoder stays frozen (--frozen); "
-              "--frozen False trains all of it", file=sys.stderr)  # fmt: skip
+        print_error(f"{clips} clips of {len(labels.names)} labels are few, so the encoder stays frozen (--frozen); "
+                    "--frozen False trains all of it")  # fmt: skip
     return True
 
 
@@ -331,7 +330,7 @@ def _load(
     if data.from_scratch:
         model = SSASTForAudioClassification(model.config)
     elif training.process_index == 0 and (new := new_parts(info)):
-        print(f"{', '.join(new)}: new, {len(labels.names)} labels", file=sys.stderr)
+        print_error(f"{', '.join(new)}: new, {len(labels.names)} labels")
     extractor = SSASTFeatureExtractor.from_pretrained(
         data.model,
         max_length=model.config.max_length,

@@ -3,7 +3,6 @@
 """`ssast finetune --frozen`: logistic regression on features of the pretrained encoder, which stays as it is."""
 
 import math
-import sys
 import time
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -18,6 +17,7 @@ from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference.batches import End, run_model, windows_of
 from ..modeling_ssast import SSASTClassificationHead, SSASTForAudioClassification, SSASTModel
 from ..utils.logs import get_logger
+from ..utils.text import print_error
 from .regression import Regression, WindowFeatures, cross_validate, fit, make_folds
 from .tuning import FineTuner
 
@@ -246,7 +246,8 @@ class FrozenTrainer(FineTuner):
             check_complete(left, Labels(names, several), "The training data", lost=True)
         groups = None if self.groups is None else [self.groups[clips[index]] for index in readable]
         self.choice, lines = choose(features, targets, several, self.args.seed, groups)
-        print("\n".join(lines), file=sys.stderr)
+        for line in lines:
+            print_error(line)
         layer, pooling, strength = self.choice
         (regression,) = fit(features[layer, pooling], targets, [strength], several)
         to_classifier(model, layer, pooling, regression)

@@ -28,7 +28,7 @@ from ..checkpoints.files import read_json
 from ..data.clips import Synthetic
 from ..utils.parsing import parse_csv
 from ..utils.processes import end_with_parent
-from ..utils.text import printable
+from ..utils.text import print_error
 from .flat_corpus import FULL_SCALE, RATE, Recording
 
 SHARD_SECONDS = 1200.0
@@ -56,7 +56,7 @@ def list_recordings(sources: Sequence[str]) -> Iterator[tuple]:
 
 
 def print_skipped(name: str, reason: str) -> None:
-    print(printable(f"Skipped {name}: {reason}"), file=sys.stderr)
+    print_error(f"Skipped {name}: {reason}")
 
 
 def pack(

@@ -24,7 +24,7 @@ from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPreTraining
 from ..utils.logs import new_parts
 from ..utils.parsing import parse_json
-from ..utils.text import printable
+from ..utils.text import print_error, printable
 from . import picture
 from .arguments import CHANNEL_HELP, TRUNCATED_HELP, SharedArguments, parse, reading
 from .card import write_facts_and_push
@@ -124,8 +124,8 @@ def main(argv: list[str] | None = None) -> int:
     trainer = _trainer(data, training, config, extractor, model, train, held_out)
     if run.main:
         amount = "streams" if parts.streams else f"{len(train)} {'crops' if data.pack else 'clips'}"
-        print(f"{amount} for training, {len(held_out)} for validation; {model.num_parameters() / 1e6:.1f} M "
-              f"parameters", file=sys.stderr)  # fmt: skip
+        size = f"{model.num_parameters() / 1e6:.1f} M parameters"
+        print_error(f"{amount} for training, {len(held_out)} for validation; {size}")
     result = trainer.train(resume_from_checkpoint=run.checkpoint)
     trainer.save_model(_internal_call=True)  # pushed, if at all, with the results
     trainer.save_metrics("train", result.metrics)
@@ -141,7 +141,7 @@ def main(argv: list[str] | None = None) -> int:
         run.mark_finished()
         trainer.report_unsaved()
         if unusable:
-            print(printable(f"{len(unusable)} clip(s) were skipped; reasons in {skipped.path}"), file=sys.stderr)
+            print_error(f"{len(unusable)} clip(s) were skipped; reasons in {skipped.path}")
         print(f"Validation: discriminative loss {metrics['eval_loss_discriminative']:.3f}, generative loss "
               f"{metrics['eval_loss_generative']:.4f}, accuracy {metrics['eval_accuracy']:.3f}\n"
               f"Model saved in {printable(training.output_dir)}")  # fmt: skip
@@ -304,7 +304,7 @@ def _build(data: PreTrainingDataArguments) -> tuple[SSASTConfig, SSASTFeatureExt
         path = data.model
         model, info = load_to_train(SSASTForPreTraining, path, **fields)
         if new := new_parts(info):
-            print(printable(f"{', '.join(new)}: new; {path} has none"), file=sys.stderr)
+            print_error(f"{', '.join(new)}: new; {path} has none")
         extractor = SSASTFeatureExtractor.from_pretrained(path, max_length=model.config.max_length, **statistics)
     else:
         model = SSASTForPreTraining(getattr(SSASTConfig, data.size)(patches=data.patches, **fields))

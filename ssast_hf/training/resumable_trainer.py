@@ -22,7 +22,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, SaveStrategy, seed
 
 from ..utils.logs import get_logger
 from ..utils.processes import end_with_parent
-from ..utils.text import printable
+from ..utils.text import print_error
 from .card import CardTrainer
 from .checkpoint_files import UNFINISHED, rotate_checkpoints, write_checksums
 from .log_lines import print_lines
@@ -112,7 +112,7 @@ class ResumableTrainer(CardTrainer):
     def report_unsaved(self) -> None:
         """Says which checkpoints could not be written."""
         for step, reason in self.unsaved.items():
-            print(printable(f"checkpoint-{step} could not be saved: {reason}"), file=sys.stderr)
+            print_error(f"checkpoint-{step} could not be saved: {reason}")
 
     def whole_model(self, cls: type[PreTrainedModel]) -> PreTrainedModel:
         """The trained and saved model, for a single process to run: with FSDP, its weights are read from the disk."""
@@ -366,11 +366,9 @@ class StopAfterInterrupt(TrainerCallback):
             return
         checkpoint = Path(args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
         if state.global_step in self.trainer.unsaved:
-            reason = printable(self.trainer.unsaved[state.global_step])
-            print(f"{checkpoint.name} could not be saved: {reason}", file=sys.stderr)
+            print_error(f"{checkpoint.name} could not be saved: {self.trainer.unsaved[state.global_step]}")
         else:
-            path = printable(str(checkpoint))
-            print(f"Interrupted: {path} is saved, from which the same command resumes.", file=sys.stderr)
+            print_error(f"Interrupted: {checkpoint} is saved, from which the same command resumes.")
         raise KeyboardInterrupt
 
 

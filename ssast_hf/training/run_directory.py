@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +17,7 @@ import torch
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..utils.files import locked, replacing
-from ..utils.text import printable
+from ..utils.text import print_error
 from .checkpoint_files import (
     CHECKSUMS,
     UNFINISHED,
@@ -249,7 +248,7 @@ class RunDirectory:
         self.record["data"] = data
         self._write_record()
         if self.checkpoint and self.main:
-            print(printable(f"Resuming from {self.checkpoint}"), file=sys.stderr)
+            print_error(f"Resuming from {self.checkpoint}")
 
     def mark_finished(self) -> None:
         """Records that nothing is left to do, and releases the lock."""

@@ -3,7 +3,6 @@
 """Which weights are trained, and the Trainer that does it."""
 
 import os
-import sys
 import warnings
 from argparse import SUPPRESS
 from collections.abc import Collection
@@ -21,7 +20,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from ..data.clips import Clip
 from ..data.labels import Labels
 from ..modeling_ssast import SSASTForAudioClassification
-from ..utils.text import printable
+from ..utils.text import print_error
 from .arguments import SharedArguments
 from .evaluation import logits_of, scores_of
 from .optimization import (
@@ -362,6 +361,8 @@ def say_what_is_trained(
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     what = "frozen encoder" if frozen else f"{trained / 1e6:.2f} M parameters to train"
     skipped = f" ({unreadable} more cannot be read)" if unreadable else ""
-    print(f"{len(clips)} clips for training{skipped}, {len(validation)} for validation; {len(labels.names)} labels: "
-          f"{printable(', '.join(labels.names[:20]))}{', ...' if len(labels.names) > 20 else ''}; {what}",
-          file=sys.stderr)  # fmt: skip
+    names = ", ".join(labels.names[:20]) + (", ..." if len(labels.names) > 20 else "")
+    print_error(
+        f"{len(clips)} clips for training{skipped}, {len(validation)} for validation; {len(labels.names)} labels: "
+        f"{names}; {what}"
+    )

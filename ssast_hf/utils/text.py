@@ -3,6 +3,7 @@
 """Text for terminals and messages."""
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -22,6 +23,11 @@ def printable(text: str) -> str:
         char if char.isprintable() or 0xDC80 <= ord(char) <= 0xDCFF else char.encode("unicode_escape").decode()
         for char in text
     )
+
+
+def print_error(text: str) -> None:
+    """Prints a line on standard error, without control characters."""
+    print(printable(text), file=sys.stderr)
 
 
 def code(text: str) -> str:

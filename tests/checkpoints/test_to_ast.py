@@ -2,14 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ssast convert --to ast` keeps what transformers' AST can hold and counts the rest."""
 
+import json
+
 import pytest
 import torch
 from transformers import ASTForAudioClassification, ASTModel
 
-from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPreTraining
 from ssast_hf.checkpoints.convert import convert_checkpoint
 from ssast_hf.cli import main
 
+from ..conftest import SMALL
 from ..golden import seeded
 from ..official_states import fine_tuned_state
 
@@ -42,6 +45,26 @@ def test_another_is_dropped_counted_and_said(official, tmp_path, capsys):
     assert "4 dropped: classifier: AST pools the special tokens, this one was trained with pooling='mean'" in out
     assert "pooler_output is the mean of the two special tokens" in out
     assert ASTModel.from_pretrained(tmp_path / "ast").config.max_length == 128
+
+
+@pytest.mark.parametrize(
+    "fields, reason",
+    [
+        ({"pooling": "rows"}, "AST pools the special tokens, this one was trained with pooling='rows'"),
+        ({"pooling": "rows", "classifier_layer_norm": False}, "pooling='rows'"),
+        ({"pooling": "cls", "classifier_layer_norm": False}, "AST's has a layer norm, this one has none"),
+    ],
+    ids=str,
+)
+def test_no_classifier_that_ast_cannot_hold_is_lost_unsaid(fields, reason, tmp_path, capsys):
+    config = SSASTConfig(**SMALL, max_length=64, num_labels=3, **fields)
+    SSASTForAudioClassification(config).save_pretrained(tmp_path / "ours")
+    SSASTFeatureExtractor(max_length=64).save_pretrained(tmp_path / "ours")
+    assert main(["convert", str(tmp_path / "ours"), str(tmp_path / "ast"), "--to", "ast"]) == 0
+    out = capsys.readouterr().out
+    lost = 4 if config.classifier_layer_norm else 2
+    assert f"31 tensors used, {lost} dropped\n  {lost} dropped: classifier: " in out and reason in out
+    assert json.loads((tmp_path / "ast/config.json").read_text())["architectures"] == ["ASTModel"]
 
 
 def test_so_are_the_mask_token_and_the_pretraining_heads(config, tmp_path):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 import pytest
+import torch
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification
 
@@ -14,6 +15,7 @@ def saved(tmp_path_factory) -> str:
     directory = tmp_path_factory.mktemp("clients") / "classifier"
     config = SSASTConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=37,
                          max_length=64, label2id={"low": 0, "high": 1}, id2label={0: "low", 1: "high"})  # fmt: skip
+    torch.manual_seed(0)
     SSASTForAudioClassification(config).save_pretrained(directory)
     SSASTFeatureExtractor(max_length=64).save_pretrained(directory)
     return str(directory)

@@ -18,7 +18,7 @@ def test_a_loop_of_ones_own_trains_saves_and_resumes(saved, clips, tmp_path):
     batches = loader(SSASTFeatureExtractor.from_pretrained(saved), clips)
     model, optimizer, batches = accelerator.prepare(model, optimizer, batches)
     losses = []
-    for _ in range(4):
+    for _ in range(12):  # a step each
         for batch in batches:
             with accelerator.accumulate(model):
                 loss = model(**batch).loss

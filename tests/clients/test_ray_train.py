@@ -23,7 +23,10 @@ ROOT = Path(__file__).parents[2]
 def cluster():
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": environment})
+    ray.init(
+        num_cpus=3, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": environment},
+        _system_config={"worker_niceness": 0},  # of 15 by default, with which workers starve on a busy machine
+    )  # fmt: skip
     yield
     ray.shutdown()
 

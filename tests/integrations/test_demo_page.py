@@ -343,6 +343,8 @@ def test_what_is_wrong_with_a_sound_is_said_in_a_sentence(url, wav, tmp_path, ca
     soundfile.write(tmp_path / "brief.wav", load_audio(wav)[:2000], 16000)
     with pytest.raises(AppError, match=r"^9 patches are to be masked, expected 1 to 8"):
         client.predict([handle_file(tmp_path / "brief.wav")], 0, 2, 9, 0, api_name="/reconstruct")
+    _, note = client.predict([handle_file(tmp_path / "brief.wav")], api_name="/reconstruct")
+    assert note.startswith("6 of 8 patches masked")  # the model's share, 24 of 32
     with pytest.raises(AppError, match=r"samples"):
         client.predict([handle_file(tmp_path / "short.wav")], 0, 2, 4, 0, api_name="/reconstruct")
     with pytest.raises(AppError, match=r"^offset is 60 s; expected less than 4.532 s, the length of guitar.wav"):

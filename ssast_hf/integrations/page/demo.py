@@ -114,22 +114,22 @@ class Demo:
 
     def _draw(self, sound: Sound, picture: Picture) -> None:
         """The pictures of a sound that was analysed."""
-        names = dict(enumerate(self.labels()))
+        labels = self.labels()
+        best = picture.loudest(PICTURE_LABELS if labels else 0)
+        names, timeline = [labels[index] for index in best], picture.timeline(best)
+        spectrogram = decibels, low, high = picture.decibels()
         file = io.BytesIO()
-        picture.draw(file, sound.name, names, PICTURE_LABELS if len(sound.windows) > 1 else 0)
+        shown = len(names) if len(sound.windows) > 1 else 0
+        picture.draw(file, sound.name, spectrogram, names[:shown], timeline[:shown])
         sound.picture = file.getvalue()
-        decibels, low, high = picture.decibels()
         bins, columns = decibels.shape
         if columns > TIMELINE_COLUMNS:
             decibels = decibels[:, : columns // 2 * 2].reshape(bins, -1, 2).mean(-1)
         sound.spectrogram = _png((decibels[::-1] - low) / (high - low), "magma")
         sound.frequencies = [((place + 0.5) / bins, name) for place, name in picture.frequencies()]
-        if names:
-            best = picture.loudest(PICTURE_LABELS)
-            timeline = picture.timeline(best)
-            if not self.has_events():
-                timeline = (timeline - np.nanmin(timeline)) / max(np.ptp(timeline[~np.isnan(timeline)]), 1e-6)
-            sound.timelines = {names[int(label)]: _png(row[None], "Blues") for label, row in zip(best, timeline)}
+        if names and not self.has_events():
+            timeline = (timeline - np.nanmin(timeline)) / max(np.ptp(timeline[~np.isnan(timeline)]), 1e-6)
+        sound.timelines = {name: _png(row[None], "Blues") for name, row in zip(names, timeline)}
 
     def reconstruct(
         self, path: str, start: float, cluster: int, num_masked: int, seed: int
@@ -141,7 +141,7 @@ class Demo:
             path: Sound file.
             start: Second at which the section begins. It has `config.max_length` frames, or fewer at the sound's end.
             cluster: C, the side in patches of the clusters that are masked.
-            num_masked: Number of patches to mask.
+            num_masked: Number of patches to mask; 0: the share of the section's patches that pretraining masks.
             seed: Seed of the mask.
 
         Returns:
@@ -154,6 +154,8 @@ class Demo:
         """
         batch, grid = self._section(path, start)
         rows, columns = map(int, grid)
+        config = self.model.config
+        num_masked = num_masked or config.num_masked(rows * columns)
         if not 1 <= num_masked <= rows * columns:
             raise ValueError(
                 f"{num_masked} patches are to be masked, expected 1 to {rows * columns}, which the sound has here "
@@ -161,7 +163,6 @@ class Demo:
             )
         if not np.ptp(batch["input_values"][batch["attention_mask"] == 1].numpy()):
             raise ValueError(f"{path} is silent from {start:g} s, expected sound")
-        config = self.model.config
         batch["bool_masked_pos"] = sample_masks(
             1,
             config.patch_grid(batch["input_values"].shape[1]),

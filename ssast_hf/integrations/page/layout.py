@@ -124,8 +124,9 @@ class _Parts:
         self.start = gradio.Slider(
             0, LONGEST, 0, step=0.1, label="Start", info="of the section, in seconds", visible=False
         )
+        # 0 is what clients by HTTP get by default, who do not know how many patches a sound has.
         self.num_masked = gradio.Slider(
-            1, config.num_patches, config.num_mask_patches, step=1, label="Masked patches", info=f"of {size}"
+            0, config.num_patches, 0, step=1, label="Masked patches", info=f"of {size}; 0: as many as in pretraining"
         )
         self.cluster = gradio.Slider(1, largest, cluster, step=1, label="C", info=clusters)
         self.seed = gradio.Number(0, precision=0, minimum=0, maximum=2**31 - 1, label="Seed", info="of the mask")
