@@ -5,6 +5,7 @@
 seconds, so that thousands of runs are affordable. For the campaigns of `benchmarks/robustness.py`; needs Linux.
 """
 
+import gc
 import importlib
 import os
 import resource
@@ -22,6 +23,7 @@ POLL_SECONDS = 0.005
 MODULES = (
     "soundfile", "ssast_hf.cli.main", "ssast_hf.checkpoints.loading", "ssast_hf.inference.collections",
     "ssast_hf.inference.classify", "ssast_hf.training.pretrain", "ssast_hf.training.finetune",
+    "matplotlib.figure", "matplotlib.backends.backend_agg", "PIL.PngImagePlugin",
 )  # fmt: skip
 
 
@@ -30,8 +32,11 @@ def import_all() -> None:
     for name in MODULES:
         importlib.import_module(name)
     import torch
+    from transformers import conversion_mapping
 
     torch.set_num_threads(1)
+    conversion_mapping.get_checkpoint_conversion_mapping("audio-spectrogram-transformer")  # compiled once
+    gc.freeze()  # else the forks copy every page that their garbage collector looks at
 
 
 @dataclass

@@ -7,6 +7,7 @@ that was executed.
 """
 
 import collections
+import contextlib
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import pickle
 import shutil
 import signal
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -154,20 +156,19 @@ def _outcome(call: Callable) -> str:
 
 def _through_pipe(data: bytes, call: Callable):
     read, write = os.pipe()
-    if os.fork() == 0:
-        os.close(read)
-        try:
-            with os.fdopen(write, "wb") as pipe:
-                pipe.write(data)
-        finally:
-            os._exit(0)
-    os.close(write)
+
+    def fill() -> None:
+        with contextlib.suppress(BrokenPipeError), os.fdopen(write, "wb") as pipe:
+            pipe.write(data)
+
+    writer = threading.Thread(target=fill)
+    writer.start()
     with os.fdopen(read, "rb") as pipe:
         try:
             return call(pipe)
         finally:
             pipe.close()
-            os.wait()
+            writer.join()
 
 
 def manifests(folder: Path, rng: np.random.Generator) -> Iterator[list]:

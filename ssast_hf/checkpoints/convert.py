@@ -15,7 +15,7 @@ from transformers import ASTFeatureExtractor
 from ..configuration_ssast import SIZES
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForAudioClassification, SSASTForPreTraining, SSASTModel, SSASTPreTrainedModel
-from ..utils.files import filling, replacing
+from ..utils.files import filling, is_special, replacing, target_of
 from ..utils.logs import get_logger
 from ..utils.parsing import parse_csv, parse_json
 from .cards import write_facts
@@ -152,10 +152,13 @@ def convert_checkpoint(
 
 def _check_target(directory: Path, as_file: bool, overwrite: bool) -> None:
     """Raises ValueError where writing would replace something unasked."""
+    if as_file and is_special(directory):
+        raise ValueError(f"{directory} is a device or a FIFO, expected a file to write.")
     if as_file and directory.is_file() and not overwrite:
         raise ValueError(f"{directory} exists: choose another name, or overwrite (--overwrite).")
     if directory.exists() and not directory.is_dir() and not as_file:
         raise ValueError(f"{directory} is a file, expected a directory.")
+    target_of(directory)
     if directory.is_dir() and any(directory.iterdir()) and not overwrite:
         raise ValueError(f"{directory} is not empty: choose another directory, or overwrite (--overwrite).")
 

@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..utils.files import replacing
+from ..utils.files import check_writable, replacing
 from ..utils.text import aligned, printable
 from .flags import natural, seconds
 from .terminal import exit_status, report_skipped, say
@@ -83,8 +83,7 @@ def run(arguments: Namespace) -> int:
         raise ValueError(f"--output is {output}, expected a name that ends in .csv")
     if os.path.lexists(output) and not arguments.overwrite:
         raise ValueError(f"{output} exists: choose another name or give --overwrite")
-    if not output.absolute().parent.is_dir():
-        raise ValueError(f"there is no directory {output.parent} to write into: make it first")
+    check_writable(output)
     cutting = Cutting(
         arguments.window, arguments.hop, arguments.share, arguments.margin, arguments.negatives, arguments.seed,
         arguments.group,

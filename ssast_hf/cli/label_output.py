@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..inference.label_formats import Writer, track_names
-from ..utils.files import beside, is_special, lock
+from ..utils.files import beside, check_writable, is_special, lock, target_of
 
 PARTIAL, PROGRESS = ".partial", ".progress"
 TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
@@ -40,9 +40,11 @@ def plan_targets(
         raise ValueError(f"{flag} is {path}, a file, expected a directory for {len(names)} sounds")
     if not in_folder and path.is_dir():
         raise ValueError(f"{flag} is {path}, a directory, expected a file")
-    if not path.parent.is_dir():
-        raise ValueError(f"there is no directory {path.parent} to write into: make it first")
+    check_writable(path)
     targets = [path / name for name in track_names(names, ending)] if in_folder else [path]
+    for target in targets if in_folder else ():
+        if is_special(target_of(target)):
+            raise ValueError(f"{target} is a device or a FIFO, expected a file to write")
     if not replace:
         for target in targets:
             if os.path.lexists(target) and not is_special(target):
@@ -148,7 +150,7 @@ class FileOutput(Output):
     """Labels of all sounds to one file."""
 
     def __init__(self, path: Path, names: list[str], settings: dict, overwrite: bool, make_writer: MakeWriter):
-        self.path = Path(os.path.realpath(path))  # of a symlink, its target is written
+        self.path = target_of(path)
         self.names, self.unfinished = names, beside(self.path, PARTIAL)
         self.journal = Journal(beside(self.path, PROGRESS), settings, overwrite)
         size = self.unfinished.stat().st_size if self.unfinished.exists() else 0
@@ -203,7 +205,7 @@ class TrackOutput(Output):
             self.file.close()
             unfinished, self.file = Path(self.file.name), None
             if error is None:
-                os.replace(unfinished, os.path.realpath(self.targets[index]))
+                os.replace(unfinished, target_of(self.targets[index]))
             else:
                 unfinished.unlink()
         self.journal.add(self.names[index], 0, error)
@@ -228,4 +230,4 @@ def _object(line: bytes) -> dict:
 
 def progress_of(output: str | os.PathLike) -> Path:
     """The journal of a run that writes to `output`."""
-    return beside(Path(os.path.realpath(output)), PROGRESS)
+    return beside(target_of(output), PROGRESS)

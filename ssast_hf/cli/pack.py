@@ -6,7 +6,7 @@ import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from ..utils.files import filling
+from ..utils.files import filling, target_of
 from ..utils.logs import quieten
 from ..utils.text import printable
 from .flags import number, positive
@@ -41,6 +41,7 @@ def run(arguments: Namespace) -> int:
         raise ValueError(f"--output is {output}, which is a file, not a directory")
     if output.is_dir() and any(output.iterdir()) and not arguments.overwrite:
         raise ValueError(f"--output is {output}, which is not empty: choose another, or give --overwrite")
+    target_of(output)
     from ..training.packed import RATE, find_shards, pack
 
     quieten()

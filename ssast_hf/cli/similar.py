@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from ..utils.files import is_special, replacing
+from ..utils.files import check_writable, is_special, replacing
 from ..utils.logs import quieten
 from ..utils.text import printable
 from .flags import MODEL_HELP, add_device, positive
@@ -47,6 +47,8 @@ def run(arguments: Namespace) -> int:
         raise ValueError("--format html: give --output PAGE.html")
     if output is not None and output.exists() and not is_special(output) and not arguments.overwrite:
         raise ValueError(f"{output} exists: choose another name or give --overwrite")
+    if output is not None:
+        check_writable(output)
     quieten()
     collection = read_collection(arguments.embeddings)
     query = Clip(arguments.query)

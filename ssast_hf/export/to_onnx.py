@@ -18,7 +18,7 @@ from ..feature_extraction_ssast import SSASTFeatureExtractor, num_frames
 from ..inference.batches import frame_samples, uses_attention_mask
 from ..inference.windows import ScoreJoiner
 from ..modeling_ssast import NUM_SPECIAL_TOKENS, SSASTForAudioClassification, SSASTModel
-from ..utils.files import scratch_directory
+from ..utils.files import check_writable, scratch_directory, target_of
 from ..utils.require import require
 from .runtime import LOGITS, METADATA, OnnxModel
 from .waveform_model import FILTERBANK, WaveformModel
@@ -80,8 +80,8 @@ def export_onnx(
         ValueError: Arguments are impossible; the file exists; a package is missing; or onnxruntime's outputs differ
             from torch's by more than 1e-4 (of the largest value where that is above 1). No file is written then.
     """
-    path = Path(path)
-    _check_arguments(model, extractor, path, level, overwrite)
+    _check_arguments(model, extractor, Path(path), level, overwrite)
+    path = target_of(path)
     onnx = require("onnx", "onnx", "`ssast export`")
     require("onnxruntime", "onnx", "`ssast export`")
 
@@ -103,7 +103,7 @@ def export_onnx(
             report.change, report.agreement = _compare(OnnxModel(written), OnnxModel(quantized), clips)
             report.clips, report.bytes = len(clips), quantized.stat().st_size
             written = quantized
-        os.replace(written, os.path.realpath(path))  # of a symlink, its target
+        os.replace(written, path)
     return report
 
 
@@ -119,10 +119,11 @@ def _check_arguments(model, extractor: SSASTFeatureExtractor, path: Path, level:
                          f"{model.config.num_mel_bins}.")  # fmt: skip
     if path.suffix != ".onnx":
         raise ValueError(f"the file to write is {path}, expected a name that ends in .onnx")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is a directory, a device or a FIFO, expected a file to write")
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists: choose another name or overwrite it")
-    if not path.parent.is_dir():
-        raise ValueError(f"there is no directory {path.parent} to write into: make it first")
+    check_writable(path)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from ..utils.files import beside, is_special, replacing
+from ..utils.files import beside, check_writable, is_special, replacing
 from ..utils.progress import Progress
 from ..utils.require import require
 from .store import INDEX, SETTINGS, Store, read_index, read_state
@@ -70,8 +70,7 @@ def check_output(
         )
     if format not in FORMATS:
         raise ValueError(f"`format` is {format!r}, expected one of {', '.join(map(repr, FORMATS))}.")
-    if not output.parent.is_dir():
-        raise ValueError(f"there is no directory {output.parent} to write into: make it first")
+    check_writable(output)
     if is_special(output):
         raise ValueError(f"{output} is a device or a FIFO, expected a file or directory to write")
     if format != "npy" and output.is_dir():

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..utils.files import locked, replacing, unlock
+from ..utils.files import locked, replacing, target_of, unlock
 from ..utils.progress import Progress
 from .chunks import End
 
@@ -83,7 +83,7 @@ class Store:
         held = set(os.listdir(directory)) if directory.is_dir() else {"a file"} if directory.exists() else set()
         if held - {LOCK} and SETTINGS not in held:
             raise ValueError(f"{directory} exists and holds no embeddings: choose another name")
-        directory.mkdir(exist_ok=True)
+        target_of(directory).mkdir(exist_ok=True)
         self.lock = _locked(directory)  # before anything is deleted
         try:
             if overwrite:

@@ -19,6 +19,7 @@ from transformers.integrations import get_available_reporting_integrations
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.utils import logging
 
+from ..utils.files import target_of
 from ..utils.logs import hide_load_reports
 from ..utils.parser import BOTH_SPELLINGS, Parser
 from ..utils.text import repeated
@@ -145,6 +146,7 @@ def parse(classes: tuple, argv: list[str], prog: str, description: str, epilog: 
         raise ValueError("--output_dir is missing: give a directory for the model")
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output_dir is {output}, which is a file, expected a directory")
+    target_of(output)
     for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
         if getattr(training, name) < 1:
             raise ValueError(f"--{name} is {getattr(training, name)}, expected 1 or more")

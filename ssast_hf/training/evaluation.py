@@ -21,6 +21,7 @@ from ..inference.batches import Window
 from ..inference.classify import run_classifier
 from ..inference.windows import ScoreJoiner
 from ..modeling_ssast import SSASTForAudioClassification
+from ..utils.files import target_of
 from ..utils.logs import get_logger
 from ..utils.text import drawn, print_error, printable
 from .baseline import baseline_scores
@@ -111,7 +112,7 @@ def evaluate_clips(
     metrics = compute_metrics(scores, targets, labels.several)
     per_class = metrics.pop("per_class")
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    target_of(directory).mkdir(parents=True, exist_ok=True)
     results = {f"{prefix}_{name}": value for name, value in metrics.items()}
     results |= {f"{prefix}_{name}": value for name, value in interval_of(scores, targets, labels.several).items()}
     results[f"{prefix}_samples"] = len(clips)
@@ -262,6 +263,7 @@ def check_output(arguments) -> None:
         raise ValueError(f"{output} holds results named {arguments.name}: give another --name or --overwrite")
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output-dir is {output}, which is a file, expected a directory")
+    target_of(output)
 
 
 def _training_clips(source: str, judged: list[Clip], labels: Labels) -> list[Clip]:

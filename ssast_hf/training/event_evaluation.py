@@ -18,6 +18,7 @@ from ..inference.batches import Window
 from ..inference.classify import run_classifier
 from ..inference.events import Event, EventJoiner, EventRules
 from ..modeling_ssast import SSASTForAudioClassification
+from ..utils.files import target_of
 from ..utils.logs import get_logger
 from ..utils.text import aligned, printable
 from .evaluation import write_csv, write_results
@@ -160,7 +161,7 @@ def run(
     how = Judging(arguments.collar, None if arguments.onset_only else 0.5, arguments.segment)
     counts, rows = judge(heard, names, rules, how)
     output = Path(arguments.output_dir)
-    output.mkdir(parents=True, exist_ok=True)
+    target_of(output).mkdir(parents=True, exist_ok=True)
     failed += len(found.unreadable)
     results = _results(counts, heard, how, failed, arguments.name)
     write_results(output, arguments.name, results)

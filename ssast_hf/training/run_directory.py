@@ -16,7 +16,7 @@ from typing import IO
 import torch
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ..utils.files import locked, replacing
+from ..utils.files import locked, replacing, target_of
 from ..utils.text import print_error
 from .checkpoint_files import (
     CHECKSUMS,
@@ -175,7 +175,7 @@ class RunDirectory:
 
     def _acquire_lock(self) -> None:
         """Locks the directory until this process ends, however it ends."""
-        self.output.mkdir(parents=True, exist_ok=True)
+        target_of(self.output).mkdir(parents=True, exist_ok=True)
         busy = f"--output_dir is {self.output}, in which another process is training now."
         self.lock = locked(self.output / LOCK, busy)
 

@@ -29,12 +29,13 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
     Raises:
         OSError: As in the block, with the name of `path` instead of the temporary file's.
+        ValueError: `path` is a symlink that leads back to itself.
     """
     path = Path(path)
     if is_special(path):
         yield path
         return
-    path = Path(os.path.realpath(path))
+    path = target_of(path)
     unfinished = _temporary(path)
     try:
         yield unfinished
@@ -54,7 +55,7 @@ def filling(directory: str | os.PathLike) -> Iterator[Path]:
     Yields a temporary directory beside `directory` to write files to. At the end of the block they move into
     `directory`, where they replace files of the same names; after an exception they are removed.
     """
-    directory = Path(os.path.realpath(directory))  # of a symlink, its target is filled
+    directory = target_of(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with scratch_directory(directory) as unfinished:
         yield unfinished
@@ -77,6 +78,28 @@ def scratch_directory(path: str | os.PathLike) -> Iterator[Path]:
 def beside(path: Path, ending: str) -> Path:
     """`path` with `ending` appended to its name, which is shortened where the result would be longer than allowed."""
     return path.with_name(_shortened(path.name, len(os.fsencode(ending))) + ending)
+
+
+def target_of(path: str | os.PathLike) -> Path:
+    """
+    What is written where `path` is: of a symlink, its target, which need not exist. Raises ValueError for a symlink
+    that leads back to itself.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise ValueError(f"{os.fspath(path)} is a symbolic link that leads back to itself: choose another name")
+    return target
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """
+    Raises ValueError where a file or a directory `path` cannot be made: a symlink that leads back to itself, or no
+    directory to write into.
+    """
+    path, target = Path(path), target_of(path)
+    if not target.parent.is_dir():
+        folder = target.parent if path.is_symlink() else path.parent
+        raise ValueError(f"there is no directory {folder} to write into: make it first")
 
 
 def is_special(path: str | os.PathLike) -> bool:

@@ -197,6 +197,75 @@ def test_a_link_to_itself_is_one_line(checkpoints, tmp_path, capsys, name):
     assert f"No such folder or manifest: {tmp_path}/{name}" in said
 
 
+WRITERS = {
+    "classify": (SOUND, "--model", "CLASSIFIER", "--overwrite", "--output", "x.csv"),
+    "classify --plot": (SOUND, "--model", "CLASSIFIER", "--overwrite", "--plot", "x.png"),
+    "classify to a folder": (SOUND, SOUND.parent, "--model", "CLASSIFIER", "--format", "audacity", "--overwrite",
+                             "--output", "x"),
+    "embed": (SOUND, "--model", "CLASSIFIER", "--overwrite", "--output", "x.npz"),
+    "embed to a folder": (SOUND, "--model", "CLASSIFIER", "--overwrite", "--output", "x"),
+    "export": ("--model", "CLASSIFIER", "--overwrite", "--onnx", "x.onnx"),
+    "convert": ("--overwrite", "CLASSIFIER", "x"),
+    "convert to a file": ("--to", "official", "--overwrite", "CLASSIFIER", "x.pth"),
+    "pack": (SOUND.parent, "--overwrite", "--output", "x"),
+    "evaluate": ("--data", "clips.csv", "--model", "CLASSIFIER", "--overwrite", "--output-dir", "x"),
+    "finetune": ("--data", "clips.csv", "--model", "CLASSIFIER", "--overwrite", "--output_dir", "x"),
+    "pretrain": ("--data", "clips.csv", "--model", "CLASSIFIER", "--overwrite", "--output_dir", "x"),
+    "annotations": (SOUND.parent, "--window", "1", "--overwrite", "--output", "x.csv"),
+}  # fmt: skip
+
+
+def writing(name: str, checkpoints) -> list[str]:
+    """Arguments of a command that writes x, or x and an ending."""
+    replaced = {"CLASSIFIER": checkpoints / "classifier"}
+    return [name.split()[0], *(str(replaced.get(argument, argument)) for argument in WRITERS[name])]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_link_to_itself_is_not_replaced(checkpoints, tmp_path, capsys, monkeypatch, name):
+    """Not with --overwrite either, and it is said before anything is computed."""
+    monkeypatch.chdir(tmp_path)
+    Path("clips.csv").write_text(f"file,label\n{SOUND},a\n")
+    argv = writing(name, checkpoints)
+    Path(argv[-1]).symlink_to(argv[-1])
+    assert f"{argv[-1]} is a symbolic link that leads back to itself" in run(capsys, *argv)
+    assert os.readlink(argv[-1]) == argv[-1] and sorted(os.listdir()) == sorted(["clips.csv", argv[-1]])
+
+
+@pytest.mark.parametrize("name", ["classify to a folder", "embed", "export", "convert to a file"])
+def test_what_cannot_be_written_through_is_no_output(checkpoints, tmp_path, capsys, monkeypatch, name):
+    """A link to a FIFO, as to a device: neither is replaced."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("fifo")
+    argv = writing(name, checkpoints)
+    link = Path(argv[-1])
+    if name == "classify to a folder":
+        link.mkdir()
+        link = link / "misc_crow.txt"
+    link.symlink_to(tmp_path / "fifo")
+    assert "a device or a FIFO, expected a file" in run(capsys, *argv)
+    assert link.is_symlink() and Path("fifo").is_fifo()
+
+
+def test_a_link_to_nothing_is_written_and_stays(checkpoints, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("classify", "embed", "embed to a folder", "convert"):
+        argv = writing(name, checkpoints)
+        target = Path(f"target of {argv[-1]}")
+        Path(argv[-1]).unlink(missing_ok=True)
+        Path(argv[-1]).symlink_to(target)
+        assert main(argv) == 0 and os.readlink(argv[-1]) == str(target) and target.exists()
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+
+
+def test_a_link_into_a_directory_that_is_missing_is_refused_at_once(checkpoints, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("classify", "embed", "export"):
+        argv = writing(name, checkpoints)
+        Path(argv[-1]).symlink_to("/missing/x")
+        assert "there is no directory /missing to write into" in run(capsys, *argv)
+
+
 @pytest.mark.parametrize("overwritten", ["a/x.wav", "m.csv", "link.wav"])
 def test_what_is_read_is_never_the_output(checkpoints, tmp_path, capsys, overwritten):
     """--overwrite is for results."""
