@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 
 BLOCK = 2**18  # samples, all channels, that are decoded at a time
-HIGHEST_RATE = 2**24  # Hz: above is a damaged header, or a rate that turns seconds into gigabytes
+# Hz: outside is a damaged header. Resampled, a few kilobytes at 1 Hz are hours, and seconds at 2**31 Hz take gigabytes.
+LOWEST_RATE, HIGHEST_RATE = 100, 2**24
 UNKNOWN_LENGTH = 2**63 - 1  # samples, where a FLAC header does not tell
 
 
@@ -69,5 +70,5 @@ def interrupt_held() -> Iterator[None]:
 
 def check_header_rate(name: str, rate: int) -> None:
     """Raises ValueError for a sampling rate that no recording has."""
-    if not 0 < rate <= HIGHEST_RATE:
-        raise ValueError(f"{name} states {rate} samples per second; expected 1 to {HIGHEST_RATE}")
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise ValueError(f"{name} states {rate} samples per second; expected {LOWEST_RATE} to {HIGHEST_RATE}")

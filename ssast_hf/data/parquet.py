@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..utils.logs import get_logger
+from .parquet_pages import page_sizes
 
 MOST_ROWS, BATCH_BYTES = 16, 2**24  # decoded at once: that many rows, fewer of large ones
+REPEATED_BYTES = 2**28  # at once, if each row had all bytes of a page: a dictionary can repeat one value in each row
 MOST_ROW_BYTES = 2**30  # 9 hours of 16-bit sound at 16 kHz
-# Sound that is compressed, as it is in most shards, is compressed no further. A dictionary that repeats one value in
-# each row can make any size of any file.
-UNUSUAL_COMPRESSION, MOST_COMPRESSION, ALWAYS_ALLOWED = 20, 1000, 2**30
+# Sound that is compressed, as it is in most shards, is compressed no further. Zeros and dictionaries can make any size
+# of any file.
+MOST_COMPRESSION, ALWAYS_ALLOWED = 1000, 2**28
 BUFFER_BYTES = 2**16  # of each column, read from the file at once
 
 
@@ -69,7 +71,8 @@ def batches(files: list[str], row_groups_list: list) -> Iterator[tuple]:
         row_groups_list (`list`): For each file the numbers of its row groups to read, or None for all.
 
     Raises:
-        ValueError: A row has more than `MOST_ROW_BYTES`; `pyarrow.ArrowInvalid`, which is one: a damaged file.
+        ValueError: A row has more than `MOST_ROW_BYTES`; the rows, or the pages before one is decompressed, are
+            `MOST_COMPRESSION` times larger than the file; `pyarrow.ArrowInvalid`, which is one: a damaged file.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -78,7 +81,7 @@ def batches(files: list[str], row_groups_list: list) -> Iterator[tuple]:
     for number, (path, groups) in enumerate(zip(files, row_groups_list)):
         size, decoded = os.path.getsize(path), 0
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
-            rows = rows_at_once(file.metadata, size)
+            rows = _rows_at_once(path, file.metadata, size)
             parts = file.iter_batches(rows, None if groups is None else list(groups), use_threads=False)
             for index, part in enumerate(parts):
                 decoded += part.nbytes
@@ -87,20 +90,37 @@ def batches(files: list[str], row_groups_list: list) -> Iterator[tuple]:
                         f"{os.path.basename(path)} has rows of {part.nbytes / len(part):.3g} bytes, expected at most "
                         f"{MOST_ROW_BYTES:.3g}"
                     )
-                if decoded > ALWAYS_ALLOWED + MOST_COMPRESSION * size:
-                    raise ValueError(
-                        f"{os.path.basename(path)} of {size} bytes holds more than {decoded:.3g} bytes of rows, "
-                        f"expected at most {MOST_COMPRESSION} times its size and a GiB"
-                    )
+                _check_compression(path, size, decoded, "rows")
                 yield Key(number, index), pa.Table.from_batches([part])
 
 
-def rows_at_once(metadata, size: int) -> int:
+def _rows_at_once(path: str, metadata, size: int) -> int:
     """
-    How many rows of a Parquet file of `size` bytes to decode at once, by its footer. At least two: `datasets` collects
-    tables of one row, up to a thousand, before it writes them.
+    How many rows of a Parquet file of `size` bytes to decode at once. At least two: `datasets` collects tables of one
+    row, up to a thousand, before it writes them. Raises ValueError for a file that is damaged or expands too much.
     """
-    decoded = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
-    if decoded > UNUSUAL_COMPRESSION * size:
-        return 2
-    return max(2, min(MOST_ROWS, BATCH_BYTES * metadata.num_rows // max(1, decoded)))
+    stated = sum(
+        metadata.row_group(group).column(column).total_compressed_size
+        for group in range(metadata.num_row_groups)
+        for column in range(metadata.num_columns)
+    )
+    if stated > size:
+        raise ValueError(
+            f"{os.path.basename(path)} has {size} bytes, expected the {stated} of the columns that its footer lists"
+        )
+    try:
+        pages = page_sizes(path, metadata)
+    except (ValueError, LookupError) as error:
+        raise ValueError(f"{os.path.basename(path)} is damaged: the header of a page cannot be read") from error
+    decoded, largest = sum(pages), max(pages, default=0)
+    _check_compression(path, size, decoded, "pages")
+    rows = BATCH_BYTES * metadata.num_rows // max(1, decoded)
+    return max(2, min(MOST_ROWS, rows, REPEATED_BYTES // max(1, largest)))
+
+
+def _check_compression(path: str, size: int, decoded: int, what: str) -> None:
+    if decoded > ALWAYS_ALLOWED + MOST_COMPRESSION * size:
+        raise ValueError(
+            f"{os.path.basename(path)} of {size} bytes holds {decoded:.3g} or more bytes of {what}, expected at most "
+            f"{MOST_COMPRESSION} times its size and {ALWAYS_ALLOWED:.3g}"
+        )

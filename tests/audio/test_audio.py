@@ -465,6 +465,19 @@ def test_a_wav_in_a_pipe_that_states_its_length_is_refused_when_truncated():
         join(stream_audio(SimpleNamespace(read=io.BytesIO(b"RIFF" + bytes(100)).read)))
 
 
+@pytest.mark.parametrize("rate", [1, 99, 2**24 + 1])
+@pytest.mark.parametrize("kind", ["WAV", "AIFF", "AU"])
+def test_a_rate_that_no_recording_has_is_refused(tmp_path, kind, rate):
+    """A second that is said to have one sample would be hours, resampled, of a few kilobytes."""
+    data = io.BytesIO()
+    soundfile.write(data, tones(1.0), rate, format=kind, subtype="PCM_16")
+    (tmp_path / "x").write_bytes(data.getvalue())
+    with pytest.raises(ValueError, match=rf"x states {rate} samples per second; expected 100 to 16777216"):
+        load_audio(tmp_path / "x")
+    with pytest.raises(ValueError, match=rf"states {rate} samples per second; expected 100 to 16777216"):
+        join(stream_audio(SimpleNamespace(read=io.BytesIO(data.getvalue()).read)))
+
+
 def ends_early(data: bytes) -> bytes:
     return data[:-60]
 

@@ -3,6 +3,7 @@
 """Parquet files are decoded a few rows at a time, into the same tables as by the library `datasets`."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ssast_hf.data.parquet import MOST_ROWS, batches, load_parquet_or_other
+from ssast_hf.data.parquet_pages import page_sizes
 from ssast_hf.data.sources import read_clips, read_labelled, read_sources
 
 PEAK = """
@@ -118,11 +120,87 @@ def test_a_small_file_of_absurd_rows_is_refused_before_it_fills_the_disk(tmp_pat
     else:
         values = pa.array([bytes(2**24)], pa.binary())
         column = pa.DictionaryArray.from_arrays(pa.array([0] * 10000, pa.int32()), values)
-        expected = r"x.parquet of \d{4} bytes holds more than 8.39e\+07|1.01e\+08 bytes of rows"
+        expected = r"x.parquet of \d+ bytes holds [\d.e+]+ or more bytes of rows, expected at most 1000 times"
     how = {"compression": "zstd", "store_schema": False, "dictionary_pagesize_limit": 2**30}
     pq.write_table(pa.table({"audio": column}), tmp_path / "x.parquet", **how)
     with pytest.raises(ValueError, match=expected):
         read_clips(tmp_path / "x.parquet", labelled=False)
+
+
+def stating(size: int, footer: bytes, instead: int) -> bytes:
+    """A footer in which a size is another one, in as many bytes."""
+    number, new = b"", b""
+    while size * 2 >> 7 * len(number):
+        number += bytes([size * 2 >> 7 * len(number) & 127 | 128])
+        new += bytes([instead * 2 >> 7 * len(new) & 127 | 128])
+    number, new = (text[:-1] + bytes([text[-1] & 127]) for text in (number, new))
+    assert number in footer
+    return footer.replace(number, new)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kB")
+@pytest.mark.parametrize(("use_dictionary", "lying"), [(True, True), (False, False)])
+def test_pages_that_expand_to_gigabytes_are_refused_before_they_are_decompressed(tmp_path, use_dictionary, lying):
+    """Five times their size in memory otherwise; also where the footer says that they are small."""
+    path = tmp_path / "x.parquet"
+    column = pa.array([bytes(2**28 + 2**27)], pa.binary())
+    pq.write_table(pa.table({"audio": column}), path, compression="zstd", use_dictionary=use_dictionary)
+    if lying:
+        content, size = path.read_bytes(), pq.read_metadata(path).row_group(0).column(0).total_uncompressed_size
+        start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+        path.write_bytes(content[:start] + stating(size, content[start:-8], 1) + content[-8:])
+        assert pq.read_metadata(path).row_group(0).column(0).total_uncompressed_size == 1
+    code = f"""
+import resource, datasets, pyarrow.parquet
+from ssast_hf.data.parquet import batches
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    list(batches([{str(path)!r}], [None]))
+except ValueError as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    said, grown = done.stdout.splitlines()
+    assert re.fullmatch(r"x.parquet of \d+ bytes holds 4.03e\+08 or more bytes of pages, expected at most .*", said)
+    assert int(grown) < 50_000
+
+
+V2 = {"compression": "snappy", "data_page_version": "2.0", "write_page_index": True, "write_page_checksum": True}
+
+
+@pytest.mark.parametrize("how", [{"compression": "none"}, V2, {"use_dictionary": False, "row_group_size": 30}])
+def test_the_sizes_of_pages_are_those_that_the_footer_adds_up(tmp_path, how):
+    """With their headers, of up to 6 kB for the least and the largest sound, they are a column's uncompressed size."""
+    write(tmp_path / "x.parquet", 200, 3000, data_page_size=10_000, write_batch_size=2, **how)
+    metadata = pq.read_metadata(tmp_path / "x.parquet")
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    stated = sum(group.column(index).total_uncompressed_size for group in groups for index in range(3))
+    pages = page_sizes(tmp_path / "x.parquet", metadata)
+    assert 3 * len(groups) <= len(pages) and sum(pages) < stated < sum(pages) + 6500 * len(pages)
+    assert sum(pages) > 200 * 3000
+
+
+def test_columns_that_overlap_are_refused(tmp_path):
+    """A footer may list the same bytes any number of times."""
+    write(tmp_path / "x.parquet", 20, 3000, compression="none", use_dictionary=False)
+    content = (tmp_path / "x.parquet").read_bytes()
+    size = pq.read_metadata(tmp_path / "x.parquet").row_group(0).column(0).total_compressed_size
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    (tmp_path / "x.parquet").write_bytes(
+        content[:start] + stating(size, content[start:-8], size + 9999) + content[-8:]
+    )
+    with pytest.raises(ValueError, match=rf"x.parquet has {len(content)} bytes, expected the \d+ of the columns"):
+        list(batches([str(tmp_path / "x.parquet")], [None]))
+
+
+def test_a_damaged_header_of_a_page_is_one_sentence(tmp_path):
+    write(tmp_path / "x.parquet", 20, 3000, compression="none", use_dictionary=False)
+    content = (tmp_path / "x.parquet").read_bytes()
+    for header in (b"\xff" * 30, b"\x2b" * 30, b"\x1c" * 30, bytes(30)):
+        (tmp_path / "x.parquet").write_bytes(content[:4] + header + content[4 + len(header) :])
+        with pytest.raises(ValueError, match="x.parquet is damaged: the header of a page cannot be read"):
+            list(batches([str(tmp_path / "x.parquet")], [None]))
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + bytes(100) + b"PAR1", b"PAR1" + b"\xff" * 12 + b"PAR1"])
