@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 BLOCK = 2**18  # samples, all channels, that are decoded at a time
-# Hz: outside is a damaged header. Resampled, a few kilobytes at 1 Hz are hours, and seconds at 2**31 Hz take gigabytes.
+# Hz: outside is a damaged header. Resampled, a few kilobytes at 1 Hz are hours, seconds at 2**31 Hz gigabytes.
 LOWEST_RATE, HIGHEST_RATE = 100, 2**24
 UNKNOWN_LENGTH = 2**63 - 1  # samples, where a FLAC header does not tell
 
