@@ -18,6 +18,15 @@ CHECKSUMS = "contents.json"  # in a checkpoint: {file: [bytes, CRC-32]}
 DAMAGED = ".damaged"
 UNFINISHED = "_unfinished"  # folder of checkpoints that are being written or deleted
 BLOCK_BYTES = 2**22
+STATE = "trainer_state.json"
+NONE = type(None)
+NUMBER = (int, float, bool, NONE)  # types of logged values
+LOGGED = ("step", "epoch", "loss", "grad_norm", "learning_rate")
+KINDS: dict[str, tuple[type, ...]] = {  # of what is restored from a state
+    "global_step": (int,), "max_steps": (int,), "num_train_epochs": (int,), "epoch": (int, float, NONE),
+    "best_metric": (int, float, NONE), "best_global_step": (int, NONE), "best_model_checkpoint": (str, NONE),
+    "train_batch_size": (int, NONE), "log_history": (list,), "stateful_callbacks": (dict,),
+}  # fmt: skip
 
 
 def write_checksums(folder: Path) -> None:
@@ -58,6 +67,28 @@ def damage_of(checkpoint: Path) -> str | None:
         return f"{Path(error.filename).name} is missing"
     except (OSError, ValueError, AttributeError, TypeError, LookupError, RecursionError) as error:
         return f"{CHECKSUMS} cannot be used ({error or type(error).__name__})"
+    return state_damage_of(checkpoint)
+
+
+def state_damage_of(checkpoint: Path) -> str | None:
+    """What in a checkpoint's `trainer_state.json`, if there is one, no Trainer can have written; None if nothing."""
+    path = checkpoint / STATE
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        for name, kinds in KINDS.items():
+            if name in state and type(state[name]) not in kinds:
+                return f"{STATE} has the {name} {str(state[name])[:60]!r}"
+        step = checkpoint.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-")
+        if step.isdecimal() and state["global_step"] != int(step):
+            return f"{STATE} is of step {state['global_step']}"
+        for entry in state["log_history"]:
+            for name, value in entry.items():
+                if type(value) not in (NUMBER if name in LOGGED or name.startswith("eval_") else (str, *NUMBER)):
+                    return f"{STATE} has a log whose {name} is {str(value)[:60]!r}"
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, AttributeError, TypeError, LookupError, RecursionError) as error:
+        return f"{STATE} cannot be used ({error or type(error).__name__})"
     return None
 
 

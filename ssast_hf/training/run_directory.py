@@ -26,6 +26,7 @@ from .checkpoint_files import (
     delete_checkpoint,
     newest_complete_checkpoint,
     set_damaged_aside,
+    state_damage_of,
 )
 
 # Names that begin with an underscore are not pushed to the Hub: these files hold paths of this machine.
@@ -127,7 +128,8 @@ class RunDirectory:
             record = json.loads(path.read_text(encoding="utf-8"))
             kinds = {name: type(record[name]) for name in ("command", "flags", "processes", "finished")}
             valid = kinds == {"command": str, "flags": dict, "processes": int, "finished": bool}
-            valid &= isinstance(record.get("unsaved", []), list)
+            unsaved = record.get("unsaved", [])
+            valid &= isinstance(unsaved, list) and all(type(step) is int for step in unsaved)
         except (ValueError, TypeError, LookupError, RecursionError):
             valid = False
         if valid:
@@ -206,7 +208,8 @@ class RunDirectory:
         """Raises ValueError if `--resume_from_checkpoint` names no checkpoint or a damaged one."""
         if not (checkpoint / "trainer_state.json").is_file():
             raise ValueError(f"--resume_from_checkpoint is {checkpoint}, which holds no checkpoint.")
-        damage = damage_of(checkpoint) if (checkpoint / CHECKSUMS).exists() else None  # else: another Trainer's
+        # Without checksums it is another Trainer's.
+        damage = damage_of(checkpoint) if (checkpoint / CHECKSUMS).exists() else state_damage_of(checkpoint)
         if damage is not None:
             raise ValueError(f"--resume_from_checkpoint is {checkpoint}, which is damaged: {damage}.")
 

@@ -20,7 +20,13 @@ import torch
 from ssast_hf import SSASTForAudioClassification
 from ssast_hf.cli import main
 from ssast_hf.training.arguments import SharedArguments
-from ssast_hf.training.checkpoint_files import checkpoints_of, damage_of, rotate_checkpoints, write_checksums
+from ssast_hf.training.checkpoint_files import (
+    checkpoints_of,
+    damage_of,
+    rotate_checkpoints,
+    set_damaged_aside,
+    write_checksums,
+)
 from ssast_hf.training.run_directory import recorded_flags
 
 from ..fork_server import ssast_command
@@ -169,14 +175,15 @@ def test_a_damaged_checkpoint_is_not_resumed_from(tuning, whole, tmp_path, capsy
     assert "holds no checkpoint" in error_of([*line, str(tmp_path)], capsys)
 
 
+UNSAVED = '{"command": "finetune", "flags": {}, "processes": 1, "finished": false, "unsaved": ["a"]}'
+
+
 class Hostile:
     def __reduce__(self):
         return os.system, ("touch /tmp/ssast_hostile_checkpoint",)
 
 
-@pytest.mark.parametrize(
-    "name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "progress.json"]
-)
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "progress.json"])
 def test_a_hostile_checkpoint_with_right_checksums_is_one_line(tuning, whole, tmp_path, capsys, name):
     output = stopped(whole, tmp_path / "run", 3)
     path = output / "checkpoint-3" / name
@@ -201,7 +208,37 @@ def test_hostile_checksums_are_damage(tmp_path, contents):
     assert damage_of(checkpoint) is not None
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"command": 1}', "[" * 50_000, "\udcff"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"global_step": "x"}, "has the global_step 'x'"),
+        ({"global_step": 10**9}, "is of step 1000000000"),
+        ({"log_history": [1, 2]}, "cannot be used ('int' object has no attribute 'items')"),
+        ({"log_history": [{"step": 3, "loss": {}}]}, "has a log whose loss is '{}'"),
+        ({"log_history": [{"step": 3, "eval_loss": "x"}]}, "has a log whose eval_loss is 'x'"),
+        ({"best_metric": "x"}, "has the best_metric 'x'"),
+        ({"best_model_checkpoint": 3}, "has the best_model_checkpoint '3'"),
+        ({"stateful_callbacks": [1]}, "has the stateful_callbacks '[1]'"),
+        ({"train_batch_size": "x"}, "has the train_batch_size 'x'"),
+    ],
+)
+def test_a_state_that_no_trainer_wrote_is_damage(tuning, whole, tmp_path, capsys, change, message):
+    """Also where its checksum is right; from a path it is one line, and in the run's own directory it is set aside."""
+    checkpoint = stopped(whole, tmp_path / "run", 3, 6) / "checkpoint-6"
+    state = json.loads((checkpoint / "trainer_state.json").read_text())
+    assert damage_of(checkpoint) is None
+    (checkpoint / "trainer_state.json").write_text(json.dumps({**state, **change}))
+    write_checksums(checkpoint)
+    line = [*tuning, "--output_dir", str(tmp_path / "other"), "--resume_from_checkpoint", str(checkpoint)]
+    assert f"checkpoint-6, which is damaged: trainer_state.json {message}" in error_of(line, capsys)
+    (checkpoint / "contents.json").unlink()  # as of another Trainer
+    assert f"checkpoint-6, which is damaged: trainer_state.json {message}" in error_of(line, capsys)
+    write_checksums(checkpoint)
+    set_damaged_aside(checkpoint.parent)
+    assert [step for step, _ in checkpoints_of(checkpoint.parent)] == [3]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"command": 1}', UNSAVED, "[" * 50_000, "\udcff"])
 def test_a_foreign_record_is_one_line_and_can_be_resumed_or_overwritten(tuning, whole, tmp_path, capsys, content):
     output = stopped(whole, tmp_path / "run", 9)
     (output / "_run.json").write_bytes(content.encode(errors="surrogateescape"))
