@@ -19,7 +19,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ import numpy as np
 from ..checkpoints.files import read_json
 from ..data.clips import Synthetic
 from ..utils.parsing import parse_csv
-from ..utils.processes import end_with_parent
+from ..utils.processes import worker_pool
 from ..utils.text import print_error
 from .flat_corpus import FULL_SCALE, RATE, Recording
 
@@ -100,7 +99,7 @@ def pack(
         shards[-1].append((clip, kind, group))
         seconds += clip.seconds() or 0.0
     paths = [output / f"{number:04}.opus" for number in range(len(shards))]
-    with ProcessPoolExecutor(workers or os.cpu_count(), initializer=end_with_parent) as pool:
+    with worker_pool(workers) as pool:
         for skipped in pool.map(_write_shard, paths, shards, [kbits] * len(shards)):
             for name, reason in skipped:
                 report(name, reason)
@@ -229,7 +228,7 @@ def unpack(
         (path, index["samples"], output.with_suffix(".npy"), int(first))
         for path, index, first in zip(shards, indices, firsts)
     ]
-    with ProcessPoolExecutor(workers or os.cpu_count(), initializer=end_with_parent) as pool:
+    with worker_pool(workers) as pool:
         list(pool.map(_decode_into, *zip(*jobs)))
     recordings = [
         Recording(name, kind, group, int(first) + start, samples)
