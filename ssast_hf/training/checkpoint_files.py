@@ -23,7 +23,7 @@ NONE = type(None)
 NUMBER = (int, float, bool, NONE)  # types of logged values
 LOGGED = ("step", "epoch", "loss", "grad_norm", "learning_rate")
 KINDS: dict[str, tuple[type, ...]] = {  # of what is restored from a state
-    "global_step": (int,), "max_steps": (int,), "num_train_epochs": (int,), "epoch": (int, float, NONE),
+    "global_step": (int,), "max_steps": (int,), "num_train_epochs": (int, float), "epoch": (int, float, NONE),
     "best_metric": (int, float, NONE), "best_global_step": (int, NONE), "best_model_checkpoint": (str, NONE),
     "train_batch_size": (int, NONE), "log_history": (list,), "stateful_callbacks": (dict,),
 }  # fmt: skip
