@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`classify` and `embed` by the name of a checkpoint."""
 
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,8 +32,11 @@ def test_a_name_stands_for_model_and_extractor():
     np.testing.assert_array_equal(expected["embeddings"], found["embeddings"])
 
 
-def test_loading_by_name_reports_nothing(capfd, caplog):
+def test_loading_by_name_reports_nothing(capfd, caplog, monkeypatch):
     """The classifier's head is no part of an encoder, which transformers would report as a table."""
+    library = logging.getLogger("transformers")  # whose settings other tests of this process may have changed
+    monkeypatch.setattr(library, "propagate", True)
+    caplog.set_level(logging.WARNING, logger="transformers")
     for _ in range(2):
         ((_, found),) = embed(SOUND, model=DEFAULT_CLASSIFIER, device="cpu")
         assert isinstance(found, dict)

@@ -173,7 +173,7 @@ def test_folders_and_manifests_give_the_same_clips(tones, tmp_path):
     ("name", "text", "message"),
     [
         ("a.csv", "name,label\nx.wav,low\n", "line 2: no file name in name, label, expected a column named file or"),
-        ("a.csv", '"file\nname",label\nx.wav,low\n', "line 3: no file name"),
+        ("a.csv", '"a\nname",label\nx.wav,low\n', "line 3: no file name"),
         ("a.csv", "file,label\nx.wav,h\xf6her\n".encode("latin-1"), "a.csv is not UTF-8"),
         ("a.csv", "file\nx.wav\n", "line 2: no label"),
         ("a.csv", "file,label\n", "no sound files"),
