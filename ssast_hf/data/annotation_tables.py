@@ -28,7 +28,8 @@ LABELS = (
     "label", "labels", "annotation", "annotations", "event_label", "species", "species code", "common name", "class",
     "tag", "call type",
 )  # fmt: skip
-FILES = (*FILE_COLUMNS, "begin path", "begin file", "recording")  # whichever comes first
+RAVEN_FILES = ("begin path", "begin file")
+FILES = (*FILE_COLUMNS, "file name", *RAVEN_FILES, "recording")  # whichever comes first
 BEGIN, END, IN_FILE = "begin time (s)", "end time (s)", "file offset (s)"  # of Raven
 EXPECTED = (
     "a Raven selection table, an Audacity label track, or a table with columns for start, end and label in seconds"
@@ -184,7 +185,7 @@ def _with_header(path: Path, text: str, label_column: str | None) -> Rows:
     head = text.lstrip().partition("\n")[0]
     delimiter = "\t" if "\t" in head else ";" if ";" in head and "," not in head else ","
     names = {name.strip().casefold() for name in head.split(delimiter)}
-    raven = {BEGIN, END} <= names
+    raven = {BEGIN, END} <= names and (not names & set(FILES) or bool(names & set(RAVEN_FILES)))
     dialect = _Unquoted if raven and delimiter == "\t" else csv.excel
     try:
         header, found = parse_table(text, str(path), delimiter, dialect)

@@ -21,7 +21,7 @@ from ..utils.logs import get_logger
 from .annotated_clips import ANNOTATIONS, annotated_parts, column_of
 from .clips import Clip, Synthetic
 from .folders import read_folder, read_labelled_folder, read_tar
-from .manifests import MANIFESTS, manifest_clips, manifest_rows
+from .manifests import MANIFESTS, manifest_clips, manifest_rows, value_of
 from .tables import HUB, column_labels, load_dataset, read_parquet, rows_of
 
 logger = get_logger(__name__)
@@ -202,12 +202,15 @@ def _dataset_values(table, column: str, name: str, text: str) -> list:
 
 def _values(rows: list[tuple[str, Any]], column: str, text: str) -> list:
     """A column of rows, each of which has something in it."""
+    values = []
     for where, row in rows:
-        if column not in row:
-            raise ValueError(f"{text}, {where}: no column {column}, found {', '.join(map(str, row))}.")
-        if row[column] in (None, ""):
+        try:
+            values.append(value_of(row, column))
+        except LookupError:
+            raise ValueError(f"{text}, {where}: no column {column}, found {', '.join(map(str, row))}.") from None
+        if values[-1] in (None, ""):
             raise ValueError(f"{text}, {where}: nothing in the column {column}.")
-    return [row[column] for _, row in rows]
+    return values
 
 
 def _synthetic(text: str, place: str, options: dict[str, str]) -> list[Clip]:

@@ -192,6 +192,8 @@ def _read_directory(path: Path) -> Collection:
 
 
 def _read_npz(path: Path) -> Collection:
+    if not zipfile.is_zipfile(path):  # else NumPy speaks of pickles
+        raise ValueError("no .npz file")
     with np.load(path) as file:
         columns = {name: file[name] for name in ("embeddings", "time", "mel_bin") if name in file}
         if "metadata" in file:

@@ -89,7 +89,8 @@ def suggest_folds(clips: list[Clip], labels: Labels) -> None:
     if few:
         print_error(
             f"{len(few)} label(s) have fewer than {SMALL} clips, such as {few[0]} ({counts[few[0]]}): "
-            "--folds 5 judges by all clips instead of those held out, and says how sure the result is"
+            f"--folds {min(5, len(clips))} judges by all clips instead of those held out, and says how sure the "
+            "result is"
         )
 
 

@@ -87,6 +87,16 @@ def test_raven_says_which_file_of_a_sequence(tmp_path):
     assert [(one.start, one.end, one.label) for one in c.annotations] == [(0.0, 1.5, "owl"), (4.0, 5.0, "fox")]
 
 
+@pytest.mark.parametrize("column", ["Filename", "file", "File Name", "Begin File"])
+def test_times_as_ravens_beside_a_column_of_files(tmp_path, column):
+    text = f"{column},Species,Begin Time (s),End Time (s)\na.wav,owl,1,2\nb.wav,fox,3,4\n"
+    if column == "Begin File":  # Raven's own: the times may be those of a sequence
+        with pytest.raises(ValueError, match="2 recordings"):
+            read_table(put(tmp_path / "t.csv", text))
+    else:
+        assert of(read_table(put(tmp_path / "t.csv", text))) == [(1, 2, "owl", "a.wav"), (3, 4, "fox", "b.wav")]
+
+
 def test_a_sequence_without_file_offsets_is_refused(tmp_path):
     text = SEQUENCE.replace("File Offset (s)", "Peak Freq (Hz)")
     with pytest.raises(ValueError, match=r"about 3 recordings .* add the column File Offset \(s\)"):

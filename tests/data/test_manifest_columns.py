@@ -34,6 +34,14 @@ def test_columns_in_any_case_and_spacing(tmp_path, columns):
     assert (clip.path, clip.label) == (str(tmp_path / "a.wav"), "owl")
 
 
+@pytest.mark.parametrize("column", ["file", "Recording Site", "recording_site"])
+def test_groups_by_columns_in_any_case_and_spacing(tmp_path, column):
+    path = write(tmp_path, "Filename,Species,Recording Site\na.wav,owl,a.wav\nb.wav,fox,b.wav\n")
+    assert read_with_column(path, column=column)[1] == ["a.wav", "b.wav"]
+    with pytest.raises(ValueError, match="line 2: no column site, found Filename"):
+        read_with_column(path, column="site")
+
+
 def test_kaleidoscope(tmp_path):
     """Files lie in FOLDER below INDIR, or beside the table; OFFSET is a start, TIME that of the day."""
     (tmp_path / "night 1").mkdir()
@@ -105,8 +113,8 @@ def test_a_manifest_is_read_once_with_the_column_of_groups(tmp_path, monkeypatch
     monkeypatch.setattr(Path, "read_text", lambda self, **options: reads.append(self) or text)
     clips, groups = read_with_column(str(path), column="site")
     assert reads == [path] and groups == ["N1", "S1"] and [clip.label for clip in clips] == ["owl", "fox"]
-    with pytest.raises(ValueError, match="line 2: no column Site, found file, label, site"):
-        read_with_column(str(path), column="Site")
+    with pytest.raises(ValueError, match="line 2: no column place, found file, label, site"):
+        read_with_column(str(path), column="place")
 
 
 @pytest.mark.parametrize("label", ['{"kind": 1}', "true"])

@@ -110,7 +110,7 @@ def test_wrong_collections_and_models_are_one_line(encoder, checkpoints, tmp_pat
     with pytest.raises(ValueError, match="does not say which model"):
         similar(files[0], tmp_path / "old.npz")
     (tmp_path / "x.npz").write_bytes(b"no archive")
-    for path, message in (("x.npz", "holds no embeddings"), ("missing", "there is no")):
+    for path, message in (("x.npz", "(no .npz file)"), ("missing", "there is no")):
         assert main(["similar", str(files[0]), str(tmp_path / path)]) == 2
         assert message in capsys.readouterr().err
     assert main(["similar", "missing.wav", str(output)]) == 2
