@@ -5,9 +5,9 @@ transformers' pipelines for SSAST. `integrations/auto.py` registers them; where 
 travels with saved models (`custom_pipelines` of their config), so it imports nothing of the package.
 """
 
+import urllib.request
 from pathlib import Path
 
-import httpx
 import torch
 from transformers import AutoTokenizer
 from transformers.pipelines import AudioClassificationPipeline, FeatureExtractionPipeline
@@ -24,7 +24,8 @@ def is_ssast(args: tuple, kwargs: dict) -> bool:
 def as_sound(inputs):
     """A file's name, address or content in the form that the feature extractor takes; anything else as it is."""
     if isinstance(inputs, str) and inputs.startswith(("http://", "https://")):
-        return {"bytes": httpx.get(inputs, follow_redirects=True).raise_for_status().content}
+        with urllib.request.urlopen(inputs) as answer:  # follows redirects, raises for a status of 400 and more
+            return {"bytes": answer.read()}
     if isinstance(inputs, (str, Path)):
         return {"path": str(inputs)}
     return {"bytes": inputs} if isinstance(inputs, bytes) else inputs
