@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pipelines: this package's classes for SSAST, transformers' own for everything else."""
 
+import http.server
 import json
+import threading
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,6 +34,7 @@ from ssast_hf import (
     SSASTModel,
     load_audio,
 )
+from ssast_hf.integrations.pipelines import as_sound
 from tests.hub.client import run_python
 
 CROW = Path(__file__).parents[1] / "data/sounds/misc_crow.flac"  # 44.1 kHz
@@ -120,6 +124,18 @@ def test_every_form_of_sound_gives_the_same_labels_and_tokens(checkpoints, tmp_p
             ), form
         torch.testing.assert_close(embed(sound, return_tensors=True), tokens, atol=1e-4, rtol=0)
         torch.testing.assert_close(embed([sound], return_tensors=True)[0], tokens, atol=1e-4, rtol=0)
+
+
+def test_an_address_is_downloaded(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"sound")
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert as_sound(f"{address}/a.wav") == {"bytes": b"sound"}
+        with pytest.raises(OSError, match="404"):
+            as_sound(f"{address}/b.wav")
+        server.shutdown()
 
 
 def test_files_are_read_as_the_commands_read_them(checkpoints, tmp_path):

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = {"huggingface_hub": "huggingface-hub", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 # What a declared package itself needs and we import beside it.
 THROUGH = {
-    "PIL": "gradio", "fsspec": "huggingface-hub", "pyarrow": "datasets", "starlette": "gradio", "threadpoolctl": "scikit-learn",
+    "PIL": "gradio", "fsspec": "huggingface-hub", "pyarrow": "datasets", "starlette": "gradio",
+    "threadpoolctl": "scikit-learn",
 }  # fmt: skip
 OPTIONAL = {"faiss"}  # used where it is installed
 
