@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs that are killed, run out of disk or find a damaged checkpoint, and go on."""
 
+import contextlib
 import errno
 import json
 import logging
@@ -30,6 +31,7 @@ from ssast_hf.training.checkpoint_files import (
     write_checksums,
 )
 from ssast_hf.training.run_directory import flags_of
+from ssast_hf.utils.files import lock
 
 from ..fork_server import ssast_command
 from .two_labels import SOUNDS, drums_and_others
@@ -96,6 +98,11 @@ def kill(line: list[str], output: Path, least: int) -> None:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    while time.monotonic() < deadline:  # the process itself may end a moment after the client of the fork server
+        with contextlib.suppress(ValueError), open(output / "_lock", "a") as file:
+            lock(file, "still running")
+            break
+        time.sleep(0.05)
     assert not (output / "model.safetensors").exists(), "the run ended before it could be killed"
 
 
