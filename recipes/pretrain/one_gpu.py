@@ -154,7 +154,7 @@ class Run:
             capturable=cuda,
         )
         self.trained = trained
-        self.momentum = torch.zeros((), device=self.device)  # 1 less the teacher's momentum
+        self.momentum = torch.zeros((), device=self.device)  # the teacher's, of the step
         self.sums: dict[str, torch.Tensor] = {}
         self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self.random = torch.Generator(self.device).manual_seed(options.seed)

@@ -221,12 +221,12 @@ class Learner(nn.Module):
         local = clip = torch.zeros((), device=patches.device)
         for hidden in encode(self.teacher, patches)[-self.teacher_layers :]:
             hidden = hidden[:, NUM_SPECIAL_TOKENS:]
-            if self.target_norm == "instance":
-                local = local + self.instance_norm(hidden)
-            else:
-                local = local + F.layer_norm(hidden.float(), (size,))
+            instance = self.target_norm == "instance"
+            by_patch = self.instance_norm(hidden) if instance else F.layer_norm(hidden.float(), (size,))
+            local = local + by_patch
             if self.weights.utterance:
-                clip = clip + F.layer_norm(hidden.float(), (size,)).mean(dim=1)
+                normalised = F.layer_norm(hidden.float(), (size,)) if instance else by_patch
+                clip = clip + normalised.mean(dim=1)
         return F.layer_norm(local, (size,)), F.layer_norm(clip, (size,)) if self.weights.utterance else clip
 
     def forward(
