@@ -122,19 +122,6 @@ def _filled(row, names: Iterable[str]) -> str | None:
     return next((name for name in _columns(row, names) if row[name] not in (None, "")), None)
 
 
-def value_of(row, column: str):
-    """
-    What stands in a row's column of this name, in any case and spacing; `file` is the one with the files, whatever it
-    is called. A LookupError where there is no such column.
-    """
-    names = _columns(row, [column])
-    if not names and column == "file":
-        names = _columns(row, (*FILE_COLUMNS, *MORE_FILE_COLUMNS, "in_file"))
-    if not names:
-        raise LookupError(column)
-    return row[names[0]]
-
-
 def _listed(row) -> str:
     return ", ".join(map(str, row)) if isinstance(row, dict) else json.dumps(row)
 
@@ -145,6 +132,15 @@ def _given(row, where: str, name: str) -> str:
     if not found:
         raise ValueError(f"{where}: no column {name}, found {_listed(row)}.")
     return found[0]
+
+
+def value_of(row, where: str, column: str):
+    """
+    What stands in a row's column of this name, in any case and spacing; `file` is the one with the files, whatever it
+    is called. Raises ValueError, which begins with `where`, if there is none.
+    """
+    files = _columns(row, (*FILE_COLUMNS, *MORE_FILE_COLUMNS, "in_file")) if column == "file" else []
+    return row[files[0] if files else _given(row, where, column)]
 
 
 def _file(row, where: str, folder: Path, column: str | None) -> str:

@@ -204,10 +204,7 @@ def _values(rows: list[tuple[str, Any]], column: str, text: str) -> list:
     """A column of rows, each of which has something in it."""
     values = []
     for where, row in rows:
-        try:
-            values.append(value_of(row, column))
-        except LookupError:
-            raise ValueError(f"{text}, {where}: no column {column}, found {', '.join(map(str, row))}.") from None
+        values.append(value_of(row, f"{text}, {where}", column))
         if values[-1] in (None, ""):
             raise ValueError(f"{text}, {where}: nothing in the column {column}.")
     return values
