@@ -35,7 +35,8 @@ PATCHES = {  # how the paper's models cut 128 mel bins, and the clusters in whic
 GRID_FIELDS = (
     "num_mel_bins", "max_length", "frequency_patch_size", "time_patch_size", "frequency_stride", "time_stride",
 )  # fmt: skip
-POOLINGS = ("mean", "cls", "rows")
+POOLINGS = ("mean", "cls", "rows", "segments")
+SEGMENTS = 3  # of a clip, with `pooling="segments"`
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 MASKED_SHARE = 400 / 512  # of the patches, in the official pretraining
 # Upper bounds of a configuration, which may be anyone's: larger models are refused before anything is allocated.
@@ -130,8 +131,9 @@ class SSASTConfig(PreTrainedConfig):
         frequency_stride (`int`, *optional*): Mel bins from one patch to the next. Default: the patch size.
         time_stride (`int`, *optional*): Frames from one patch to the next. Default: the patch size.
         pooling (`str`, defaults to `"mean"`): `"mean"` of the patch outputs; `"cls"`, the mean of the two special
-            tokens; or `"rows"`, the mean over time of each row of patches, the rows concatenated, the lowest
-            frequencies first, as BYOL-A, M2D and EAT pool.
+            tokens; `"rows"`, the mean over time of each row of patches, the rows concatenated, the lowest
+            frequencies first, as BYOL-A, M2D and EAT pool; or `"segments"`, the same in the first, middle and last
+            third of the clip, one after the other, which keeps the order of sounds, as in a word.
         num_mask_patches (`int`, *optional*): Patches masked in a clip of `max_length` frames in pretraining; clips
             of other lengths have the same share masked. Default: 400 of 512.
         mask_cluster_min (`int`, defaults to 3), mask_cluster_max (`int`, defaults to 5): Masked patches come in
@@ -276,8 +278,13 @@ class SSASTConfig(PreTrainedConfig):
 
     @property
     def pooled_size(self) -> int:
-        """Size of `pooler_output`: the hidden size, or for `pooling="rows"` that of all rows of patches."""
-        return self.hidden_size * (self.num_frequency_patches if self.pooling == "rows" else 1)
+        """Size of `pooler_output`: the hidden size; with the poolings that keep rows of patches, that of all kept."""
+        return self.hidden_size * self.pooled_parts()
+
+    def pooled_parts(self, pooling: str | None = None) -> int:
+        """Vectors of the hidden size that `pooling` (default: the configuration's) makes of a clip."""
+        parts = {"rows": self.num_frequency_patches, "segments": SEGMENTS * self.num_frequency_patches}
+        return parts.get(pooling or self.pooling, 1)
 
     def num_masked(self, num_patches):
         """

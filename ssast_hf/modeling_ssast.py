@@ -35,6 +35,7 @@ from .configuration_ssast import (
     AUTO_MAP,
     GRID_FIELDS,
     MODEL_CODE,
+    SEGMENTS,
     SSASTConfig,
     call_with_hook,
     custom_pipelines,
@@ -430,6 +431,25 @@ class SSASTPreTrainedModel(PreTrainedModel):
         return call_with_hook("push", super().push_to_hub, repo_id, **kwargs)
 
 
+def segment_weights(real: torch.Tensor) -> torch.Tensor:
+    """
+    What each step in time counts in the mean of each of `SEGMENTS` parts of a clip, of equal length and with soft
+    borders: a step at the centre of a part counts for that part alone, one at a border for both alike.
+
+    Args:
+        real (`torch.FloatTensor` of shape `(B, T)`): 1 is sound, 0 padding, which comes last.
+
+    Returns:
+        `torch.FloatTensor` of shape `(B, SEGMENTS, T)`, which adds up to 1 over time. A clip of one step is that step
+        in every part.
+    """
+    steps = torch.arange(real.shape[1], device=real.device, dtype=real.dtype) + 0.5
+    place = (steps * SEGMENTS / real.sum(dim=1, keepdim=True) - 0.5).clamp(0, SEGMENTS - 1)  # in parts, 0 a centre
+    parts = torch.arange(SEGMENTS, device=real.device, dtype=real.dtype)[:, None]
+    weights = (1 - (place[:, None] - parts).abs()).clamp(min=1e-3) * real[:, None]  # a part always has some weight
+    return weights / weights.sum(dim=2, keepdim=True)
+
+
 class SSASTModel(SSASTPreTrainedModel):
     """
     The SSAST encoder without a head.
@@ -545,7 +565,8 @@ class SSASTModel(SSASTPreTrainedModel):
             pooling (`str`, *optional*): As `config.pooling`, which is the default.
 
         Returns:
-            `torch.FloatTensor` of shape `(B, D)`, or `(B, F * D)` for `"rows"`, the lowest frequencies first.
+            `torch.FloatTensor` of shape `(B, D)`, or `(B, F * D)` for `"rows"`, the lowest frequencies first, or
+            `(B, 3 * F * D)` for `"segments"`: the rows of the first third of the clip, of the middle, of the last.
         """
         pooling = pooling or self.config.pooling
         if pooling == "cls":
@@ -558,6 +579,12 @@ class SSASTModel(SSASTPreTrainedModel):
                 return patches.mean(dim=2).flatten(1)
             weights = real.to(patches.device, patches.dtype).unflatten(1, rows)  # (B, F, T)
             return torch.einsum("bftd,bft->bfd", patches, weights / weights.sum(dim=2, keepdim=True)).flatten(1)
+        if pooling == "segments":
+            rows = (self.config.num_frequency_patches, -1)
+            patches = patches.unflatten(1, rows)  # (B, F, T, D)
+            real = patches.new_ones(1, patches.shape[2]) if real is None else real.unflatten(1, rows)[:, 0]
+            weights = segment_weights(real.to(patches.device, torch.float32)).to(patches.dtype)  # (B, segments, T)
+            return torch.einsum("bftd,bst->bsfd", patches, weights.expand(patches.shape[0], -1, -1)).flatten(1)
         if real is None:
             return patches.mean(dim=1)
         weights = real.to(patches.device, patches.dtype)

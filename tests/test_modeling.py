@@ -405,7 +405,7 @@ def clip_alone(config, mask, index, length, frames):
 
 
 @pytest.mark.parametrize(("lengths", "frames"), RAGGED, ids=str)
-@pytest.mark.parametrize("pooling", ["mean", "cls", "rows"])
+@pytest.mark.parametrize("pooling", ["mean", "cls", "rows", "segments"])
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_a_clip_has_the_same_output_alone_and_padded(name, pooling, lengths, frames):
     """Of the encoder and the classifier, whatever is in the padding."""

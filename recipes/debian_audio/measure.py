@@ -4,6 +4,8 @@
 """
 What a pretrained checkpoint is worth on the labelled tasks, with 10 clips per class and with all:
 
+- default (of 10 clips): `ssast finetune` without a flag, which leaves the encoder frozen and chooses layer, pooling, C
+  and warped copies by cross-validation;
 - fine-tuned, and the same from scratch: `ssast finetune`, for the same number of steps;
 - frozen: logistic regression on the output of one layer, of which either the mean of all patches is taken, or the mean
   over time of each row of patches ("rows"); and the same of random weights of the checkpoint's shape;
@@ -52,10 +54,11 @@ SHORT, FRAMES = ("drums", "vocal", "digits", "speakers"), 128  # clips of less t
 STEPS = {"few": 150, "all": 400}
 RATE = "5e-4"  # of fine-tuning, the same for random and pretrained weights
 TUNED = ("fine-tuned", "scratch")
+DEFAULT = "default"
 FROZEN = ("frozen mean", "frozen rows", "random mean", "random rows", "mel")
 TITLES = {"few": "10 clips per class", "all": "all clips"}
 DIFFERENCES = (
-    ("fine-tuned", "scratch"), ("fine-tuned", "mel"), ("frozen mean", "mel"), ("frozen rows", "mel"),
+    ("default", "scratch"), ("default", "mel"), ("default", "frozen rows"), ("default", "fine-tuned"), ("fine-tuned", "scratch"), ("fine-tuned", "mel"), ("frozen mean", "mel"), ("frozen rows", "mel"),
     ("frozen mean", "random mean"), ("frozen rows", "random rows"), ("fine-tuned", "frozen rows"),
 )  # fmt: skip
 LEAST_RUNS = 12  # of a task with few folds, in units of 3 draws
@@ -78,9 +81,8 @@ def train_and_judge(train: list[dict], test: list[dict], arguments: list[str]) -
         with redirect_stdout(sys.stderr):
             finetune.main([
                 *arguments, "--data", str(manifests[0]), "--test_data", str(manifests[1]), "--output_dir", str(output),
-                "--validation_fraction", "0", "--allow_missing_labels", "True", "--cache_audio", "True",
-                "--save_strategy", "no", "--save_predictions", "True", "--disable_tqdm", "True",
-                "--report_to", "none",
+                "--validation_fraction", "0", "--allow_missing_labels", "True", "--save_predictions", "True",
+                "--disable_tqdm", "True", "--report_to", "none",
             ])  # fmt: skip
         seconds = time.monotonic() - start
         count, metrics = judge_together([output / "test_predictions.csv"])
@@ -93,14 +95,18 @@ def train_and_judge(train: list[dict], test: list[dict], arguments: list[str]) -
 def run_tuned(
     rows: list[dict], task: str, clips: str, fold: str, draw: int, model: str, way: str, flags: list[str]
 ) -> dict:
-    """One run of fine-tuning."""
+    """One run of `ssast finetune`."""
+    parts = frozen.divide(rows, clips, fold, draw)
+    if way == DEFAULT:
+        return train_and_judge(*parts, ["--model", model, "--seed", str(draw), "--frozen", *flags])
     arguments = [
         "--model", model, "--max_steps", str(STEPS[clips]), "--warmup_steps", "0.1", "--balanced_sampling",
-        "--learning_rate", RATE, "--seed", str(draw), "--logging_steps", "100",
+        "--learning_rate", RATE, "--seed", str(draw), "--logging_steps", "100", "--cache_audio", "True",
+        "--save_strategy", "no",
         *(["--max_length", str(FRAMES)] if task in SHORT else []),
         *(["--from_scratch"] if way == "scratch" else []), *flags,
     ]  # fmt: skip
-    return train_and_judge(*frozen.divide(rows, clips, fold, draw), arguments)
+    return train_and_judge(*parts, arguments)
 
 
 def run_frozen(rows: list[dict], inputs: np.ndarray, clips: str, fold: str, draw: int) -> dict:
@@ -124,8 +130,8 @@ class Checkpoint:
         """What tells results of a way apart: `weights`, those of any checkpoint of this shape from scratch."""
         if way == "mel":
             return {"weights": "", "layer": None, "padded": 0}
-        kind = "frozen" if way in ("fine-tuned", "frozen mean", "frozen rows") else "random"
-        layer, padded = (None, 0) if way in TUNED else (self.layer, self.padded)
+        kind = "frozen" if way in (DEFAULT, "fine-tuned", "frozen mean", "frozen rows") else "random"
+        layer, padded = (None, 0) if way in (DEFAULT, *TUNED) else (self.layer, self.padded)
         return {"weights": self.loaded[kind][2], "layer": layer, "padded": padded}
 
     def features(self, way: str, files: list[str]) -> np.ndarray:
@@ -145,11 +151,11 @@ def measure(log: Measured, rows: list[dict], task: str, checkpoint: Checkpoint, 
     """All runs of one task and way."""
     found, inputs, flags = [], None, arguments.flags if way in TUNED else []
     folds = frozen.folds_of(rows)
-    for clips in arguments.clips:
+    for clips in arguments.clips if way != DEFAULT else [clips for clips in arguments.clips if clips == "few"]:
         for fold in folds:
             for draw in draws_of(arguments.draws, len(folds), way, clips):
                 key = {"task": task, "clips": clips, "fold": fold, "draw": draw, "way": way, **checkpoint.key(way)}
-                if way in TUNED:
+                if way in (DEFAULT, *TUNED):
                     run = partial(run_tuned, rows, task, clips, fold, draw, checkpoint.name, way, flags)
                 else:
                     if inputs is None:
@@ -203,7 +209,7 @@ def table(results: list[tuple[str, dict]], clips: str) -> str:
     tasks = [task for task in TASKS if any(key[2] == task for key in found)]
     names = list(dict.fromkeys(name for name, _ in results))
     lines = [f"| {TITLES[clips]} | {' | '.join(tasks)} | mean |", "|---|" + "--:|" * (len(tasks) + 1)]
-    for way in (*TUNED, *FROZEN):
+    for way in (DEFAULT, *TUNED, *FROZEN):
         for name in names[:1] if way == "mel" else names:
             values = [list(found.get((name, way, task), {}).values()) for task in tasks]
             if any(values):
@@ -244,7 +250,7 @@ def main() -> int:
     )
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--frozen-only", action="store_true", help="no fine-tuning: minutes instead of hours")
-    ways.add_argument("--way", nargs="+", choices=(*TUNED, *FROZEN), default=(*FROZEN, *TUNED))
+    ways.add_argument("--way", nargs="+", choices=(DEFAULT, *TUNED, *FROZEN), default=(*FROZEN, DEFAULT, *TUNED))
     arguments = parser.parse_args()
     if arguments.speech is None:
         arguments.task = [task for task in arguments.task if task not in frozen.MANIFESTS]

@@ -244,7 +244,7 @@ def official_state_dict(model: SSASTPreTrainedModel) -> State:
         )
     config = model.config
     if isinstance(model, SSASTForAudioClassification) and (
-        config.pooling == "rows" or not config.classifier_layer_norm
+        config.pooling in ("rows", "segments") or not config.classifier_layer_norm
     ):
         raise ValueError(
             f"The classifier has pooling {config.pooling!r} and {'a' if config.classifier_layer_norm else 'no'} layer "

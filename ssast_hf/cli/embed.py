@@ -112,8 +112,8 @@ def run(arguments: Namespace) -> int:
             say("interrupted: the same command goes on from here")
             raise
     size = model.config.hidden_size
-    if arguments.level == "clip" and (arguments.pooling or model.config.pooling) == "rows":
-        size *= model.config.num_frequency_patches
+    if arguments.level == "clip":
+        size *= model.config.pooled_parts(arguments.pooling)
     resumed = f", {state.resumed} of them in earlier runs" if state.resumed else ""
     if arguments.append:
         resumed = f" added, {state.changed} of them changed"

@@ -30,9 +30,9 @@ def add_pooling(parser: ArgumentParser) -> None:
     """`--pooling` of the commands that make embeddings of clips."""
     parser.add_argument(
         "--pooling",
-        choices=("mean", "cls", "rows"),
-        help="what a clip's embedding is: mean of the patches; cls, the special tokens; or rows, the mean over time "
-        "of each row of patches, one after another (default: the model's own)",
+        choices=("mean", "cls", "rows", "segments"),
+        help="what a clip's embedding is: mean of the patches; cls, the special tokens; rows, the mean over time of "
+        "each row of patches, one after another; or segments, the same in each third of the clip (default: the model's own)",
     )
 
 

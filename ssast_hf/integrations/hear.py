@@ -100,7 +100,8 @@ def load_model(model_file_path: str | os.PathLike = "", **kwargs) -> HearModel:
             `ssast-base-patch`.
         kwargs: For [`SSASTModel.from_pretrained`]. HEAR suggests a time step of at most 50 ms, which frame-based
             checkpoints have (20 ms) and patch-based ones (160 ms) with `time_stride=5`, at 3 times the patches.
-            `pooling="rows"` keeps the rows of patches apart in embeddings of sounds.
+            `pooling="rows"` keeps the rows of patches apart in embeddings of sounds, `"segments"` the thirds in time,
+            too.
 
     Returns:
         [`HearModel`], a `torch.nn.Module` in eval mode, on the CPU.

@@ -155,7 +155,8 @@ def _trainer(
 
     reader = _reader(data, training, clips, rate)
     training.label_names = ["labels"]
-    own = {"groups": groups, "pooling": data.pooling, "allow_missing_labels": data.allow_missing_labels}
+    own = {"groups": groups, "pooling": data.pooling, "warped_copies": data.warped_copies,
+           "allow_missing_labels": data.allow_missing_labels}  # fmt: skip
     trainer_class = partial(FrozenTrainer, **own) if data.frozen else FineTuner
     return trainer_class(
         model=chosen,
@@ -237,6 +238,8 @@ def _read(
     warn_of_labels(clips, labels, data.data)
     if "frozen" not in flags:
         data.frozen = _frozen_by_default(data, training, len(clips), labels, flags)
+    if data.warped_copies is not None and not data.frozen:
+        raise ValueError("--warped_copies is for --frozen, which is not given: leave it out, or give both.")
     parts = {}
     for name, source in (("eval", data.validation_data), ("test", data.test_data)):
         if source:

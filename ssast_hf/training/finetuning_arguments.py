@@ -4,9 +4,10 @@
 
 from dataclasses import dataclass, field
 
+from ..configuration_ssast import POOLINGS
 from ..data.sources import LABELLED_HELP
 from .arguments import CHANNEL_HELP, TRUNCATED_HELP
-from .frozen import FEW_CLIPS
+from .frozen import FEW_CLIPS, WARPED_COPIES
 
 
 @dataclass
@@ -52,6 +53,13 @@ class FineTuningDataArguments:
             "says how to train]."
         },
     )
+    warped_copies: int | None = field(
+        default=None,
+        metadata={
+            "help": "Copies of each clip, at another tempo and with its frequencies moved, that --frozen fits, too "
+            f"[0; {WARPED_COPIES} for up to {FEW_CLIPS} clips per label where cross-validation finds it better]."
+        },
+    )
     baseline: bool = field(
         default=False, metadata={"help": "Say what logistic regression on mel statistics of the same clips reaches."}
     )
@@ -72,8 +80,9 @@ class FineTuningDataArguments:
     pooling: str | None = field(
         default=None,
         metadata={
-            "help": "Mean of the patches, of the special tokens, or of each row of patches, side by side [model's].",
-            "choices": ["mean", "cls", "rows"],
+            "help": "Mean of the patches, of the special tokens (cls), of each row of patches, side by side, or of each "
+            "row in each third of the clip (segments) [model's].",
+            "choices": list(POOLINGS),
         },
     )
     mean: float | None = field(default=None, metadata={"help": "Mean of the log-mel features [model's]."})

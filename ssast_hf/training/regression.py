@@ -41,6 +41,15 @@ class WindowFeatures:
         """One row per clip."""
         return cls(inputs, np.arange(len(inputs)), np.ones(len(inputs)))
 
+    @classmethod
+    def joined(cls, several: Sequence["WindowFeatures"]) -> "WindowFeatures":
+        """The windows of several versions of the same clips, each of which counts alike."""
+        return cls(
+            np.concatenate([version.inputs for version in several]),
+            np.concatenate([version.clip for version in several]),
+            np.concatenate([version.weight for version in several]) / len(several),
+        )
+
     def of(self, clips: np.ndarray) -> "WindowFeatures":
         """The windows of some clips, which are counted anew from 0 in the order given."""
         place = np.full(self.clip.max() + 1, -1)
@@ -177,16 +186,19 @@ def cross_validate(
     strengths: Sequence[float],
     several: bool,
     folds: list[tuple[np.ndarray, np.ndarray]],
+    fitted: WindowFeatures | None = None,
 ) -> list[tuple[float, float]]:
     """
     For each strength, what the clips' scores are worth, each predicted without the clip's own part: accuracy, or for
-    several labels mAP; and minus the logarithmic loss.
+    several labels mAP; and minus the logarithmic loss. `fitted` are windows of the same clips to fit, where these are
+    not the ones that are judged.
     """
+    fitted = windows if fitted is None else fitted
     scores = np.zeros((len(strengths), *targets.shape))
     for train, test in folds:
         judged = windows.of(test)
-        fitted = fit(windows.of(train), targets[train], strengths, several, ROUGH)
-        for index, regression in enumerate(fitted):
+        found = fit(fitted.of(train), targets[train], strengths, several, ROUGH)
+        for index, regression in enumerate(found):
             scores[index, test] = regression.scores(judged)
     tested = np.concatenate([test for _, test in folds])
     return [_worth(found[tested], targets[tested], several) for found in scores]

@@ -14,7 +14,7 @@ OTHERS = [(1, 32), (1, 64), (3, 47), (5, 207), (2, 100)]  # batch and frames, wh
 DYNAMIC = {0: Dim("batch", min=1, max=64), 1: Dim("frames", min=32, max=4096)}
 
 
-@pytest.fixture(params=["mean", "cls", "rows"])
+@pytest.fixture(params=["mean", "cls", "rows", "segments"])
 def model(request) -> SSASTForAudioClassification:
     """Of 64 frames: the others are shorter, as long, and longer."""
     torch.manual_seed(0)
