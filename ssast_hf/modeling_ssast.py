@@ -443,7 +443,7 @@ def segment_weights(real: torch.Tensor) -> torch.Tensor:
         `torch.FloatTensor` of shape `(B, SEGMENTS, T)`, which adds up to 1 over time. A clip of one step is that step
         in every part.
     """
-    steps = torch.arange(real.shape[1], device=real.device, dtype=real.dtype) + 0.5
+    steps = real.cumsum(dim=1) - 0.5
     place = (steps * SEGMENTS / real.sum(dim=1, keepdim=True) - 0.5).clamp(0, SEGMENTS - 1)  # in parts, 0 a centre
     parts = torch.arange(SEGMENTS, device=real.device, dtype=real.dtype)[:, None]
     weights = (1 - (place[:, None] - parts).abs()).clamp(min=1e-3) * real[:, None]  # a part always has some weight
@@ -582,9 +582,9 @@ class SSASTModel(SSASTPreTrainedModel):
         if pooling == "segments":
             rows = (self.config.num_frequency_patches, -1)
             patches = patches.unflatten(1, rows)  # (B, F, T, D)
-            real = patches.new_ones(1, patches.shape[2]) if real is None else real.unflatten(1, rows)[:, 0]
+            real = torch.ones_like(patches[:, 0, :, 0]) if real is None else real.unflatten(1, rows)[:, 0]
             weights = segment_weights(real.to(patches.device, torch.float32)).to(patches.dtype)  # (B, segments, T)
-            return torch.einsum("bftd,bst->bsfd", patches, weights.expand(patches.shape[0], -1, -1)).flatten(1)
+            return torch.einsum("bftd,bst->bsfd", patches, weights).flatten(1)
         if real is None:
             return patches.mean(dim=1)
         weights = real.to(patches.device, patches.dtype)

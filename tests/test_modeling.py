@@ -955,6 +955,29 @@ def test_rows_are_pooled_one_by_one(config):
     assert model.classifier.dense.in_features == model.classifier.layernorm.normalized_shape[0] == config.pooled_size
 
 
+@pytest.mark.parametrize(
+    ("steps", "weights"),
+    [
+        (1, [[1], [1], [1]]),
+        (3, [[1, 0, 0], [0, 1, 0], [0, 0, 1]]),
+        (6, [[0.5, 0.375, 0.125, 0, 0, 0], [0, 0.125, 0.375, 0.375, 0.125, 0], [0, 0, 0, 0.125, 0.375, 0.5]]),
+    ],
+)
+def test_segments_are_pooled_one_by_one(config, steps, weights):
+    """By hand: thirds, of which a step at the border of two counts for both by its distance from their centres."""
+    config.pooling = "segments"
+    model = build(SSASTModel, config)
+    outputs = model(noise(2, config.time_patch_size * steps, 24))
+    patches = outputs.last_hidden_state[:, 2:].unflatten(1, (config.num_frequency_patches, steps))
+    expected = [
+        sum(weight * patches[:, row, step] for step, weight in enumerate(part))
+        for part in weights for row in range(config.num_frequency_patches)
+    ]  # fmt: skip
+    assert_close(outputs.pooler_output, torch.cat(expected, dim=1), rtol=0, atol=0.01)
+    assert outputs.pooler_output.shape == (2, config.pooled_size)
+    assert config.pooled_size == 3 * config.num_frequency_patches * config.hidden_size
+
+
 def test_a_classifier_of_another_pooling_is_replaced(config, tmp_path):
     build(SSASTForAudioClassification, config).save_pretrained(tmp_path)
     model, info = SSASTForAudioClassification.from_pretrained(

@@ -58,7 +58,8 @@ DEFAULT = "default"
 FROZEN = ("frozen mean", "frozen rows", "random mean", "random rows", "mel")
 TITLES = {"few": "10 clips per class", "all": "all clips"}
 DIFFERENCES = (
-    ("default", "scratch"), ("default", "mel"), ("default", "frozen rows"), ("default", "fine-tuned"), ("fine-tuned", "scratch"), ("fine-tuned", "mel"), ("frozen mean", "mel"), ("frozen rows", "mel"),
+    ("default", "scratch"), ("default", "mel"), ("default", "frozen rows"), ("default", "fine-tuned"),
+    ("fine-tuned", "scratch"), ("fine-tuned", "mel"), ("frozen mean", "mel"), ("frozen rows", "mel"),
     ("frozen mean", "random mean"), ("frozen rows", "random rows"), ("fine-tuned", "frozen rows"),
 )  # fmt: skip
 LEAST_RUNS = 12  # of a task with few folds, in units of 3 draws
@@ -162,7 +163,7 @@ def measure(log: Measured, rows: list[dict], task: str, checkpoint: Checkpoint, 
                         inputs = checkpoint.features(way, [row["file"] for row in rows])
                     run = partial(run_frozen, rows, inputs, clips, fold, draw)
                 found.append(log.get({**key, "flags": flags}, run))
-    for clips in arguments.clips:
+    for clips in {result["clips"] for result in found}:
         text = mean_and_deviation([result["balanced"] for result in found if result["clips"] == clips])
         print(f"{task}, {TITLES[clips]}, {way}, {Path(checkpoint.name).name}: {text}", flush=True)
     return found

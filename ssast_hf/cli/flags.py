@@ -32,7 +32,8 @@ def add_pooling(parser: ArgumentParser) -> None:
         "--pooling",
         choices=("mean", "cls", "rows", "segments"),
         help="what a clip's embedding is: mean of the patches; cls, the special tokens; rows, the mean over time of "
-        "each row of patches, one after another; or segments, the same in each third of the clip (default: the model's own)",
+        "each row of patches, one after another; or segments, the same in each third of the clip (default: the "
+        "model's own)",
     )
 
 

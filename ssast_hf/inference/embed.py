@@ -50,13 +50,14 @@ def embed(
         num_workers (`int`, defaults to 0): Processes that decode and compute features; 0 is none but this one.
         pooling (`str`, *optional*): For clips: `"mean"` of the patches; `"cls"`, the mean of the special tokens;
             `"rows"`, the mean over time of each row of patches, concatenated, the lowest frequencies first, as
-            BYOL-A, M2D and EAT do; or `"segments"`, the same in each third of a window. Default: the model's (`config.pooling`).
+            BYOL-A, M2D and EAT do; or `"segments"`, the same in each third of a window. Default: the model's
+            (`config.pooling`).
 
     Yields:
         For each file, in order, its path (of an array "sound N", counted from 0) and a dict of arrays, or the
-        exception where it cannot be read: `embeddings` (hidden,) or, by rows, (F * hidden,), by segments, (3 * F * hidden,); (T, hidden) of frames
-        or (T * F, hidden) of patches; float32. For frames and patches `time`, the start in seconds of each row; for
-        patches `mel_bin`, the lowest bin of each row.
+        exception where it cannot be read: `embeddings` (hidden,) or, by rows, (F * hidden,), by segments,
+        (3 * F * hidden,); (T, hidden) of frames or (T * F, hidden) of patches; float32. For frames and patches
+        `time`, the start in seconds of each row; for patches `mel_bin`, the lowest bin of each row.
     """
     files = sources_of(files)
     parts: list[dict[str, np.ndarray]] = []

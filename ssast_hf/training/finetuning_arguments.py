@@ -80,8 +80,8 @@ class FineTuningDataArguments:
     pooling: str | None = field(
         default=None,
         metadata={
-            "help": "Mean of the patches, of the special tokens (cls), of each row of patches, side by side, or of each "
-            "row in each third of the clip (segments) [model's].",
+            "help": "Mean of the patches, of the special tokens (cls), of each row of patches, side by side, or of "
+            "each row in each third of the clip (segments) [model's].",
             "choices": list(POOLINGS),
         },
     )

@@ -37,7 +37,8 @@ FLAGS = {
     "label_file", "allow_missing_labels", "new_classifier", "from_scratch", "save_predictions", "frozen", "baseline",
     "max_length", "frequency_stride", "time_stride", "pooling", "mean", "std", "output_dir", "overwrite", "seed",
     "per_device_eval_batch_size", "dataloader_num_workers", "use_cpu", "disable_tqdm", "report_to", "log_level",
-    "warped_copies", "push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "hub_revision", "channel", "accept_truncated",
+    "push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "hub_revision", "channel", "accept_truncated",
+    "warped_copies",
 }  # fmt: skip
 
 Choice = tuple[int, str, float]  # layer from 1, pooling, C

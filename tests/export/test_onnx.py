@@ -177,10 +177,11 @@ def test_the_other_flags_serve_exported_models_too(exported, tmp_path, capsys):
 
 @pytest.mark.parametrize("mask", [True, False])
 @pytest.mark.parametrize("level", [None, "clip"])
-def test_rows_are_pooled_in_the_graph(tmp_path, level, mask):
+@pytest.mark.parametrize("pooling", ["rows", "segments"])
+def test_rows_are_pooled_in_the_graph(tmp_path, pooling, level, mask):
     """With padding masked and heard; the export itself compares with torch."""
     torch.manual_seed(0)
-    config = SSASTConfig(**SMALL, max_length=64, num_labels=3, pooling="rows", classifier_layer_norm=False)
+    config = SSASTConfig(**SMALL, max_length=64, num_labels=3, pooling=pooling, classifier_layer_norm=False)
     model = (SSASTModel if level else SSASTForAudioClassification)(config)
     extractor = SSASTFeatureExtractor(max_length=64, return_attention_mask=mask)
     export_module.export_onnx(model, extractor, tmp_path / "x.onnx", level)

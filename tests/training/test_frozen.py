@@ -22,6 +22,7 @@ from ssast_hf.feature_extraction_ssast import log_mel_filterbank
 from ssast_hf.inference import load_classifier
 from ssast_hf.training import frozen, tuning
 from ssast_hf.training.baseline import statistics, statistics_of_clips
+from ssast_hf.training.warping import random_warp
 
 from ..conftest import SMALL
 
@@ -64,6 +65,18 @@ def finetune(folder: Path, output: Path, data: str, *flags) -> int:
                  str(output), "--frozen", *map(str, flags)])  # fmt: skip
 
 
+def pooled(patches: torch.Tensor, pooling: str) -> np.ndarray:
+    """Of (rows, steps, size), in a loop."""
+    if pooling != "segments":
+        return (patches.mean(dim=1).flatten() if pooling == "rows" else patches.mean(dim=(0, 1))).double().numpy()
+    steps, parts = patches.shape[1], []
+    for part in range(3):
+        places = [min(max((step + 0.5) * 3 / steps - 0.5, 0), 2) for step in range(steps)]
+        weights = np.array([max(1 - abs(place - part), 1e-3) for place in places])
+        parts.append(np.einsum("rsd,s->rd", patches.double().numpy(), weights / weights.sum()).flatten())
+    return np.concatenate(parts)
+
+
 def expected_scores(folder: Path, output: Path, clips: list[Path], targets: np.ndarray) -> np.ndarray:
     """Of scikit-learn, fitted to the encoder's own outputs, clip by clip without padding; clips of one window each."""
     chosen = json.loads((output / "train_results.json").read_text())
@@ -75,8 +88,7 @@ def expected_scores(folder: Path, output: Path, clips: list[Path], targets: np.n
         with torch.no_grad():
             hidden = encoder(inputs["input_values"], output_hidden_states=True).hidden_states
             patches = encoder.layernorm(hidden[chosen["frozen_layer"]])[0, 2:].unflatten(0, (8, -1))
-        by_row = patches.mean(dim=1).flatten() if chosen["frozen_pooling"] == "rows" else patches.mean(dim=(0, 1))
-        rows.append(by_row.double().numpy())
+        rows.append(pooled(patches, chosen["frozen_pooling"]))
     rows, scores = np.stack(rows), []
     scaled = StandardScaler().fit_transform(rows)
     solver = LogisticRegression(C=chosen["frozen_C"], tol=1e-8, max_iter=5000)
@@ -90,12 +102,13 @@ def expected_scores(folder: Path, output: Path, clips: list[Path], targets: np.n
 @pytest.mark.parametrize(
     ("data", "flags"),
     [("single", ["--pooling", "rows"]), ("single", ["--pooling", "mean", "--group_column", "speaker"]),
-     ("two", []), ("several", ["--multi_label", "True", "--pooling", "rows"])],
+     ("single", ["--pooling", "segments"]), ("two", []), ("several", ["--multi_label", "True", "--pooling", "rows"])],
 )  # fmt: skip
 def test_the_model_has_scikit_learns_probabilities(folder, tmp_path, capsys, data, flags):
     lines = (folder / f"{data}.csv").read_text().splitlines()
     (folder / "short.csv").write_text("\n".join(line for line in lines if "mid/7" not in line))  # one window each
-    assert finetune(folder, tmp_path / "out", "short.csv", "--validation_fraction", 0, *flags) == 0
+    alone = ["--validation_fraction", 0, "--warped_copies", 0]
+    assert finetune(folder, tmp_path / "out", "short.csv", *alone, *flags) == 0
     told = capsys.readouterr().err
     assert all(f"\n{name} " in told for name in ("Layer", "Pooling", "C"))
     assert ("by group" in told) == ("--group_column" in flags)
@@ -112,6 +125,83 @@ def test_the_model_has_scikit_learns_probabilities(folder, tmp_path, capsys, dat
     chosen = json.loads((tmp_path / "out/train_results.json").read_text())
     assert model.config.num_hidden_layers == len(model.ssast.layers) == chosen["frozen_layer"]
     assert not model.config.classifier_layer_norm
+
+
+def test_warped_copies_are_fitted_as_more_clips(folder, tmp_path, capsys):
+    """Against scikit-learn on the features of the clips and of their copies, each of which counts a third."""
+    few = "\n".join(line for line in (folder / "single.csv").read_text().splitlines() if "mid/7" not in line)
+    (folder / "few.csv").write_text(few)
+    flags = ["--validation_fraction", 0, "--pooling", "mean", "--warped_copies", 2, "--seed", 5]
+    assert finetune(folder, tmp_path / "out", "few.csv", *flags) == 0
+    assert "Warped copies" not in capsys.readouterr().err  # asked for, not chosen
+    chosen = json.loads((tmp_path / "out/train_results.json").read_text())
+    assert chosen["frozen_warped_copies"] == 2
+    encoder = SSASTModel.from_pretrained(folder / "model").eval()
+    extractor = SSASTFeatureExtractor.from_pretrained(folder / "model")
+    names = [line.split(",") for line in few.splitlines()[1:]]
+    rows, targets = [], []
+    for name, label, _ in names:
+        waveform = load_audio(folder / name)
+        sound = extractor(waveform, sampling_rate=16000, padding=False, return_tensors="pt")["input_values"][0]
+        for version in (sound, random_warp(sound, 5, 0), random_warp(sound, 5, 1)):
+            padded = torch.nn.functional.pad(version[:64], (0, 0, 0, -len(version[:64]) % 16))
+            mask = (torch.arange(len(padded)) < len(version[:64])).long()
+            with torch.no_grad():
+                hidden = encoder(padded[None], mask[None], output_hidden_states=True).hidden_states
+            real = torch.arange(len(padded) // 16) < max(len(version[:64]) // 16, 1)
+            patches = encoder.layernorm(hidden[chosen["frozen_layer"]])[0, 2:].unflatten(0, (8, -1))
+            rows.append(patches[:, real].mean(dim=(0, 1)).detach().double().numpy())
+            targets.append(label)
+    scaled = StandardScaler().fit_transform(np.stack(rows))
+    solver = LogisticRegression(C=chosen["frozen_C"], tol=1e-8, max_iter=5000)
+    expected = solver.fit(scaled, targets, sample_weight=np.full(len(rows), 1 / 3)).predict_proba(scaled[::3])
+    model, extractor = (kind(tmp_path / "out") for kind in (load_classifier, SSASTFeatureExtractor.from_pretrained))
+    clips = [folder / name for name, *_ in names]
+    for (_, found), wanted in zip(classify(model, extractor, clips), expected, strict=True):
+        np.testing.assert_allclose([found[name] for name in sorted(PITCHES)], wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_warped_copies_of_few_clips_are_chosen_by_cross_validation(folder, tmp_path, capsys, monkeypatch, better):
+    found = {}
+
+    def losses(windows, *rest, fitted):
+        copies = len(fitted.inputs) // len(windows.inputs) - 1
+        found[copies] = windows.weight.sum(), fitted.weight.sum()
+        return [(0.5, -1.0 if (copies > 0) == better else -1.25)] * len(frozen.STRENGTHS)
+
+    worth_copies = frozen.worth_copies
+
+    def worth(*arguments):
+        monkeypatch.setattr(frozen, "cross_validate", losses)
+        return worth_copies(*arguments)
+
+    monkeypatch.setattr(frozen, "worth_copies", worth)
+    assert finetune(folder, tmp_path / "out", "clips", "--validation_fraction", 0) == 0
+    told = capsys.readouterr().err
+    listed = "0 1.250, 4 1.000" if better else "0 1.000, 4 1.250"
+    chosen = 4 if better else 0
+    how = "mean logarithmic loss in cross-validation of 24 clips in 5 parts"
+    assert f"\nWarped copies of each clip {chosen}: {how}: {listed}\n" in told
+    assert json.loads((tmp_path / "out/train_results.json").read_text())["frozen_warped_copies"] == chosen
+    assert set(found) == {0, 4} and np.allclose(list(found.values()), 24)  # a clip counts once, with its copies
+
+
+def test_many_clips_are_not_copied(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(frozen, "FEW_CLIPS", 7)
+    assert finetune(folder, tmp_path / "out", "clips", "--validation_fraction", 0) == 0
+    assert "Warped copies" not in capsys.readouterr().err
+    assert json.loads((tmp_path / "out/train_results.json").read_text())["frozen_warped_copies"] == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [(["--warped_copies", 2, "--frozen", "False"], "--warped_copies is for --frozen, which is not given"),
+     (["--warped_copies", -1], "--warped_copies is -1, expected 0 or more")],
+)  # fmt: skip
+def test_copies_that_mean_nothing_are_refused(folder, tmp_path, capsys, flags, reason):
+    assert finetune(folder, tmp_path / "out", "clips", *flags) == 2
+    assert reason in capsys.readouterr().err
 
 
 def test_pipelines_onnx_and_cards_take_the_model(folder, tmp_path, capsys):

@@ -99,3 +99,22 @@ def test_cross_validation_judges_each_clip_without_its_own_part():
             expected[test] = model.predict_proba(inputs[test].astype(float))
         assert accuracy == (expected.argmax(1) == targets.argmax(1)).mean()
         assert likelihood == pytest.approx(np.log(expected[targets > 0]).mean(), abs=1e-2)
+
+
+def test_versions_of_clips_count_alike_and_do_not_judge():
+    """Two versions, of which the other is fitted only: scikit-learn's, with half the weight of each."""
+    inputs, targets = clips(30, 6, 3)
+    other = inputs + np.random.default_rng(1).normal(size=inputs.shape).astype(np.float32)
+    windows = WindowFeatures.of_clips(inputs)
+    joined = WindowFeatures.joined([windows, WindowFeatures.of_clips(other)])
+    folds = make_folds(targets, False, 0)
+    ((accuracy, likelihood),) = cross_validate(windows, targets, [0.3], False, folds, joined)
+    scores = np.zeros_like(targets)
+    for train, test in folds:
+        both = np.concatenate([inputs[train], other[train]]).astype(float)
+        scaler, index = StandardScaler().fit(both), np.tile(targets[train].argmax(1), 2)
+        solver = LogisticRegression(C=0.3, tol=1e-8, max_iter=5000)
+        solver.fit(scaler.transform(both), index, sample_weight=np.full(len(both), 0.5))
+        scores[test] = solver.predict_proba(scaler.transform(inputs[test].astype(float)))
+    assert accuracy == (scores.argmax(1) == targets.argmax(1)).mean()
+    assert likelihood == pytest.approx(np.log((scores * targets).sum(1)).mean(), abs=1e-3)
