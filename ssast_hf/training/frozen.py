@@ -30,6 +30,7 @@ STRENGTHS = (0.01, 0.03, 0.1, 0.3)  # scikit-learn's C
 UNTRIED = 0.05  # C where cross-validation is impossible
 FEW_CLIPS = 20  # per label, up to which the encoder stays frozen unless flags say how to train it
 MOST_TO_CHOOSE_BY = 1000  # clips in cross-validation
+DEPTH = 2 / 3  # of the encoder, whose layers are taken where others are not certainly better
 WARPED_COPIES = 4  # of each clip, which are tried with few clips
 # Flags of `ssast finetune` that mean something here.
 FLAGS = {
@@ -176,7 +177,9 @@ def choose(
     """
     Pooling, layer and `C` by the accuracy in cross-validation, or for several labels mAP; of equals, by the
     logarithmic loss. With few clips the best of many combinations is best by chance. So the pooling is chosen by its
-    mean over all layers and C, the layer by the mean over C and its neighbours, and C by its mean over layers.
+    mean over all layers and C, the layer by the mean over C and its neighbours, and C by its mean over layers. Of the
+    layers within one standard error of the best, the one nearest `DEPTH` of the encoder is taken: clips of the same
+    speaker or place on both sides of cross-validation favour layers that recognise these.
 
     Args:
         features: [`WindowFeatures`] by layer and pooling.
@@ -198,12 +201,14 @@ def choose(
     for (layer, pooling), windows in features.items():
         found = cross_validate(windows.of(drawn), targets[drawn], STRENGTHS, several, folds)
         worth.update({(layer, pooling, strength): value for strength, value in zip(STRENGTHS, found)})
-    choice, tables = _best(worth)
+    error = _standard_error(worth, len(drawn))
+    choice, tables = _best(worth, error)
     how = f"mean {'mAP' if several else 'accuracy'} {_how(drawn, folds, groups)}"
     lines = []
     for name, chosen, table in zip(("Layer", "Pooling", "C"), choice, tables):
         listed = ", ".join(f"{option} {value[0]:.3f}" for option, value in table.items())
         lines.append(f"{name} {chosen}: {how}: {listed}")
+    lines[0] += f"; of those within {error:.3f} (one standard error) of the best, the nearest two thirds of the depth"
     return choice, lines
 
 
@@ -251,7 +256,13 @@ def worth_copies(
     return better, f"Warped copies of each clip {len(copies) if better else 0}: {how}: {listed}"
 
 
-def _best(worth: dict[Choice, tuple[float, float]]) -> tuple[Choice, tuple[dict, dict, dict]]:
+def _standard_error(worth: dict[Choice, tuple[float, float]], clips: int) -> float:
+    """Of the best accuracy of so many clips, or of a mAP, by the binomial distribution."""
+    best = min(max(value for value, _ in worth.values()), 1 - 1 / (2 * clips))
+    return math.sqrt(best * (1 - best) / clips)
+
+
+def _best(worth: dict[Choice, tuple[float, float]], error: float) -> tuple[Choice, tuple[dict, dict, dict]]:
     """The choice of [`choose`], and what it compared: layers, poolings and strengths."""
 
     def means(part: int, entries: dict) -> dict:
@@ -265,7 +276,10 @@ def _best(worth: dict[Choice, tuple[float, float]]) -> tuple[Choice, tuple[dict,
     alone, strengths = means(0, own), means(2, own)
     values = list(alone.values())
     layers = {layer: tuple(np.mean(values[max(0, i - 1) : i + 2], axis=0)) for i, layer in enumerate(alone)}
-    layer, strength = (max(table, key=table.__getitem__) for table in (layers, strengths))
+    strength = max(strengths, key=strengths.__getitem__)
+    least = max(value for value, _ in layers.values()) - error
+    close = [layer for layer, (value, _) in layers.items() if value >= least]
+    layer = min(close, key=lambda layer: (abs(layer - DEPTH * max(layers)), -layers[layer][0]))
     return (layer, pooling, strength), (layers, poolings, strengths)
 
 
