@@ -150,7 +150,7 @@ class Checkpoint:
 
 def measure(log: Measured, rows: list[dict], task: str, checkpoint: Checkpoint, way: str, arguments) -> list[dict]:
     """All runs of one task and way."""
-    found, inputs, flags = [], None, arguments.flags if way in TUNED else []
+    found, inputs, flags = [], None, arguments.flags if way in (DEFAULT, *TUNED) else []
     folds = frozen.folds_of(rows)
     for clips in arguments.clips if way != DEFAULT else [clips for clips in arguments.clips if clips == "few"]:
         for fold in folds:

@@ -187,10 +187,13 @@ def test_what_was_measured_is_not_measured_again_and_stands_in_the_readme(dest, 
         return {"accuracy": 0.5, "balanced": 0.25 + 0.1 * len(made), "train": 1, "test": 1, "seconds": 1.0}
 
     monkeypatch.setattr(measure, "train_and_judge", train_and_judge)
-    ways = ["--way", "scratch", "fine-tuned", "--clips", "few", "--draws", "1"]
+    ways = ["--way", "scratch", "fine-tuned", "default", "--clips", "few", "all", "--draws", "1"]
     monkeypatch.setattr(sys, "argv", ["x", str(dest), "--task", "drums", "vocal", *ways, "--readme"])
     assert measure.main() == measure.main() == 0
-    assert len(made) == 2 * 2 * 2 * 3
+    few, both = 2 * 3, 2 * (2 * 3 + 3)  # runs of a task with 3 folds: two draws of few clips, one of all
+    assert len(made) == 2 * (few + both)
+    default = [arguments for arguments in made if "--frozen" in arguments]
+    assert len(default) == 2 * few and not any("--learning_rate" in arguments for arguments in default)
     text = (dest / "README.md").read_text()
     assert text.startswith("before\n") and text.endswith("after\n")
     section = text.split(measure.BEGIN)[1].split(measure.END)[0]
