@@ -161,6 +161,24 @@ def test_warped_copies_are_fitted_as_more_clips(folder, tmp_path, capsys):
         np.testing.assert_allclose([found[name] for name in sorted(PITCHES)], wanted, atol=1e-4)
 
 
+def test_copies_without_a_mask_are_padded_as_clips_are(folder):
+    """As for the original's classifiers: to the model's length, and heard."""
+    encoder = SSASTModel.from_pretrained(folder / "model").eval()
+    extractor = SSASTFeatureExtractor.from_pretrained(folder / "model")
+    extractor.return_attention_mask = False
+    files = [folder / "clips/low/0.wav", folder / "clips/mid/7.wav"]
+    (found,) = frozen.warped_features(encoder, extractor, [Clip(str(file)) for file in files], 2, "rows", 1, seed=3)
+    sound = extractor(load_audio(files[0]), sampling_rate=16000, padding=False, return_tensors="pt")["input_values"][0]
+    warped = random_warp(sound, 3, 0)
+    padded = torch.full((64, 128), extractor.normalized_padding_value)
+    padded[: len(warped)] = warped[:64]
+    with torch.no_grad():
+        hidden = encoder(padded[None], output_hidden_states=True).hidden_states[2]
+        expected = encoder.pool(encoder.layernorm(hidden), None, "rows")[0]
+    np.testing.assert_allclose(found.inputs[0], expected.numpy(), atol=1e-5)
+    assert found.clip.tolist() == [0, 1, 1, 1, 1] and np.isfinite(found.inputs).all()
+
+
 @pytest.mark.parametrize("better", [True, False])
 def test_warped_copies_of_few_clips_are_chosen_by_cross_validation(folder, tmp_path, capsys, monkeypatch, better):
     found = {}
