@@ -125,7 +125,7 @@ def _decode_with_ffmpeg(part, file: BinaryIO, message: str, known: bool) -> Iter
         log.seek(0)
         text = log.read().decode("utf-8", "replace")
     if error is not None or not end:
-        raise ValueError(f"{message}, and ffmpeg says: {_reason(text)}") from error
+        raise ValueError(f"{message}, and ffmpeg says: {_reason(text, path)}") from error
     if end <= first:
         raise ValueError(
             f"offset is {part.offset} s; expected less than {start + end / rate:.3f} s, the length of {part.name}"
@@ -137,7 +137,7 @@ def _decode_with_ffmpeg(part, file: BinaryIO, message: str, known: bool) -> Iter
     if promised and known and found < min(promised, part.offset + (part.duration or promised)) - SLACK:
         part.truncated(found, promised)
     elif status and not part.accept_truncated:
-        raise ValueError(f"{part.name} is truncated or damaged after {found:.3f} s: {_reason(text)}")
+        raise ValueError(f"{part.name} is truncated or damaged after {found:.3f} s: {_reason(text, path)}")
 
 
 def _ffmpeg_command(part, path: str, start: float) -> list[str]:
@@ -171,7 +171,8 @@ def _end(process: subprocess.Popen) -> None:
         process.stdout.close()
 
 
-def _reason(text: str) -> str:
-    """The last error of ffmpeg's log."""
+def _reason(text: str, path: str) -> str:
+    """The last error of ffmpeg's log, without the path of the file that it was given."""
     lines = [line for line in text.splitlines() if re.search(r"\[(error|fatal)\]", line)]
-    return re.sub(r"^(\[[^\]]*\] *)+", "", lines[-1]) if lines else "no sound found"
+    reason = re.sub(r"^(\[[^\]]*\] *)+", "", lines[-1]) if lines else "no sound found"
+    return reason.removeprefix(f"file:{path}: ").replace(f"file:{path}", "the file")

@@ -5,7 +5,7 @@
 import sys
 
 from .. import __version__
-from ..utils.parser import BOTH_SPELLINGS, EXIT_WRONG, Parser
+from ..utils.parser import BOTH_SPELLINGS, EXIT_WRONG, Parser, suggestion
 from . import (
     annotations,
     checkpoints,
@@ -79,5 +79,9 @@ def _dispatch(argv: list[str]) -> int:
     command = COMMANDS.get(argv[0])
     if command is not None and hasattr(command, "main"):
         return command.main(argv[1:])
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    if command is None and argv[0] and not argv[0].startswith("-"):
+        like = suggestion(argv[0], COMMANDS) or f", expected one of {', '.join(COMMANDS)}"
+        parser.error(f"there is no command {argv[0]}{like}")
+    arguments = parser.parse_args(argv)
     return arguments.run(arguments)

@@ -13,7 +13,7 @@ from typing import Any
 from ..utils.logs import without_bars
 from ..utils.parser import EXIT_WRONG
 from ..utils.progress import Progress
-from ..utils.text import first_sentence, printable, redacted
+from ..utils.text import first_sentence, printable, reason_of
 
 EXIT_PARTLY, EXIT_INTERRUPTED = 1, 130  # some files failed; Ctrl-C
 NOT_ON_DEVICES = {"torch", "transformers", "safetensors", "huggingface_hub"}  # see device/
@@ -83,11 +83,7 @@ def is_terminal(stream) -> bool:
 
 def report_skipped(path: str, error: Exception) -> None:
     """Says that a file was skipped, and why."""
-    if isinstance(error, OSError) and error.strerror:
-        message = redacted(error.strerror)
-    else:
-        message = first_sentence(ValueError(str(error).removeprefix(path).lstrip(": ") or type(error).__name__))
-    say(f"skipped {path}: {message}")
+    say(f"skipped {path}: {reason_of(error, path)}")
 
 
 def exit_status(failed: int, total: int) -> int:

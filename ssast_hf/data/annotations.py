@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from ..audio import audio_extensions, find_audio_files
-from ..utils.text import listed
+from ..utils.text import listed, reason_of
 from .annotation_tables import TABLES, Annotation, NoAnnotations, Table, base_name, read_table
 from .clips import Clip
 from .time_columns import SLACK
@@ -254,7 +254,7 @@ def _collect(found: Annotated, names: dict[str, str], by_path: dict[str, list]) 
         try:
             seconds = length_of(path)
         except (OSError, ValueError) as error:
-            found.unreadable[path] = str(error)
+            found.unreadable[path] = reason_of(error, path)
             continue
         recording = Recording(path, seconds, tables=[str(table) for table, _ in by_path[real]])
         kept: dict[tuple[float, float, str], Annotation] = {}

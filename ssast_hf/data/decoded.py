@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..utils.files import scratch_directory
 from ..utils.logs import get_logger
 from ..utils.processes import end_with_parent
+from ..utils.text import reason_of
 from .clips import Clip
 from .skipped import Skipped
 
@@ -79,7 +80,7 @@ class _Blocks(Dataset):
                 for i in range(count)
             ]
         except (OSError, ValueError) as error:
-            return str(error)
+            return reason_of(error, clip.name)
 
 
 def _as_int16(waveform: np.ndarray) -> np.ndarray:

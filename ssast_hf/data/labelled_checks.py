@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ..feature_extraction_ssast import FRAME_SECONDS
 from ..utils.logs import get_logger
-from ..utils.text import listed
+from ..utils.text import listed, reason_of
 from .clips import Clip
 from .labels import READABLE, Labels, check_complete
 from .manifests import relative_hint
@@ -46,7 +46,7 @@ def readable(clips: list[Clip]) -> list[Clip]:
             elif seconds < SHORTEST:
                 return f"it is {seconds:.3g} s long, expected {FRAME_SECONDS} s or more"
         except (OSError, ValueError) as error:
-            return str(error)
+            return reason_of(error, clip.name)
         return None
 
     with ThreadPoolExecutor(THREADS) as threads:
@@ -82,7 +82,7 @@ def _decodes(clip: Clip) -> bool:
         if samples < SHORTEST * 16000:
             raise ValueError(f"{samples} samples at 16000 Hz, expected {FRAME_SECONDS * 16000:g} or more")
     except (OSError, ValueError) as error:
-        logger.warning("Skipped %s: %s", clip.name, error)
+        logger.warning("Skipped %s: %s", clip.name, reason_of(error, clip.name))
         return False
     return True
 

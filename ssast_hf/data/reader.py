@@ -81,5 +81,5 @@ class Reader:
                     return waveform[max(0, min(start, len(waveform) - samples)) :][:samples]
                 except (OSError, ValueError):
                     self.cut.add(clip)
-            self.skipped.add(clip.name, str(error))
+            self.skipped.add(clip.name, error)
             return None

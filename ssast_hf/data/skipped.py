@@ -10,6 +10,7 @@ import numpy as np
 
 from ..utils.files import replacing
 from ..utils.logs import get_logger
+from ..utils.text import reason_of
 from .clips import Clip
 
 logger = get_logger(__name__)
@@ -46,11 +47,12 @@ class Skipped:
         self.path = path
         self.seen: set[str] = set()
 
-    def add(self, name: str, reason: str) -> None:
+    def add(self, name: str, error: str | BaseException) -> None:
         """Logs and reports a clip, once in this process."""
         if name in self.seen:
             return
         self.seen.add(name)
+        reason = reason_of(error, name)
         if self.path is None or len(self.seen) <= WARNINGS:
             logger.warning("Skipped %s: %s", name, reason)
         if self.path is not None:

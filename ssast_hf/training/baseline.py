@@ -12,6 +12,7 @@ from ..data.sources import Clip
 from ..feature_extraction_ssast import FRAME_SECONDS, SHIFT_SECONDS, log_mel_filterbank
 from ..inference.windows import Windows
 from ..utils.logs import get_logger
+from ..utils.text import reason_of
 from .regression import WindowFeatures, fit
 
 logger = get_logger(__name__)
@@ -64,7 +65,7 @@ def statistics_of_clips(clips: list[Clip], sampling_rate: int) -> tuple[np.ndarr
             rows.append(statistics_of_pieces(pieces, sampling_rate))
             readable.append(index)
         except (OSError, ValueError) as error:
-            logger.warning("Skipped %s for the baseline: %s", clip.name, error)
+            logger.warning("Skipped %s for the baseline: %s", clip.name, reason_of(error, clip.name))
     if not rows:
         raise ValueError(f"None of the {len(clips)} sound files can be read: see the warnings above.")
     return np.stack(rows), readable

@@ -23,7 +23,7 @@ from ..inference.windows import ScoreJoiner
 from ..modeling_ssast import SSASTForAudioClassification
 from ..utils.files import target_of
 from ..utils.logs import get_logger
-from ..utils.text import drawn, print_error, printable
+from ..utils.text import drawn, print_error, printable, reason_of
 from .baseline import baseline_scores
 from .certainty import describe_interval, interval_of
 from .clip_metrics import compute_metrics
@@ -73,7 +73,7 @@ def scores_of(
                 readable.append(event.index)
             elif (name := clips[event.index].name) not in warned:
                 warned.add(name)
-                logger.warning("Skipped %s: %s", name, event.error)
+                logger.warning("Skipped %s: %s", name, reason_of(event.error or "", name))
     return np.stack(scores) if scores else np.zeros((0, model.config.num_labels)), readable
 
 

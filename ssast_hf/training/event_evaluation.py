@@ -20,7 +20,7 @@ from ..inference.events import Event, EventJoiner, EventRules
 from ..modeling_ssast import SSASTForAudioClassification
 from ..utils.files import target_of
 from ..utils.logs import get_logger
-from ..utils.text import aligned, printable
+from ..utils.text import aligned, printable, reason_of
 from .evaluation import write_csv, write_results
 from .event_metrics import MEASURES, Count, count_segments, match_events
 from .thresholds import Tried, suggestions, thresholds_to_try, write_suggestions
@@ -78,7 +78,8 @@ def hear(
             if event.error is None:
                 heard.append(Heard(recordings[event.index], np.array(spans), np.stack(scores)))
             else:
-                logger.warning("Skipped %s: %s", clips[event.index].name, event.error)
+                name = clips[event.index].name
+                logger.warning("Skipped %s: %s", name, reason_of(event.error, name))
             spans, scores = [], []
     return heard, len(recordings) - len(heard)
 
@@ -146,7 +147,7 @@ def run(
     for note in found.notes:
         logger.warning("%s", note)
     for path, reason in found.unreadable.items():
-        logger.warning("Skipped %s: %s", path, reason)
+        logger.warning("Skipped %s: %s", path, reason_of(reason, path))
     if found.without_table:
         logger.warning("%d recording(s) have no table and are left out", len(found.without_table))
     unknown = sorted({one.label for recording in found.recordings for one in recording.annotations} - set(names))

@@ -27,7 +27,7 @@ from ..checkpoints.files import read_json
 from ..data.clips import Synthetic
 from ..utils.parsing import parse_csv
 from ..utils.processes import worker_pool
-from ..utils.text import print_error
+from ..utils.text import print_error, reason_of
 from .flat_corpus import FULL_SCALE, RATE, Recording
 
 SHARD_SECONDS = 1200.0
@@ -131,7 +131,7 @@ def _write_shard(path: Path, entries: list[tuple], kbits: float) -> list[tuple[s
         try:
             waveform = clip.load(RATE)
         except (OSError, ValueError) as error:
-            skipped.append((clip.name, str(error)))
+            skipped.append((clip.name, reason_of(error, clip.name)))
             continue
         waveform = waveform / max(1.0, float(np.abs(waveform).max(initial=0.0)))  # quieter rather than clipped
         pieces.append(np.rint(waveform * FULL_SCALE).astype(np.int16))

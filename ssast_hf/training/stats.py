@@ -14,6 +14,7 @@ from ..data.skipped import reason_unusable
 from ..data.sources import Source
 from ..feature_extraction_ssast import log_mel_filterbank, num_frames
 from ..utils.processes import end_with_parent
+from ..utils.text import reason_of
 
 BLOCK_SECONDS = 60.0  # of a long clip, which is read in blocks
 MIN_SECONDS = 0.025
@@ -44,7 +45,7 @@ class Moments(Dataset):
         try:
             blocks = list(self._blocks(clip))
         except (OSError, ValueError) as error:
-            return clip.name, str(error)
+            return clip.name, reason_of(error, clip.name)
         frames, sums, squares = map(sum, zip(*blocks))
         return frames, sums, squares
 

@@ -88,7 +88,7 @@ class Stream(IterableDataset):
         try:
             clip = Clip(name, member=Held(encoded(value)), **self.how)
         except ValueError as error:
-            skipped.add(name, str(error))
+            skipped.add(name, error)
             return None
         # A reader of its own, which forgets the length with the clip.
         waveform, _ = Clips([clip], self.samples, Reader(rate, skipped)).read(0, rng(CROP, self.seed, number), ())

@@ -5,6 +5,7 @@
 import argparse
 import difflib
 import sys
+from collections.abc import Iterable
 
 from .text import printable
 
@@ -20,7 +21,7 @@ class Parser(argparse.ArgumentParser):
     - takes flags with hyphens and with underscores;
     - refuses abbreviated flags, which could mean another flag in a later version;
     - refuses empty arguments, such as those of a shell variable that is not set: as a path they mean this directory;
-    - names the flags that are most like an unknown one.
+    - names the flags that are most like an unknown one (for commands see [`suggestion`]).
     """
 
     def __init__(self, *args, **kwargs):
@@ -53,17 +54,23 @@ class Parser(argparse.ArgumentParser):
                 continue
             spelled = spellings.get(name.replace("_", "-"), "")
             if not spelled:
-                self.error(f"there is no flag {name}{_suggestion(name, known)}")
+                self.error(f"there is no flag {name}{suggestion(name, _spellings(known))}")
             args[index] = spelled + equals + value
         return args
 
 
-def _suggestion(name: str, known: dict[str, argparse.Action]) -> str:
-    """`: did you mean --this or --that?`, with up to three flags: first by initials, then those with all words."""
-    flags = {}  # by their words, one spelling of each action
-    for action in dict.fromkeys(known.values()):
-        if action.help != argparse.SUPPRESS and action.option_strings[0].startswith("--"):
-            flags[action.option_strings[0].strip("-").replace("_", "-")] = action.option_strings[0]
+def _spellings(known: dict[str, argparse.Action]) -> list[str]:
+    """The flags that `--help` shows, one spelling of each."""
+    shown = [action.option_strings[0] for action in dict.fromkeys(known.values()) if action.help != argparse.SUPPRESS]
+    return [flag for flag in shown if flag.startswith("--")]
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """
+    `: did you mean --this or --that?`, with up to three of the known flags or commands: first by initials, then those
+    with all words; empty if none is like `name`.
+    """
+    flags = {flag.strip("-").replace("_", "-"): flag for flag in known}  # by their words
     words = name.strip("-").replace("_", "-").lower()
     initials = {"".join(word[:1] for word in flag.split("-")): flag for flag in reversed(flags)}
     found = [initials[words]] if len(words) > 1 and words in initials else []

@@ -73,6 +73,19 @@ def first_sentence(error: BaseException) -> str:
     return redacted(" ".join(str(error).strip().split("\n\n")[0].split())) or type(error).__name__
 
 
+def reason_of(error: BaseException | str, name: str) -> str:
+    """
+    Why a file was skipped, on one line, without its name, which the caller says: the message of an error, or of one
+    that was raised elsewhere. `name` may end with the seconds of a part, as in `x.wav#t=0,2`.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return redacted(error.strerror)
+    text = str(error)
+    for own in (name, name.rpartition("#t=")[0]):
+        text = text.removeprefix(own).lstrip(": ") if own else text
+    return first_sentence(ValueError(text or type(error).__name__))
+
+
 def redacted(text: str) -> str:
     """The text with `***` in place of whatever looks like an access token."""
     return TOKENS.sub("***", text)

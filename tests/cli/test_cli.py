@@ -212,7 +212,7 @@ def test_empty_arguments_are_not_this_directory(command, capsys):
         ("pretrain --data {sounds} --output_dir {empty}/o --no_such_flag 1", "no_such_flag"),
         ("pretrain {empty}/no.yaml --data {sounds} --output_dir {empty}/o", "No such recipe"),
         ("pretrain --data {sounds} --output_dir {empty}/o --config [1]", "JSON object"),
-        ("nonsense", "invalid choice"),
+        ("nonsense", "there is no command nonsense, expected one of classify, embed, "),
         ("pretrain --data= --output_dir {empty}/o", "--data is empty"),
     ],
 )  # fmt: skip

@@ -47,6 +47,12 @@ def test_a_flag_like_no_other_suggests_none(capsys):
     assert "there is no flag --verson: did you mean --version?" in error_of(["--verson"], capsys)
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("fintune", "finetune"), ("Classify", "classify"), ("eval", "evaluate")])
+def test_an_unknown_command_suggests_the_nearest(typed, meant, capsys):
+    said = error_of([typed, "--data", "x"], capsys)
+    assert said == f"ssast: error: there is no command {typed}: did you mean {meant}? (see `ssast --help`)\n"
+
+
 def test_every_command_takes_both_spellings():
     commands = build_parser()._subparsers._group_actions[0].choices
     for name, parser in commands.items():

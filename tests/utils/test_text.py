@@ -5,7 +5,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssast_hf.utils.text import cell, code, first_sentence, printable, redacted
+from ssast_hf.utils.text import cell, code, first_sentence, printable, reason_of, redacted
 
 
 @given(st.text())
@@ -37,3 +37,11 @@ def test_names_cannot_break_out_of_markdown():
 def test_first_sentence_is_one_line():
     assert first_sentence(ValueError("  one\n two\n\nthree")) == "one two"
     assert first_sentence(KeyError()) == "KeyError"
+
+
+def test_a_reason_does_not_repeat_the_file():
+    for message in ("a/x.wav is empty", "a/x.wav: is empty", "is empty"):
+        for error in (message, ValueError(message)):
+            assert reason_of(error, "a/x.wav") == reason_of(error, "a/x.wav#t=1,2") == "is empty"
+    assert reason_of(PermissionError(13, "Permission denied", "a/x.wav"), "a/x.wav") == "Permission denied"
+    assert reason_of(ValueError(), "a/x.wav") == "ValueError"
