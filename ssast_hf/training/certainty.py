@@ -71,22 +71,29 @@ def over_folds(values: Sequence[float]) -> tuple[float, float, float]:
     """
     Mean of the folds' values and its interval by Student's t. Folds share training clips, so that the truth is outside
     more often than 5 % of the time (Bengio and Grandvalet 2004).
+
+    Returns:
+        Mean, low and high end; the ends are NaN for one fold and for folds that are all equal, of which Student's t
+        would be without width.
     """
     from scipy import stats
 
     found = np.asarray(values, dtype=np.float64)
     mean = float(found.mean())
-    if len(found) < 2:
+    if found.min() == found.max():
         return mean, math.nan, math.nan
     half = float(stats.t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / math.sqrt(len(found)))
     return mean, mean - half, mean + half
 
 
 def interval_of(scores: np.ndarray, targets: np.ndarray, several: bool) -> dict[str, float]:
-    """Interval of the accuracy, or where clips have several labels of the mAP: `{metric}_low` and `{metric}_high`."""
+    """
+    Interval of the accuracy, or where clips have several labels of the mAP: `{metric}_low` and `{metric}_high`.
+    There is none of an mAP that all resamples have, such as 1: the bootstrap does not tell how sure that is.
+    """
     if several:
         low, high = bootstrap_map(scores, targets)
-        return {"mAP_low": low, "mAP_high": high} if math.isfinite(low) else {}
+        return {"mAP_low": low, "mAP_high": high} if low < high else {}
     right = int((scores.argmax(axis=1) == targets.argmax(axis=1)).sum())
     return dict(zip(("accuracy_low", "accuracy_high"), wilson(right, len(scores))))
 
@@ -98,4 +105,7 @@ def describe_interval(results: dict[str, float], prefix: str) -> str:
         if low is not None and high is not None:
             clips = results[f"{prefix}_samples"]
             return f"{metric} on other clips like these {clips}: {low:.3f} to {high:.3f} (95 %, {how})"
+    if results.get(f"{prefix}_mAP") is not None:
+        clips, value = results[f"{prefix}_samples"], results[f"{prefix}_mAP"]
+        return f"mAP on other clips: no interval, because all resamples of these {clips} have {value:.3f}"
     return ""

@@ -15,6 +15,7 @@ from .evaluation import write_csv, write_results
 from .run_directory import RECORD, recorded_flags
 
 FOLDS, PART = "_folds", "fold"  # the directory of the folds' runs, which is not pushed; what their results are named
+LEAST = 5  # clips of a fold: by fewer, its results mean little, and Student's t does not hold
 SMALL = 20  # clips of a label: fewer, and results of held-out clips vary much
 SHOWN = (("accuracy", "accuracy"), ("f1_macro", "macro F1"), ("mAP", "mAP"))
 
@@ -38,6 +39,13 @@ def cross_validate(
     Returns:
         Mean and interval of each metric over the folds, which are written, too, and the table, which is printed.
     """
+    if min(map(len, folds)) < LEAST:
+        print_error(
+            f"--folds {len(folds)} of {len(clips)} clips: the smallest fold has {min(map(len, folds))} clip(s), and "
+            f"results by fewer than {LEAST} mean little, each and as a mean. "
+            + (f"--folds {min(10, len(clips) // LEAST)} is better"
+               if len(clips) >= 2 * LEAST else "More clips are needed")
+        )  # fmt: skip
     found = []
     for number, fold in enumerate(folds, 1):
         folder, held = output / FOLDS / str(number), set(fold)
@@ -59,13 +67,22 @@ def _report(output: Path, rows: list[dict[str, float]]) -> dict[str, float]:
     for number, row in enumerate(rows, 1):
         print(f"{number:>10}{row['samples']:>10}" + "".join(f"{row[name]:>10.3f}" for name, _ in shown))
     results: dict[str, float] = {"folds": len(rows), "folds_samples": sum(row["samples"] for row in rows)}
+    small = min(row["samples"] for row in rows) < LEAST
     for name, _ in shown:
         mean, low, high = over_folds([row[name] for row in rows])
-        low, high = max(0.0, low), min(1.0, high)  # of few folds, Student's t exceeds what there can be
-        results |= {f"folds_{name}": mean, f"folds_{name}_low": low, f"folds_{name}_high": high}
-    for label, end in (("mean", ""), ("from", "_low"), ("to", "_high")):
-        print(f"{label:>10}{'':>10}" + "".join(f"{results[f'folds_{name}{end}']:>10.3f}" for name, _ in shown))
-    print("(from, to: 95 % interval of the mean over folds, Student's t)")
+        results[f"folds_{name}"] = mean
+        if not small and low < high:  # of few folds, Student's t exceeds what there can be
+            results |= {f"folds_{name}_low": max(0.0, low), f"folds_{name}_high": min(1.0, high)}
+    for label, end in (("mean", ""), *(() if small else (("from", "_low"), ("to", "_high")))):
+        values = [results.get(f"folds_{name}{end}") for name, _ in shown]
+        cells = [f"{'-':>10}" if value is None else f"{value:>10.3f}" for value in values]
+        print(f"{label:>10}{'':>10}" + "".join(cells))
+    if small:
+        print(f"(no interval of the mean over folds: some have fewer than {LEAST} clips)")
+    else:
+        equal = any(f"folds_{name}_low" not in results for name, _ in shown)
+        note = "; -: all folds are equal, which gives none" if equal else ""
+        print(f"(from, to: 95 % interval of the mean over folds, Student's t{note})")
     if "folds_accuracy" in results:
         clips = int(results["folds_samples"])
         right = sum(round(row["accuracy"] * row["samples"]) for row in rows)

@@ -175,7 +175,11 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> No
 def describe(results: dict[str, float], prefix: str) -> str:
     """The results in one line."""
     found = {title: results.get(f"{prefix}_{name}") for name, title in NAMED.items()}
-    shown = ", ".join(f"{title} {value:.3f}" for title, value in found.items() if value is not None)
+    parts = [f"{title} {value:.3f}" for title, value in found.items() if value is not None]
+    auc = results.get(f"{prefix}_mAUC")
+    if auc is not None and found["d-prime"] is None:
+        parts.append(f"d-prime not finite (mAUC is {auc:.0f})")
+    shown = ", ".join(parts)
     readable, failed = results[f"{prefix}_samples"], results.get(f"{prefix}_unreadable_samples", 0)
     if not failed:
         return f"{shown} on {readable} clips"

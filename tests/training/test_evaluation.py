@@ -16,7 +16,7 @@ from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassifica
 from ssast_hf.cli import main
 from ssast_hf.data.sources import Clip
 from ssast_hf.inference.classify import run_classifier
-from ssast_hf.training.evaluation import compute_metrics, logits_of, scores_of
+from ssast_hf.training.evaluation import compute_metrics, describe, logits_of, scores_of
 
 QUIET = ["--report_to", "none", "--disable_tqdm", "True", "--logging_steps", "1"]
 FIELDS = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 32}
@@ -122,3 +122,11 @@ def test_judging_needs_neither_evaluate_nor_datasets():
     code = "import sys, ssast_hf.training.evaluation; print(sorted({'evaluate', 'datasets'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_infinite_d_prime_is_said():
+    perfect = compute_metrics(np.eye(2), np.eye(2), several=False)
+    assert perfect["d_prime"] is None  # valid JSON, which has no infinity
+    said = describe({f"test_{name}": value for name, value in perfect.items()} | {"test_samples": 2}, "test")
+    assert said == "accuracy 1.000, macro F1 1.000, mAP 1.000, mAUC 1.000, d-prime not finite (mAUC is 1) on 2 clips"
+    assert "d-prime" not in describe({"test_f1_macro": 1.0, "test_samples": 2}, "test")  # not defined: no mAUC

@@ -16,7 +16,15 @@ from ssast_hf.data.clips import Clip
 from ssast_hf.data.folds import folds_of
 from ssast_hf.data.labels import Labels
 from ssast_hf.training import cross_validation
-from ssast_hf.training.certainty import average_precisions, bootstrap_map, over_folds, wilson
+from ssast_hf.training.certainty import (
+    average_precisions,
+    bootstrap_map,
+    describe_interval,
+    interval_of,
+    over_folds,
+    wilson,
+)
+from ssast_hf.training.cross_validation import _report, cross_validate
 from ssast_hf.training.curves import draw_curves, series
 
 from .tones import log_of, tune
@@ -94,6 +102,48 @@ def test_the_interval_over_folds_is_students():
     assert over_folds(values) == pytest.approx((0.75, low, high))
 
 
+def test_where_nothing_varies_there_is_no_interval(tmp_path, capsys):
+    """An interval without width, such as 1.000 to 1.000, would say that other clips are certain to be the same."""
+    for values in ([1.0, 1.0, 1.0], [0.7, 0.7], [0.5]):
+        mean, low, high = over_folds(values)
+        assert mean == pytest.approx(values[0]) and np.isnan([low, high]).all()
+    scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.6]])
+    assert interval_of(scores, scores > 0.5, several=True) == {}
+    said = describe_interval({"test_mAP": 1.0, "test_samples": 3}, "test")
+    assert said == "mAP on other clips: no interval, because all resamples of these 3 have 1.000"
+    rows = [{"samples": 6, "accuracy": 1.0, "f1_macro": value} for value in (1.0, 0.5)]
+    results = _report(tmp_path, rows)
+    assert "folds_accuracy_low" not in results and results["folds_f1_macro_low"] == 0
+    said = capsys.readouterr().out
+    assert f"{'from':>10}{'':>10}{'-':>10}{0:>10.3f}" in said and "; -: all folds are equal, which gives none)" in said
+    assert "All 12 held-out clips: accuracy 1.000, 0.758 to 1.000 (95 %, Wilson's interval)" in said
+    assert json.loads((tmp_path / "folds_results.json").read_text()) == results  # without NaN
+
+
+def test_folds_of_a_few_clips_are_warned_of_and_have_no_interval(tmp_path, capsys):
+    clips = [Clip(f"{index}.wav", "ab"[index % 2]) for index in range(12)]
+
+    def train(folder, others, held):
+        folder.mkdir(parents=True)
+        results = {"fold_accuracy": float(len(others) % 2), "fold_samples": len(held)}
+        (folder / "fold_results.json").write_text(json.dumps(results))
+
+    def said_of(count: int) -> tuple[str, str]:
+        folds = [list(range(first, 12, count)) for first in range(count)]
+        cross_validate(tmp_path / str(count), clips, folds, train, lambda *_: False)
+        return capsys.readouterr()
+
+    out, err = said_of(6)
+    assert err == (
+        "--folds 6 of 12 clips: the smallest fold has 2 clip(s), and results by fewer than 5 mean little, each and as "
+        "a mean. --folds 2 is better\n"
+    )
+    assert "no interval of the mean over folds: some have fewer than 5 clips" in out and "Student" not in out
+    assert "All 12 held-out clips: accuracy 0.000, 0.000 to 0.242" in out
+    out, err = said_of(2)
+    assert err == "" and "Student's t" in out
+
+
 def test_cross_validation_judges_each_clip_once_by_a_model_that_did_not_hear_it(tones, pretrained, tmp_path, capsys):
     output = tmp_path / "run"
     command = ["--data", tones / "single.csv", "--group_column", "speaker", "--model", pretrained, "--folds", 3,
@@ -112,8 +162,8 @@ def test_cross_validation_judges_each_clip_once_by_a_model_that_did_not_hear_it(
     assert len(judged) == 18
     results = json.loads((output / "folds_results.json").read_text())
     mean, low, high = over_folds(accuracies)
-    low, high = max(low, 0), min(high, 1)
-    assert [results[f"folds_accuracy{end}"] for end in ("", "_low", "_high")] == pytest.approx([mean, low, high])
+    found = [results.get(f"folds_accuracy{end}", np.nan) for end in ("", "_low", "_high")]
+    assert found == pytest.approx([mean, *np.clip([low, high], 0, 1)], nan_ok=True)
     right = round(18 * mean)  # folds of the same size
     expected = stats.binomtest(right, 18).proportion_ci(0.95, method="wilson")
     assert results["folds_all_accuracy"] == pytest.approx(right / 18)
