@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..utils.parsing import parse_table
+from ..utils.parsing import delimiter_of, parse_table
 from .clips import Clip
 from .label_text import labels_of
 from .manifests import FILE_COLUMNS
-from .time_columns import expected_seconds, time_columns
+from .time_columns import accept_decimal_commas, expected_seconds, time_columns
 
 TABLES = (".txt", ".tsv", ".csv")
 LABELS = (
@@ -183,7 +183,7 @@ def _times(start: str | None, end: str | None, place: str, point: bool = False) 
 def _with_header(path: Path, text: str, label_column: str | None) -> Rows:
     """The rows of a table with a header."""
     head = text.lstrip().partition("\n")[0]
-    delimiter = "\t" if "\t" in head else ";" if ";" in head and "," not in head else ","
+    delimiter = "\t" if "\t" in head else delimiter_of(head)
     names = {name.strip().casefold() for name in head.split(delimiter)}
     raven = {BEGIN, END} <= names and (not names & set(FILES) or bool(names & set(RAVEN_FILES)))
     dialect = _Unquoted if raven and delimiter == "\t" else csv.excel
@@ -205,6 +205,8 @@ def _with_header(path: Path, text: str, label_column: str | None) -> Rows:
         other = next((row["level"] for _, row in numbered if row["level"] != "event"), None)
         if other is not None:
             raise NoAnnotations(f"{path} has scores of each {other}, expected events: ssast classify --events.")
+    if delimiter == ";":
+        accept_decimal_commas((row for _, row in numbered), times)
     label = _label_column(path, columns, label_column)
     file = next((columns[name] for name in FILES if name in columns), None)
     rows: Rows = []

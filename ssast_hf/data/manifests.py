@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.logs import get_logger
-from ..utils.parsing import parse_csv, parse_json
+from ..utils.parsing import delimiter_of, parse_csv, parse_json
 from .clips import Clip
-from .time_columns import SLACK, time_columns
+from .time_columns import SLACK, accept_decimal_commas, time_columns
 
 logger = get_logger(__name__)
 
@@ -50,9 +50,11 @@ def manifest_rows(path: Path) -> list[tuple[str, Any]]:
                 except ValueError as error:
                     raise ValueError(f"{path}, line {number}: not a JSON object ({error})") from None
         return rows
-    head = text.partition("\n")[0]  # spreadsheets write semicolons where the comma is the decimal sign
-    delimiter = "\t" if suffix == ".tsv" else ";" if ";" in head and "," not in head else ","
-    return [(f"line {number}", row) for number, row in parse_csv(text, str(path), delimiter)]
+    delimiter = "\t" if suffix == ".tsv" else delimiter_of(text)
+    table = parse_csv(text, str(path), delimiter)
+    if delimiter == ";" and table:
+        accept_decimal_commas((row for _, row in table), time_columns(table[0][1], str(path)))
+    return [(f"line {number}", row) for number, row in table]
 
 
 def manifest_clips(

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ..utils.parsing import with_point
+
 UNDERSTOOD = (
     "start and end, onset and offset, begin and end, or offset (or start) and duration (or length), all in seconds"
 )
@@ -76,6 +78,13 @@ def seconds(row: Mapping, name: str | None, place: str) -> float | None:
     if not 0 <= number < math.inf:
         raise ValueError(f"{place}: {name} is {value!r}, expected {expected_seconds(value)}.")
     return number
+
+
+def accept_decimal_commas(rows: Iterable[dict], columns: TimeColumns) -> None:
+    """Writes the times of rows with decimal points. For tables whose columns semicolons separate, not commas."""
+    names = [name for name in (columns.start, columns.end, columns.length) if name is not None]
+    for row in rows:
+        row.update({name: with_point(row[name]) for name in names if row[name]})
 
 
 def expected_seconds(found: object) -> str:

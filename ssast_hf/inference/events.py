@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..utils.files import replacing
-from ..utils.parsing import parse_table
+from ..utils.parsing import delimiter_of, parse_table, with_point
 
 ROUNDING = 1e-6  # seconds, less than a sample
 THRESHOLD_COLUMNS = ("label", "threshold")
@@ -197,7 +197,8 @@ def read_thresholds(path: str | os.PathLike) -> dict[str, float]:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text, expected CSV with {' and '.join(THRESHOLD_COLUMNS)}.") from None
-    columns, rows = parse_table(text, str(path))
+    delimiter = delimiter_of(text)
+    columns, rows = parse_table(text, str(path), delimiter)
     if not set(THRESHOLD_COLUMNS) <= set(columns):
         found = ", ".join(columns) or "nothing"
         raise ValueError(f"{path} has no columns {' and '.join(THRESHOLD_COLUMNS)}, found {found[:200]}.")
@@ -208,7 +209,7 @@ def read_thresholds(path: str | os.PathLike) -> dict[str, float]:
         if label in thresholds:
             raise ValueError(f"{place}: a second threshold for {label}.")
         try:
-            thresholds[label] = float(value or "nan")
+            thresholds[label] = float((with_point(value) if delimiter == ";" else value) or "nan")
         except ValueError:
             thresholds[label] = np.inf
         if value and not 0 <= thresholds[label] <= 1:

@@ -5,6 +5,7 @@
 import csv
 import io
 import json
+import re
 from typing import Any
 
 from .text import repeated
@@ -27,6 +28,20 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def delimiter_of(text: str) -> str:
+    """
+    Semicolon or comma: what separates the columns in the first line of a table. Spreadsheets write semicolons where
+    the comma is the decimal sign.
+    """
+    head = text.lstrip().partition("\n")[0]
+    return ";" if head.count(";") > head.count(",") else ","
+
+
+def with_point(cell: str) -> str:
+    """`0.5` of `0,5`; another text as it is. For numbers in tables whose columns semicolons separate."""
+    return re.sub(r"^\s*(\d+),(\d+)\s*$", r"\1.\2", cell)
+
+
 def parse_csv(text: str, name: str, delimiter: str = ",") -> list[tuple[int, dict]]:
     """The rows of [`parse_table`]. Raises ValueError for two columns of one name, too."""
     columns, rows = parse_table(text, name, delimiter)
@@ -41,7 +56,7 @@ def parse_table(
     """
     The columns of a table with a header, and its rows, each with the number of its last line. Raises ValueError, which
     begins with `name`, where a row cannot be read, such as after a quote that is never closed, or has more cells than
-    there are columns.
+    there are columns. Rows of empty cells, which spreadsheets write after the last, are left out.
     """
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, dialect=dialect)
     try:
@@ -49,7 +64,8 @@ def parse_table(
         for row in reader:
             if any(row.pop(None, ())):
                 raise ValueError(_too_many_cells(name, reader.line_num, len(reader.fieldnames or ()), delimiter))
-            rows.append((reader.line_num, row))
+            if any(cell and cell.strip() for cell in row.values()):
+                rows.append((reader.line_num, row))
         return list(reader.fieldnames or ()), rows
     except csv.Error as error:
         raise ValueError(

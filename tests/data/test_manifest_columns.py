@@ -12,6 +12,7 @@ from ssast_hf.data.labelled import label_names
 from ssast_hf.data.labelled_checks import warn_of_labels
 from ssast_hf.data.labels import find_labels
 from ssast_hf.data.sources import find_sounds, read_clips, read_labelled, read_sources, read_with_column
+from ssast_hf.inference.events import read_thresholds
 
 KALEIDOSCOPE = "INDIR,FOLDER,IN FILE,CHANNEL,OFFSET,DURATION,Fmin,DATE,TIME,HOUR,AUTO ID,MANUAL ID"
 RAVEN = "Selection\tBegin Time (s)\tEnd Time (s)\tBegin File\tSpecies\n1\t0\t1\ta.wav\towl\n"
@@ -84,7 +85,6 @@ def test_what_is_not_understood_is_named(tmp_path, text, options, message):
 @pytest.mark.parametrize(
     ("text", "name"),
     [
-        ("file;label;start;end\na.wav;owl;0,5;1,25\n", "clips.csv"),
         ("file\tlabel\tstart\tend\na.wav\towl\t0,5\t1,25\n", "clips.tsv"),
         ('file,label,start,end\na.wav,owl,"0,5","1,25"\n', "clips.csv"),
     ],
@@ -92,6 +92,20 @@ def test_what_is_not_understood_is_named(tmp_path, text, options, message):
 def test_decimal_commas_are_named(tmp_path, text, name):
     with pytest.raises(ValueError, match=r"start is '0,5', expected a number .* with a decimal point, 0\.5"):
         read_labelled(write(tmp_path, text, name))
+
+
+@pytest.mark.parametrize("bom", ["", "\ufeff"])
+def test_a_table_as_a_spreadsheet_writes_it_where_the_comma_is_the_decimal_sign(tmp_path, bom):
+    """Semicolons, decimal commas, commas in text, empty columns and rows, lines that end with CR and LF."""
+    soundfile.write(tmp_path / "a.wav", np.zeros(48000), 16000)
+    text = bom + "file;label;start;end;Note, free;\r\na.wav;owl;0,5;1,25;dusk, rain;\r\na.wav;1,5;2;2,5;;\r\n;;;;;\r\n"
+    expected = [("owl", 0.5, 0.75), ("1,5", 2, 0.5)]
+    found = read_labelled(write(tmp_path, text))
+    assert [(clip.label, clip.offset, clip.duration) for clip in found] == expected
+    found = read_labelled(f"annotations:{write(tmp_path, text)},margin=0")
+    assert [(clip.label, clip.offset, clip.duration) for clip in found] == expected
+    write(tmp_path, bom + "label;threshold;F1\r\nowl;0,25;0,9\r\nfox;1;\r\n", "thresholds.csv")
+    assert read_thresholds(tmp_path / "thresholds.csv") == {"owl": 0.25, "fox": 1}
 
 
 def test_decimal_commas_in_a_label_track_are_named(tmp_path):

@@ -43,8 +43,8 @@ def damaged(tmp_path_factory) -> list[Clip]:
 def test_the_name_of_a_skipped_file_is_said_once(damaged, tmp_path, caplog, capsys):
     """By fine-tuning, pretraining and evaluation, which log, and by the commands that report."""
     readable(damaged)
-    skipped = Skipped(tmp_path / "skipped.jsonl")
-    reader = Reader(16000, skipped)
+    report = tmp_path / "skipped.jsonl"
+    reader = Reader(16000, Skipped(report))
     assert [reader.read(clip) for clip in damaged] == [None] * len(damaged)
     for clip in damaged:
         with pytest.raises((OSError, ValueError)) as error:
@@ -54,7 +54,7 @@ def test_the_name_of_a_skipped_file_is_said_once(damaged, tmp_path, caplog, caps
     with pytest.raises(ValueError, match="None of the"):
         statistics_of_clips(damaged, 16000)
     lines = [record.getMessage() for record in caplog.records] + capsys.readouterr().err.splitlines()
-    lines += [f"{entry['file']}: {entry['reason']}" for entry in map(json.loads, open(skipped.path))]
+    lines += [f"{entry['file']}: {entry['reason']}" for entry in map(json.loads, report.read_text().splitlines())]
     lines = [line for line in lines if "Skipped" in line or "ssast: skipped" in line or line[0] == "/"]
     assert len(lines) > 5 * len(damaged)
     folder = os.path.dirname(damaged[0].path)
