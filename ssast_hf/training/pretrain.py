@@ -30,8 +30,9 @@ from .arguments import CHANNEL_HELP, TRUNCATED_HELP, SharedArguments, parse, rea
 from .card import write_facts_and_push
 from .crops import PROBES, Crops, EpochSampler, Padded
 from .curves import CURVES, draw_curves
+from .log_lines import PrintLines, written
 from .masked_batches import MaskingCollator
-from .pretrainer import PreTrainer
+from .pretrainer import LOSSES, PreTrainer
 from .resumable_trainer import PlateauWarmUp, SetEpoch
 from .run_directory import RESUMES, SKIPPED, RunDirectory
 from .streams import Stream
@@ -129,6 +130,7 @@ def main(argv: list[str] | None = None) -> int:
     result = trainer.train(resume_from_checkpoint=run.checkpoint)
     trainer.save_model(_internal_call=True)  # pushed, if at all, with the results
     trainer.save_metrics("train", result.metrics)
+    trainer.remove_callback(PrintLines)  # the last lines say what this evaluation finds
     metrics = trainer.evaluate()
     trainer.save_metrics("eval", metrics)
     trainer.save_state()
@@ -142,9 +144,8 @@ def main(argv: list[str] | None = None) -> int:
         trainer.report_unsaved()
         if unusable:
             print_error(f"{len(unusable)} clip(s) were skipped; reasons in {skipped.path}")
-        print(f"Validation: discriminative loss {metrics['eval_loss_discriminative']:.3f}, generative loss "
-              f"{metrics['eval_loss_generative']:.4f}, accuracy {metrics['eval_accuracy']:.3f}\n"
-              f"Model saved in {printable(training.output_dir)}")  # fmt: skip
+        print(f"Validation: {written({name: metrics[f'eval_{name}'] for name in LOSSES})}")
+        print(f"Model saved in {printable(training.output_dir)}")
     return 0
 
 

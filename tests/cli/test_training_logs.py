@@ -41,7 +41,8 @@ def test_fine_tuning_says_in_a_sentence_what_is_new(checkpoints, labelled, tmp_p
     assert "\x1b" not in log and "\r" not in log and "it/s]" not in log
     assert re.search(r"^step 1 of 2, epoch [\d.]+: loss [\d.]+, grad norm [\d.]+, learning rate ", log, re.M)
     assert re.search(r"^step 2 of 2, epoch [\d.]+, validation: loss [\d.]+, .*accuracy [\d.]+", log, re.M)
-    assert re.search(r"^step 2 of 2, epoch [\d.]+, in all: runtime [\d.]+, ", log, re.M) and "{" not in log
+    assert re.search(r"^step 2 of 2, epoch [\d.]+, in all: took [\d.]+ s, [\d.]+ clips/s, [\d.]+ steps/s", log, re.M)
+    assert "{" not in log
 
     log = train("finetune", "--data", labelled, "--validation_fraction", 0, "--model", tmp_path / "out",
                 "--output_dir", tmp_path / "more", "--max_steps", 1, "--use_cpu")  # fmt: skip
@@ -54,3 +55,8 @@ def test_pretraining_from_an_encoder_says_which_heads_are_new(checkpoints, tmp_p
     new = "discriminative_head, generative_head, ssast.embeddings.mask_token"
     assert f"{new}: new; {checkpoints / 'classifier'} has none\n" in log
     assert "LOAD REPORT" not in log and "\x1b" not in log and "\r" not in log
+    # Validation by its line after the epoch, with the time it took, and once more as the result.
+    number = r"[\d.e-]+"
+    found = rf"discriminative loss {number}, generative loss {number}, accuracy {number}"
+    assert re.search(rf"^step 1 of 1, .*, validation: loss {number}, {found}, took {number} s, ", log, re.M)
+    assert re.search(rf"^Validation: {found}$", log, re.M) and log.lower().count("validation:") == 2
