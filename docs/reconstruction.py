@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from transformers.utils import logging
 
 import ssast_hf
 from ssast_hf import SSASTFeatureExtractor, SSASTForPreTraining, load_audio, sample_masks
@@ -28,6 +29,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("reconstruction.png"))
     arguments = parser.parse_args()
 
+    logging.disable_progress_bar()  # of loading weights, a tenth of a second
     extractor = SSASTFeatureExtractor.from_pretrained(arguments.model)
     model = SSASTForPreTraining.from_pretrained(arguments.model).eval()
     samples = (model.config.max_length + 2) * extractor.sampling_rate // 100  # a frame is longer than its shift

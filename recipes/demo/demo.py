@@ -33,6 +33,12 @@ def step(title: str, command: list[str]) -> int:
     return status
 
 
+def near(path: Path) -> str:
+    """A path as a user would type it: relative where it lies below the working directory."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def write_manifests(sounds: Path, folder: Path) -> tuple[Path, Path]:
     """Two of three sounds of each label to train on, the third to judge by."""
     parts = {"train": [], "test": []}
@@ -56,20 +62,20 @@ def main() -> int:
     os.environ["HF_HUB_OFFLINE"] = "1"
     started = time.monotonic()
     output, classifier = arguments.output, arguments.output / "classifier"
-    ssast = str(Path(sys.executable).with_name("ssast"))
+    ssast, here = near(Path(sys.executable).with_name("ssast")), Path(near(HERE))
     steps = ["--max_steps", str(arguments.max_steps)] if arguments.max_steps > 0 else []
 
     import ssast_hf
 
-    sounds = Path(ssast_hf.__file__).parent / "bundled" / "sounds"
+    sounds = Path(near(Path(ssast_hf.__file__).parent / "bundled" / "sounds"))
     train, test = write_manifests(sounds, output / "data")
     samples = [str(next(iter(sorted(folder.iterdir())))) for folder in sorted(sounds.iterdir()) if folder.is_dir()]
     picture = output / "reconstruction.png"
     classify = [ssast, "classify", *samples]
-    draw = [sys.executable, str(HERE.parents[1] / "docs" / "reconstruction.py"), "--output", str(picture)]
-    pretrain = [ssast, "pretrain", str(HERE / "pretrain.yaml"), "--data", str(sounds), "--model", MODEL,
+    draw = [near(Path(sys.executable)), near(HERE.parents[1] / "docs" / "reconstruction.py"), "--output", str(picture)]
+    pretrain = [ssast, "pretrain", str(here / "pretrain.yaml"), "--data", str(sounds), "--model", MODEL,
                 "--output_dir", str(output / "pretrained"), "--overwrite", *steps]  # fmt: skip
-    finetune = [ssast, "finetune", str(HERE / "finetune.yaml"), "--data", str(train), "--test_data", str(test),
+    finetune = [ssast, "finetune", str(here / "finetune.yaml"), "--data", str(train), "--test_data", str(test),
                 "--model", MODEL, "--output_dir", str(classifier), "--overwrite", *steps]  # fmt: skip
     for title, command in (
         ("What do these sounds hold? (the bundled classifier)", classify),
@@ -82,9 +88,11 @@ def main() -> int:
 
     print("\n=== Loading it again: AutoModelForAudioClassification and pipeline", flush=True)
     from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, pipeline
+    from transformers.utils import logging
 
     from ssast_hf import load_audio
 
+    logging.disable_progress_bar()  # of loading weights, a tenth of a second
     model = AutoModelForAudioClassification.from_pretrained(classifier)
     extractor = AutoFeatureExtractor.from_pretrained(classifier)
     labels = pipeline("audio-classification", model=model, feature_extractor=extractor)
