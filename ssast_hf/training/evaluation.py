@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ..checkpoints.files import read_json
 from ..data.labelled_checks import check_found
 from ..data.labels import Labels, check_known, name_official_labels
-from ..data.sources import Clip, read_labelled
+from ..data.sources import HUB, Clip, read_labelled
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference.batches import Window
 from ..inference.classify import run_classifier
@@ -27,6 +28,7 @@ from ..utils.text import drawn, print_error, printable, reason_of
 from .baseline import baseline_scores
 from .certainty import describe_interval, interval_of
 from .clip_metrics import compute_metrics
+from .run_directory import RECORD
 from .thresholds import suggest_by_clips, write_suggestions
 
 logger = get_logger(__name__)
@@ -234,6 +236,8 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
     labels = Labels(names, several)
     check_found(clips, arguments.data)
     check_known(clips, labels, arguments.data, "the model has not")
+    if heard := clips_heard(arguments.model, clips, several):
+        print_error(f"ssast: {heard}")
     output = Path(arguments.output_dir)
     training_clips = _training_clips(arguments.baseline, clips, labels) if arguments.baseline else []
     found_scores: list[tuple[np.ndarray, np.ndarray]] = []
@@ -258,6 +262,33 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
     if arguments.suggest_thresholds:
         write_suggestions(arguments.suggest_thresholds, suggest_by_clips(*found_scores[0], names, arguments.precision))
     return failed
+
+
+def clips_heard(directory: str, clips: list[Clip], several: bool) -> str:
+    """
+    A sentence on clips that are in the `--data` of the `ssast finetune` that wrote the directory. Empty where none
+    are, where the directory does not say, and where the data is no longer there or on the Hub.
+    """
+    try:
+        record = read_json(Path(directory, RECORD))
+        source = record["flags"]["data"][0]
+        if record["command"] != "finetune" or source.startswith(HUB):
+            return ""
+        known = {_place(clip) for clip in read_labelled(source, several)}
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    both = sum(_place(clip) in known for clip in clips)
+    if not both:
+        return ""
+    return (
+        f"{both} of {len(clips)} clips are in {source}, on which {directory} was trained or chosen: expect worse "
+        "results on other clips"
+    )
+
+
+def _place(clip: Clip) -> tuple:
+    """Which part of which file a clip is."""
+    return os.path.realpath(clip.path), clip.offset, clip.duration, clip.member
 
 
 def check_output(arguments) -> None:

@@ -130,3 +130,33 @@ def test_an_infinite_d_prime_is_said():
     said = describe({f"test_{name}": value for name, value in perfect.items()} | {"test_samples": 2}, "test")
     assert said == "accuracy 1.000, macro F1 1.000, mAP 1.000, mAUC 1.000, d-prime not finite (mAUC is 1) on 2 clips"
     assert "d-prime" not in describe({"test_f1_macro": 1.0, "test_samples": 2}, "test")  # not defined: no mAUC
+
+
+def test_clips_that_the_model_was_trained_on_are_named(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    command = [
+        "finetune",
+        "--data",
+        "clips.csv",
+        "--model",
+        str(place / "single"),
+        "--output_dir",
+        str(tmp_path / "m"),
+    ]
+    assert main([*command, "--max_steps", "1", *QUIET]) == 0
+    (tmp_path / "mixed.csv").write_text(f"file,label,offset,duration\n{place}/0.wav,a,,\n{place}/1.wav,b,0.5,0.6\n")
+    (tmp_path / "other.csv").write_text(f"file,label,offset,duration\n{place}/1.wav,b,0.5,0.6\n")
+
+    def said_of(data: str, model=tmp_path / "m") -> str:
+        capsys.readouterr()
+        flags = ["--data", str(data), "--model", str(model), "--output-dir", str(tmp_path / "judged"), "--overwrite"]
+        assert main(["evaluate", *flags]) == 0
+        return capsys.readouterr().err
+
+    heard = f"clips are in clips.csv, on which {tmp_path / 'm'} was trained or chosen: expect worse results on other"
+    assert f"ssast: 8 of 8 {heard} clips\n" in said_of(place / "clips.csv")
+    assert f"ssast: 1 of 2 {heard} clips\n" in said_of(tmp_path / "mixed.csv")
+    assert "trained or chosen" not in said_of(tmp_path / "other.csv")
+    assert "trained or chosen" not in said_of("clips.csv", place / "single")  # a directory that does not say
+    (tmp_path / "m/_run.json").write_text('{"command": "finetune", "flags": []}')
+    assert "trained or chosen" not in said_of("clips.csv")
