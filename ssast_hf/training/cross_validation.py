@@ -39,13 +39,13 @@ def cross_validate(
     Returns:
         Mean and interval of each metric over the folds, which are written, too, and the table, which is printed.
     """
-    if min(map(len, folds)) < LEAST:
+    smallest = min(map(len, folds))
+    if smallest < LEAST:
+        better = f"--folds {min(10, len(clips) // LEAST)} is better" if len(clips) >= 2 * LEAST else "add clips"
         print_error(
-            f"--folds {len(folds)} of {len(clips)} clips: the smallest fold has {min(map(len, folds))} clip(s), and "
-            f"results by fewer than {LEAST} mean little, each and as a mean. "
-            + (f"--folds {min(10, len(clips) // LEAST)} is better"
-               if len(clips) >= 2 * LEAST else "More clips are needed")
-        )  # fmt: skip
+            f"--folds {len(folds)} of {len(clips)} clips: the smallest fold has {smallest} clip(s), and results of "
+            f"fewer than {LEAST} clips say little, and so does their mean: {better}"
+        )
     found = []
     for number, fold in enumerate(folds, 1):
         folder, held = output / FOLDS / str(number), set(fold)
@@ -75,8 +75,8 @@ def _report(output: Path, rows: list[dict[str, float]]) -> dict[str, float]:
             results |= {f"folds_{name}_low": max(0.0, low), f"folds_{name}_high": min(1.0, high)}
     for label, end in (("mean", ""), *(() if small else (("from", "_low"), ("to", "_high")))):
         values = [results.get(f"folds_{name}{end}") for name, _ in shown]
-        cells = [f"{'-':>10}" if value is None else f"{value:>10.3f}" for value in values]
-        print(f"{label:>10}{'':>10}" + "".join(cells))
+        texts = [f"{'-':>10}" if value is None else f"{value:>10.3f}" for value in values]
+        print(f"{label:>10}{'':>10}" + "".join(texts))
     if small:
         print(f"(no interval of the mean over folds: some have fewer than {LEAST} clips)")
     else:
@@ -100,14 +100,14 @@ def _report(output: Path, rows: list[dict[str, float]]) -> dict[str, float]:
 
 
 def suggest_folds(clips: list[Clip], labels: Labels) -> None:
-    """Says so where so few clips are held out of a label that their results vary much."""
+    """Suggests folds where so few clips are held out of a label that their results vary much."""
     counts = Counter(label for clip in clips for label in labels.of(clip))
     few = [name for name in labels.names if counts[name] < SMALL]
-    if few:
+    if few and len(clips) >= 2 * LEAST:
         print_error(
             f"{len(few)} label(s) have fewer than {SMALL} clips, such as {few[0]} ({counts[few[0]]}): "
-            f"--folds {min(5, len(clips))} judges by all clips instead of those held out, and says how sure the "
-            "result is"
+            f"--folds {min(5, len(clips) // LEAST)} judges by all clips instead of those held out, and says how sure "
+            "the result is"
         )
 
 

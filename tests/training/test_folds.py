@@ -135,8 +135,8 @@ def test_folds_of_a_few_clips_are_warned_of_and_have_no_interval(tmp_path, capsy
 
     out, err = said_of(6)
     assert err == (
-        "--folds 6 of 12 clips: the smallest fold has 2 clip(s), and results by fewer than 5 mean little, each and as "
-        "a mean. --folds 2 is better\n"
+        "--folds 6 of 12 clips: the smallest fold has 2 clip(s), and results of fewer than 5 clips say little, and so "
+        "does their mean: --folds 2 is better\n"
     )
     assert "no interval of the mean over folds: some have fewer than 5 clips" in out and "Student" not in out
     assert "All 12 held-out clips: accuracy 0.000, 0.000 to 0.242" in out
