@@ -125,7 +125,7 @@ def test_folds_of_a_few_clips_are_warned_of_and_have_no_interval(tmp_path, capsy
 
     def train(folder, others, held):
         folder.mkdir(parents=True)
-        results = {"fold_accuracy": float(len(others) % 2), "fold_samples": len(held)}
+        results = {"fold_accuracy": float(len(others) % 2), "fold_mAP": 1.0, "fold_samples": len(held)}
         (folder / "fold_results.json").write_text(json.dumps(results))
 
     def said_of(count: int) -> tuple[str, str]:
@@ -139,9 +139,10 @@ def test_folds_of_a_few_clips_are_warned_of_and_have_no_interval(tmp_path, capsy
         "does their mean: --folds 2 is better\n"
     )
     assert "no interval of the mean over folds: some have fewer than 5 clips" in out and "Student" not in out
+    assert "mAP" not in out
     assert "All 12 held-out clips: accuracy 0.000, 0.000 to 0.242" in out
     out, err = said_of(2)
-    assert err == "" and "Student's t" in out
+    assert err == "" and "Student's t" in out and "mAP" in out
 
 
 def test_cross_validation_judges_each_clip_once_by_a_model_that_did_not_hear_it(tones, pretrained, tmp_path, capsys):
