@@ -206,6 +206,8 @@ def _open_stream(part: Part, file: BinaryIO, size: int, head: bytes, tail: bytes
             sound = forward_sound_file()(Window(file, 0, size, unclosed) if unclosed else file)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a file object named *.raw
         reason = getattr(error, "error_string", "no header")
+        if "does not exist" in reason:  # which libsndfile says of a damaged MP3, too
+            reason = "damaged, or of an unknown format"
         if "malformed" in reason:  # truncated: FFmpeg would return what is left
             raise ValueError(f"{part.name} is truncated or damaged: {reason}") from error
         raise OtherDecoder(reason) from error

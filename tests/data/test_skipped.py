@@ -61,3 +61,4 @@ def test_the_name_of_a_skipped_file_is_said_once(damaged, tmp_path, caplog, caps
     for line in lines:
         assert line.count(folder) == 1 and line.count(".wav") + line.count(".mp3") == 1, line
         assert len(line.rpartition(": ")[2]) > 5, line  # a reason remains
+        assert "does not exist" not in line or "none.wav" in line, line
