@@ -17,8 +17,9 @@ from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..inference.batches import End, pad_features, run_model, windows_of
 from ..modeling_ssast import SSASTClassificationHead, SSASTForAudioClassification, SSASTModel
 from ..utils.logs import get_logger
-from ..utils.text import print_error
-from .regression import Regression, WindowFeatures, cross_validate, fit, make_folds
+from ..utils.text import print_error, reason_of
+from .frozen_choice import Choice, choose, divide, worth_copies
+from .regression import Regression, WindowFeatures, fit
 from .tuning import FineTuner
 from .warping import random_warp
 
@@ -26,11 +27,7 @@ logger = get_logger(__name__)
 
 LAYERS = 6  # that are tried, evenly spaced up to the last
 POOLINGS = ("mean", "rows", "segments")
-STRENGTHS = (0.01, 0.03, 0.1, 0.3)  # scikit-learn's C
-UNTRIED = 0.05  # C where cross-validation is impossible
 FEW_CLIPS = 20  # per label, up to which the encoder stays frozen unless flags say how to train it
-MOST_TO_CHOOSE_BY = 1000  # clips in cross-validation
-DEPTH = 2 / 3  # of the encoder, whose layers are taken where others are not certainly better
 WARPED_COPIES = 4  # of each clip, which are tried with few clips
 # Flags of `ssast finetune` that mean something here.
 FLAGS = {
@@ -41,8 +38,6 @@ FLAGS = {
     "push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "hub_revision", "channel", "accept_truncated",
     "warped_copies",
 }  # fmt: skip
-
-Choice = tuple[int, str, float]  # layer from 1, pooling, C
 
 
 def check_flags(given: Collection[str]) -> None:
@@ -103,7 +98,8 @@ def frozen_features(
             own.append((event.output, event.weight))
             continue
         if event.error is not None:
-            logger.warning("Skipped %s: %s", clips[event.index].name, event.error)
+            name = clips[event.index].name
+            logger.warning("Skipped %s: %s", name, reason_of(event.error, name))
         else:
             total = sum(samples for _, samples in own)
             outputs += [output for output, _ in own]
@@ -165,122 +161,6 @@ def warped_features(
             raise ValueError(f"{clips[lost].name} could be read once, but not again.")
         found.append(features[layer, pooling])
     return found
-
-
-def choose(
-    features: dict[tuple[int, str], WindowFeatures],
-    targets: np.ndarray,
-    several: bool,
-    seed: int,
-    groups: Sequence[str] | None = None,
-) -> tuple[Choice, list[str]]:
-    """
-    Pooling, layer and `C` by the accuracy in cross-validation, or for several labels mAP; of equals, by the
-    logarithmic loss. With few clips the best of many combinations is best by chance. So the pooling is chosen by its
-    mean over all layers and C, the layer by the mean over C and its neighbours, and C by its mean over layers. Of the
-    layers within one standard error of the best, the one nearest `DEPTH` of the encoder is taken: clips of the same
-    speaker or place on both sides of cross-validation favour layers that recognise these.
-
-    Args:
-        features: [`WindowFeatures`] by layer and pooling.
-        targets (`np.ndarray` of shape `(clips, labels)`): 1 for the labels of a clip, else 0.
-        several (`bool`): Whether a clip may have several labels.
-        seed (`int`): Of the division into parts.
-        groups (`Sequence[str]`, *optional*): One per clip; a group is never fitted on and judged by.
-
-    Returns:
-        The choice, and a line each about layer, pooling and C.
-    """
-    drawn, folds = _divide(targets, several, seed, groups)
-    if not folds:
-        layers, poolings = sorted({layer for layer, _ in features}), sorted({pooling for _, pooling in features})
-        choice = (layers[len(layers) // 2], poolings[-1], UNTRIED)
-        why = "no label has two clips" if groups is None else "the clips are of one group"
-        return choice, [f"Layer {choice[0]}, pooling {choice[1]} and C {choice[2]:g}: not chosen by the clips, {why}"]
-    worth: dict[Choice, tuple[float, float]] = {}
-    for (layer, pooling), windows in features.items():
-        found = cross_validate(windows.of(drawn), targets[drawn], STRENGTHS, several, folds)
-        worth.update({(layer, pooling, strength): value for strength, value in zip(STRENGTHS, found)})
-    error = _standard_error(worth, len(drawn))
-    choice, tables = _best(worth, error)
-    how = f"mean {'mAP' if several else 'accuracy'} {_how(drawn, folds, groups)}"
-    lines = []
-    for name, chosen, table in zip(("Layer", "Pooling", "C"), choice, tables):
-        listed = ", ".join(f"{option} {value[0]:.3f}" for option, value in table.items())
-        lines.append(f"{name} {chosen}: {how}: {listed}")
-    lines[0] += f"; of those within {error:.3f} (one standard error) of the best, the nearest two thirds of the depth"
-    return choice, lines
-
-
-def _divide(
-    targets: np.ndarray, several: bool, seed: int, groups: Sequence[str] | None
-) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-    """Indices of the clips to choose by, and their division into parts."""
-    drawn = np.arange(len(targets))
-    if len(drawn) > MOST_TO_CHOOSE_BY:
-        drawn = np.sort(np.random.default_rng(seed).choice(drawn, MOST_TO_CHOOSE_BY, replace=False))
-    own_groups = None if groups is None else [groups[int(index)] for index in drawn]
-    return drawn, make_folds(targets[drawn], several, seed, own_groups)
-
-
-def _how(drawn: np.ndarray, folds: list, groups: Sequence[str] | None) -> str:
-    by = "" if groups is None else " by group"
-    return f"in cross-validation of {len(drawn)} clips in {len(folds)} parts{by}"
-
-
-def worth_copies(
-    windows: WindowFeatures,
-    copies: list[WindowFeatures],
-    targets: np.ndarray,
-    several: bool,
-    seed: int,
-    groups: Sequence[str] | None = None,
-) -> tuple[bool, str] | None:
-    """
-    Whether to fit warped copies of the clips, too, by the logarithmic loss in cross-validation, mean over all C. The
-    clips that judge are as they were. Arguments as of [`choose`].
-
-    Returns:
-        The answer and a line about it; None where cross-validation is impossible.
-    """
-    drawn, folds = _divide(targets, several, seed, groups)
-    if not folds:
-        return None
-    losses = {}
-    for count, fitted in ((0, windows), (len(copies), WindowFeatures.joined([windows, *copies]))):
-        found = cross_validate(windows.of(drawn), targets[drawn], STRENGTHS, several, folds, fitted=fitted.of(drawn))
-        losses[count] = -float(np.mean([likelihood for _, likelihood in found]))
-    better = losses[len(copies)] < losses[0]
-    listed = ", ".join(f"{count} {loss:.3f}" for count, loss in losses.items())
-    how = f"mean logarithmic loss {_how(drawn, folds, groups)}"
-    return better, f"Warped copies of each clip {len(copies) if better else 0}: {how}: {listed}"
-
-
-def _standard_error(worth: dict[Choice, tuple[float, float]], clips: int) -> float:
-    """Of the best accuracy of so many clips, or of a mAP, by the binomial distribution."""
-    best = min(max(value for value, _ in worth.values()), 1 - 1 / (2 * clips))
-    return math.sqrt(best * (1 - best) / clips)
-
-
-def _best(worth: dict[Choice, tuple[float, float]], error: float) -> tuple[Choice, tuple[dict, dict, dict]]:
-    """The choice of [`choose`], and what it compared: layers, poolings and strengths."""
-
-    def means(part: int, entries: dict) -> dict:
-        options = sorted({key[part] for key in entries})
-        return {option: tuple(np.mean([value for key, value in entries.items() if key[part] == option], axis=0))
-                for option in options}  # fmt: skip
-
-    poolings = means(1, worth)
-    pooling = max(poolings, key=poolings.__getitem__)
-    own = {key: value for key, value in worth.items() if key[1] == pooling}
-    alone, strengths = means(0, own), means(2, own)
-    values = list(alone.values())
-    layers = {layer: tuple(np.mean(values[max(0, i - 1) : i + 2], axis=0)) for i, layer in enumerate(alone)}
-    strength = max(strengths, key=strengths.__getitem__)
-    least = max(value for value, _ in layers.values()) - error
-    close = [layer for layer, (value, _) in layers.items() if value >= least]
-    layer = min(close, key=lambda layer: (abs(layer - DEPTH * max(layers)), -layers[layer][0]))
-    return (layer, pooling, strength), (layers, poolings, strengths)
 
 
 def to_classifier(
@@ -358,7 +238,7 @@ class FrozenTrainer(FineTuner):
         layer, pooling, strength = self.choice
         model.ssast.layers = model.ssast.layers[:layer]
         left = [clips[index] for index in readable]
-        windows = self._with_copies(features[layer, pooling], left, targets, groups)
+        windows = self._with_copies(features[layer, pooling], left, targets, groups, layer, pooling)
         (regression,) = fit(windows, targets, [strength], several)
         to_classifier(model, layer, pooling, regression)
         metrics = {
@@ -371,15 +251,17 @@ class FrozenTrainer(FineTuner):
         }
         return TrainOutput(0, 0.0, metrics)
 
-    def _with_copies(self, windows: WindowFeatures, clips: list[Clip], targets: np.ndarray, groups) -> WindowFeatures:
+    def _with_copies(
+        self, windows: WindowFeatures, clips: list[Clip], targets: np.ndarray, groups, layer: int, pooling: str
+    ) -> WindowFeatures:
         """The features to fit: with those of warped copies, if asked for or found better. Sets how many there are."""
         asked, several = self.warped_copies, self.model.config.problem_type == "multi_label_classification"
         few = len(clips) <= FEW_CLIPS * self.model.config.num_labels
         count = (WARPED_COPIES if few else 0) if asked is None else asked
         self.warped_copies = 0
-        if not count or (asked is None and not _divide(targets, several, self.args.seed, groups)[1]):
+        _, folds = divide(targets, several, self.args.seed, groups)
+        if not count or (asked is None and not folds):
             return windows
-        layer, pooling, _ = self.choice
         copies = warped_features(
             self.model.ssast, self.processing_class, clips, layer, pooling, count, self.args.seed,
             self.args.eval_batch_size, self.args.dataloader_num_workers,

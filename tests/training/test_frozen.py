@@ -20,7 +20,7 @@ from ssast_hf.cli import main
 from ssast_hf.data.sources import Clip
 from ssast_hf.feature_extraction_ssast import log_mel_filterbank
 from ssast_hf.inference import load_classifier
-from ssast_hf.training import frozen, tuning
+from ssast_hf.training import frozen, frozen_choice, tuning
 from ssast_hf.training.baseline import statistics, statistics_of_clips
 from ssast_hf.training.warping import random_warp
 
@@ -57,7 +57,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def fewer(monkeypatch):
     """To choose from, for the time it takes."""
-    monkeypatch.setattr(frozen, "STRENGTHS", (0.03, 0.3))
+    monkeypatch.setattr(frozen_choice, "STRENGTHS", (0.03, 0.3))
 
 
 def finetune(folder: Path, output: Path, data: str, *flags) -> int:
@@ -186,12 +186,12 @@ def test_warped_copies_of_few_clips_are_chosen_by_cross_validation(folder, tmp_p
     def losses(windows, *rest, fitted):
         copies = len(fitted.inputs) // len(windows.inputs) - 1
         found[copies] = windows.weight.sum(), fitted.weight.sum()
-        return [(0.5, -1.0 if (copies > 0) == better else -1.25)] * len(frozen.STRENGTHS)
+        return [(0.5, -1.0 if (copies > 0) == better else -1.25)] * len(frozen_choice.STRENGTHS)
 
     worth_copies = frozen.worth_copies
 
     def worth(*arguments):
-        monkeypatch.setattr(frozen, "cross_validate", losses)
+        monkeypatch.setattr(frozen_choice, "cross_validate", losses)
         return worth_copies(*arguments)
 
     monkeypatch.setattr(frozen, "worth_copies", worth)
@@ -318,9 +318,9 @@ def test_a_single_lucky_combination_is_not_chosen():
     worth[2, "rows", 0.1] = worth[4, "rows", 0.1] = (0.6, 0.0)
     worth[8, "rows", 0.01] = (0.65, 0.0)
     worth[6, "rows", 0.1] = worth[8, "rows", 0.1] = (0.5, 0.1)
-    choice, (layers, poolings, strengths) = frozen._best(worth, 0.005)
+    choice, (layers, poolings, strengths) = frozen_choice._best(worth, 0.005)
     assert choice == (2, "rows", 0.1)
-    assert frozen._best(worth, 0.014)[0] == (6, "rows", 0.1)
+    assert frozen_choice._best(worth, 0.014)[0] == (6, "rows", 0.1)
     assert poolings["mean"][0] == pytest.approx(0.4625) and poolings["rows"][0] == pytest.approx(4.35 / 8)
     assert [value[0] for value in layers.values()] == pytest.approx([0.55, 1.6 / 3, 1.625 / 3, 0.5375])
     assert [value[0] for value in strengths.values()] == pytest.approx([2.15 / 4, 2.2 / 4])
