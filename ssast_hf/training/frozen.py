@@ -224,12 +224,11 @@ class FrozenTrainer(FineTuner):
             poolings if self.pooling is None else [self.pooling], self.args.eval_batch_size,
             self.args.dataloader_num_workers,
         )  # fmt: skip
-        targets = self.train_dataset.targets[readable]
+        targets, left = self.train_dataset.targets[readable], [clips[index] for index in readable]
         lost = set(range(len(clips))).difference(readable)
         self.train_dataset.reader.skipped.seen.update(clips[index].name for index in lost)  # they are counted
         if lost and not self.allow_missing_labels:
             names = tuple(model.config.id2label[index] for index in range(model.config.num_labels))
-            left = [clips[index] for index in readable]
             check_complete(left, Labels(names, several), "The training data", lost=True)
         groups = None if self.groups is None else [self.groups[clips[index]] for index in readable]
         self.choice, lines = choose(features, targets, several, self.args.seed, groups)
@@ -237,7 +236,6 @@ class FrozenTrainer(FineTuner):
             print_error(line)
         layer, pooling, strength = self.choice
         model.ssast.layers = model.ssast.layers[:layer]
-        left = [clips[index] for index in readable]
         windows = self._with_copies(features[layer, pooling], left, targets, groups, layer, pooling)
         (regression,) = fit(windows, targets, [strength], several)
         to_classifier(model, layer, pooling, regression)

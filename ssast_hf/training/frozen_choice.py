@@ -44,7 +44,7 @@ def choose(
     drawn, folds = divide(targets, several, seed, groups)
     if not folds:
         layers, poolings = sorted({layer for layer, _ in features}), sorted({pooling for _, pooling in features})
-        choice = (layers[len(layers) // 2], poolings[-1], UNTRIED)
+        choice = (layers[len(layers) // 2], "rows" if "rows" in poolings else poolings[0], UNTRIED)
         why = "no label has two clips" if groups is None else "the clips are of one group"
         return choice, [f"Layer {choice[0]}, pooling {choice[1]} and C {choice[2]:g}: not chosen by the clips, {why}"]
     worth: dict[Choice, tuple[float, float]] = {}

@@ -300,7 +300,8 @@ def test_one_clip_per_label_is_enough_and_said(folder, tmp_path, capsys):
     lines = ["file,label", *(f"clips/{label}/0.wav,{label}" for label in PITCHES)]
     (folder / "one.csv").write_text("\n".join(lines))
     assert finetune(folder, tmp_path / "out", "one.csv", "--validation_fraction", 0) == 0
-    assert "not chosen by the clips, no label has two clips" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "Layer 2, pooling rows and C 0.05: not chosen by the clips, no label has two clips" in told
 
 
 def test_layers_are_evenly_spaced():
