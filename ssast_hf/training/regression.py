@@ -112,7 +112,7 @@ def fit(
     with threadpool_limits(1):  # products of so few rows are slower on several threads
         scaler = StandardScaler().fit(windows.inputs.astype(np.float64), sample_weight=windows.weight)
         inputs, back = scaler.transform(windows.inputs.astype(np.float64)), None
-        if len(inputs) < inputs.shape[1]:
+        if len(inputs) < inputs.shape[1] and inputs.any():  # of clips that are all alike, the span is empty
             # With fewer rows than columns the weights lie in the span of the rows: the same regression, faster.
             squares, left = np.linalg.eigh(inputs @ inputs.T)
             kept = squares > SMALLEST_SHARE * squares[-1]

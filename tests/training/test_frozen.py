@@ -22,6 +22,7 @@ from ssast_hf.feature_extraction_ssast import log_mel_filterbank
 from ssast_hf.inference import load_classifier
 from ssast_hf.training import frozen, frozen_choice, tuning
 from ssast_hf.training.baseline import statistics, statistics_of_clips
+from ssast_hf.training.regression import WindowFeatures, fit
 from ssast_hf.training.warping import random_warp
 
 from ..conftest import SMALL
@@ -302,6 +303,14 @@ def test_one_clip_per_label_is_enough_and_said(folder, tmp_path, capsys):
     assert finetune(folder, tmp_path / "out", "one.csv", "--validation_fraction", 0) == 0
     told = capsys.readouterr().err
     assert "Layer 2, pooling rows and C 0.05: not chosen by the clips, no label has two clips" in told
+
+
+def test_clips_that_are_all_alike_get_the_shares_of_the_labels():
+    """Such as silence: scikit-learn refused their features, of which none was left."""
+    alike = WindowFeatures.of_clips(np.ones((6, 8), np.float32))
+    (found,) = fit(alike, np.eye(2)[[0, 0, 0, 0, 1, 1]], [0.3], several=False)
+    assert not found.weight.any()
+    np.testing.assert_allclose(found.scores(alike), [[2 / 3, 1 / 3]] * 6, atol=1e-3)
 
 
 def test_layers_are_evenly_spaced():
