@@ -30,10 +30,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def delimiter_of(text: str) -> str:
     """
-    Semicolon or comma: what separates the columns in the first line of a table. Spreadsheets write semicolons where
-    the comma is the decimal sign.
+    Semicolon or comma: what separates the columns in the first line of a table, quoted names aside. Spreadsheets write
+    semicolons where the comma is the decimal sign.
     """
-    head = text.lstrip().partition("\n")[0]
+    head = re.sub('"[^"]*"', "", text.lstrip().partition("\n")[0])
     return ";" if head.count(";") > head.count(",") else ","
 
 
@@ -58,8 +58,12 @@ def parse_table(
     begins with `name`, where a row cannot be read, such as after a quote that is never closed, or has more cells than
     there are columns. Rows of empty cells, which spreadsheets write after the last, are left out.
     """
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, dialect=dialect)
+    lines = io.StringIO(text, newline="")
+    # Strict, because else a quote that is never closed takes the rest of the table into its cell.
+    reader = csv.DictReader(lines, delimiter=delimiter, dialect=dialect, strict=True)
     try:
+        while reader.fieldnames == []:  # an empty line before the header
+            reader.fieldnames = None  # which the next line is
         rows = []
         for row in reader:
             if any(row.pop(None, ())):
@@ -69,7 +73,7 @@ def parse_table(
         return list(reader.fieldnames or ()), rows
     except csv.Error as error:
         raise ValueError(
-            f"{name}, line {reader.line_num}: not a row of a table ({error}); is there a quote that is not closed?"
+            f"{name}, line {reader.line_num + 1}: not a row of a table ({error}); is there a quote that is not closed?"
         ) from None
 
 

@@ -114,7 +114,7 @@ def test_a_new_classifier_on_a_whole_encoder_is_no_error(checkpoints):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("q.csv", 'file\n"' + "x\n" * 90000, "line 1: not a row of a table (field larger than field limit (131072))"),
+        ("q.csv", 'file\n"' + "x\n" * 90000, "line 2: not a row of a table (field larger than field limit (131072))"),
         (
             "d.jsonl",
             "[" * 30000 + "]" * 30000,

@@ -121,6 +121,29 @@ def test_decimal_commas_that_split_cells_are_refused(tmp_path):
         read_labelled(write(tmp_path, "file,label,start,end\na.wav,owl,0,1,\na.wav,owl,0,5,1,25\n"))
 
 
+def test_commas_in_quoted_names_separate_no_columns(tmp_path):
+    (clip,) = read_labelled(write(tmp_path, '"file";"label";"start, s";"end, s";"x, y"\na.wav;owl;0,5;1,25;z\n'))
+    assert (clip.label, clip.offset, clip.duration) == ("owl", 0.5, 0.75)
+
+
+def test_a_quote_that_is_not_closed_is_named(tmp_path):
+    """The rest of the table was taken for a label."""
+    with pytest.raises(ValueError, match=r"clips\.csv, line 2: .* is there a quote that is not closed\?"):
+        read_labelled(write(tmp_path, 'file,label\na.wav,"owl\nb.wav,fox\n'))
+    (clip,) = read_labelled(write(tmp_path, 'file,label,note\na.wav,"owl ""x""",6" of snow\n'))
+    assert clip.label == 'owl "x"'
+
+
+def test_empty_lines_before_the_header(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(48000), 16000)
+    path = write(tmp_path, "\n\nfile;label;start;end\na.wav;owl;0,5;1\n")
+    for source in (path, f"annotations:{path},margin=0"):
+        (clip,) = read_labelled(source)
+        assert (clip.label, clip.offset, clip.duration) == ("owl", 0.5, 0.5)
+    with pytest.raises(ValueError, match="line 4: no file name"):
+        read_labelled(write(tmp_path, "\n\nname,label\na.wav,owl\n"))
+
+
 def test_a_manifest_is_read_once_with_the_column_of_groups(tmp_path, monkeypatch):
     path = Path(write(tmp_path, "file,label,site\na.wav,owl,N1\nb.wav,fox,S1\n"))
     text, reads = path.read_text(), []
