@@ -4,9 +4,11 @@
 
 import csv
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 
@@ -269,14 +271,18 @@ def clips_heard(directory: str, clips: list[Clip], several: bool) -> str:
     A sentence on clips that are in the `--data` of the `ssast finetune` that wrote the directory. Empty where none
     are, where the directory does not say, and where the data is no longer there or on the Hub.
     """
+    logging.disable()  # what there is to say about the data was said in training
     try:
         record = read_json(Path(directory, RECORD))
         source = record["flags"]["data"][0]
         if record["command"] != "finetune" or source.startswith(HUB):
             return ""
-        known = {_place(clip) for clip in read_labelled(source, several)}
+        with chdir(record["directory"]):
+            known = {_place(clip) for clip in read_labelled(source, several)}
     except (OSError, ValueError, LookupError, TypeError):
         return ""
+    finally:
+        logging.disable(logging.NOTSET)
     both = sum(_place(clip) in known for clip in clips)
     if not both:
         return ""

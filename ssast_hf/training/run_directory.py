@@ -8,6 +8,7 @@ against a second process.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -94,6 +95,7 @@ class RunDirectory:
         self.world_size = training.world_size
         self.record = {
             "command": command,
+            "directory": os.getcwd(),  # in which relative paths of the flags are
             "processes": training.world_size,
             "flags": recorded_flags(flags),
             "data": None,

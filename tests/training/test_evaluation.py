@@ -3,6 +3,7 @@
 """Held-out clips are judged alike during training, at its end and by `ssast evaluate`."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -132,6 +133,20 @@ def test_an_infinite_d_prime_is_said():
     assert "d-prime" not in describe({"test_f1_macro": 1.0, "test_samples": 2}, "test")  # not defined: no mAUC
 
 
+def test_data_that_is_read_again_is_warned_of_once(place, tmp_path, capsys, caplog):
+    for index in range(8):
+        (tmp_path / "data" / "ab"[index % 2]).mkdir(parents=True, exist_ok=True)
+        shutil.copy(place / f"{index}.wav", tmp_path / "data" / "ab"[index % 2])
+    (tmp_path / "data/README.md").touch()
+    command = ["--data", str(tmp_path / "data"), "--model", str(place / "single"), "--output_dir", str(tmp_path / "m")]
+    assert main(["finetune", *command, "--max_steps", "1", *QUIET]) == 0
+    caplog.clear()
+    flags = ["--model", str(tmp_path / "m"), "--output-dir", str(tmp_path / "judged")]
+    assert main(["evaluate", "--data", str(tmp_path / "data"), *flags]) == 0
+    assert "8 of 8 clips are in" in capsys.readouterr().err
+    assert caplog.text.count("1 file(s) passed over: 1 .md") == 1
+
+
 def test_clips_that_the_model_was_trained_on_are_named(place, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(place)
     command = [
@@ -158,5 +173,9 @@ def test_clips_that_the_model_was_trained_on_are_named(place, tmp_path, monkeypa
     assert f"ssast: 1 of 2 {heard} clips\n" in said_of(tmp_path / "mixed.csv")
     assert "trained or chosen" not in said_of(tmp_path / "other.csv")
     assert "trained or chosen" not in said_of("clips.csv", place / "single")  # a directory that does not say
+    shutil.copytree(place, tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path / "elsewhere")  # where "clips.csv" is another
+    assert f"ssast: 8 of 8 {heard} clips\n" in said_of(place / "clips.csv")
+    assert "trained or chosen" not in said_of("clips.csv")
     (tmp_path / "m/_run.json").write_text('{"command": "finetune", "flags": []}')
     assert "trained or chosen" not in said_of("clips.csv")
