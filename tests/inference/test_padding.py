@@ -109,5 +109,5 @@ def test_rows_are_means_over_time_side_by_side(clips, patches):
         ((_, own),) = embed(encoder, extractor, [clips[4]], layers=layers)
         np.testing.assert_allclose(own["embeddings"], found["embeddings"], atol=1e-6)
         encoder.config.pooling = "mean"
-    with pytest.raises(ValueError, match="'rows' for level='clip', or None"):
+    with pytest.raises(ValueError, match="'rows', 'segments' for level='clip', or None"):
         next(embed(encoder, extractor, clips, "frame", pooling="rows"))
