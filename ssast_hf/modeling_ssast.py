@@ -572,16 +572,15 @@ class SSASTModel(SSASTPreTrainedModel):
         if pooling == "cls":
             return hidden_states[:, :NUM_SPECIAL_TOKENS].mean(dim=1)
         patches = hidden_states[:, NUM_SPECIAL_TOKENS:]
-        if pooling == "rows":
+        if pooling in ("rows", "segments"):
             rows = (self.config.num_frequency_patches, -1)
             patches = patches.unflatten(1, rows)  # (B, F, T, D)
+        if pooling == "rows":
             if real is None:
                 return patches.mean(dim=2).flatten(1)
             weights = real.to(patches.device, patches.dtype).unflatten(1, rows)  # (B, F, T)
             return torch.einsum("bftd,bft->bfd", patches, weights / weights.sum(dim=2, keepdim=True)).flatten(1)
         if pooling == "segments":
-            rows = (self.config.num_frequency_patches, -1)
-            patches = patches.unflatten(1, rows)  # (B, F, T, D)
             real = torch.ones_like(patches[:, 0, :, 0]) if real is None else real.unflatten(1, rows)[:, 0]
             weights = segment_weights(real.to(patches.device, torch.float32)).to(patches.dtype)  # (B, segments, T)
             return torch.einsum("bftd,bst->bsfd", patches, weights).flatten(1)

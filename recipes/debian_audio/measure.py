@@ -55,6 +55,7 @@ STEPS = {"few": 150, "all": 400}
 RATE = "5e-4"  # of fine-tuning, the same for random and pretrained weights
 TUNED = ("fine-tuned", "scratch")
 DEFAULT = "default"
+BY_COMMAND = (DEFAULT, *TUNED)  # ways that run `ssast finetune`
 FROZEN = ("frozen mean", "frozen rows", "random mean", "random rows", "mel")
 TITLES = {"few": "10 clips per class", "all": "all clips"}
 DIFFERENCES = (
@@ -132,7 +133,7 @@ class Checkpoint:
         if way == "mel":
             return {"weights": "", "layer": None, "padded": 0}
         kind = "frozen" if way in (DEFAULT, "fine-tuned", "frozen mean", "frozen rows") else "random"
-        layer, padded = (None, 0) if way in (DEFAULT, *TUNED) else (self.layer, self.padded)
+        layer, padded = (None, 0) if way in BY_COMMAND else (self.layer, self.padded)
         return {"weights": self.loaded[kind][2], "layer": layer, "padded": padded}
 
     def features(self, way: str, files: list[str]) -> np.ndarray:
@@ -150,20 +151,21 @@ class Checkpoint:
 
 def measure(log: Measured, rows: list[dict], task: str, checkpoint: Checkpoint, way: str, arguments) -> list[dict]:
     """All runs of one task and way."""
-    found, inputs, flags = [], None, arguments.flags if way in (DEFAULT, *TUNED) else []
+    found, inputs, flags = [], None, arguments.flags if way in BY_COMMAND else []
     folds = frozen.folds_of(rows)
-    for clips in arguments.clips if way != DEFAULT else [clips for clips in arguments.clips if clips == "few"]:
+    sizes = [clips for clips in arguments.clips if way != DEFAULT or clips == "few"]
+    for clips in sizes:
         for fold in folds:
             for draw in draws_of(arguments.draws, len(folds), way, clips):
                 key = {"task": task, "clips": clips, "fold": fold, "draw": draw, "way": way, **checkpoint.key(way)}
-                if way in (DEFAULT, *TUNED):
+                if way in BY_COMMAND:
                     run = partial(run_tuned, rows, task, clips, fold, draw, checkpoint.name, way, flags)
                 else:
                     if inputs is None:
                         inputs = checkpoint.features(way, [row["file"] for row in rows])
                     run = partial(run_frozen, rows, inputs, clips, fold, draw)
                 found.append(log.get({**key, "flags": flags}, run))
-    for clips in {result["clips"] for result in found}:
+    for clips in sizes:
         text = mean_and_deviation([result["balanced"] for result in found if result["clips"] == clips])
         print(f"{task}, {TITLES[clips]}, {way}, {Path(checkpoint.name).name}: {text}", flush=True)
     return found
@@ -210,7 +212,7 @@ def table(results: list[tuple[str, dict]], clips: str) -> str:
     tasks = [task for task in TASKS if any(key[2] == task for key in found)]
     names = list(dict.fromkeys(name for name, _ in results))
     lines = [f"| {TITLES[clips]} | {' | '.join(tasks)} | mean |", "|---|" + "--:|" * (len(tasks) + 1)]
-    for way in (DEFAULT, *TUNED, *FROZEN):
+    for way in (*BY_COMMAND, *FROZEN):
         for name in names[:1] if way == "mel" else names:
             values = [list(found.get((name, way, task), {}).values()) for task in tasks]
             if any(values):
@@ -251,7 +253,7 @@ def main() -> int:
     )
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--frozen-only", action="store_true", help="no fine-tuning: minutes instead of hours")
-    ways.add_argument("--way", nargs="+", choices=(DEFAULT, *TUNED, *FROZEN), default=(*FROZEN, DEFAULT, *TUNED))
+    ways.add_argument("--way", nargs="+", choices=(*BY_COMMAND, *FROZEN), default=(*FROZEN, *BY_COMMAND))
     arguments = parser.parse_args()
     if arguments.speech is None:
         arguments.task = [task for task in arguments.task if task not in frozen.MANIFESTS]

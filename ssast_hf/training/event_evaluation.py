@@ -147,7 +147,7 @@ def run(
     for note in found.notes:
         logger.warning("%s", note)
     for path, reason in found.unreadable.items():
-        logger.warning("Skipped %s: %s", path, reason_of(reason, path))
+        logger.warning("Skipped %s: %s", path, reason)
     if found.without_table:
         logger.warning("%d recording(s) have no table and are left out", len(found.without_table))
     unknown = sorted({one.label for recording in found.recordings for one in recording.annotations} - set(names))

@@ -257,8 +257,7 @@ class FrozenTrainer(FineTuner):
         few = len(clips) <= FEW_CLIPS * self.model.config.num_labels
         count = (WARPED_COPIES if few else 0) if asked is None else asked
         self.warped_copies = 0
-        _, folds = divide(targets, several, self.args.seed, groups)
-        if not count or (asked is None and not folds):
+        if not count or (asked is None and not divide(targets, several, self.args.seed, groups)[1]):
             return windows
         copies = warped_features(
             self.model.ssast, self.processing_class, clips, layer, pooling, count, self.args.seed,
