@@ -4,9 +4,12 @@
 """
 What a pretrained checkpoint is worth on the labelled tasks, with 10 clips per class and with all:
 
-- default (of 10 clips): `ssast finetune` without a flag, which leaves the encoder frozen and chooses layer, pooling, C
-  and warped copies by cross-validation;
+- default: `ssast finetune` without a flag. With 10 clips it leaves the encoder frozen and chooses layer, pooling, C
+  and warped copies by cross-validation; with all it trains all weights;
+- chosen (of all clips): `ssast finetune --frozen`, which chooses layer, pooling and C;
 - fine-tuned, and the same from scratch: `ssast finetune`, for the same number of steps;
+- from the regression (of 10 clips): fine-tuned from what `ssast finetune --frozen` gave, head and all, at a fifth of
+  the rate (LP-FT, Kumar et al. 2022);
 - frozen: logistic regression on the output of one layer, of which either the mean of all patches is taken, or the mean
   over time of each row of patches ("rows"); and the same of random weights of the checkpoint's shape;
 - mel: logistic regression on mean, deviation, least and largest over time of 64 log-mel bins.
@@ -52,14 +55,17 @@ README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 SHORT, FRAMES = ("drums", "vocal", "digits", "speakers"), 128  # clips of less than a second
 STEPS = {"few": 150, "all": 400}
-RATE = "5e-4"  # of fine-tuning, the same for random and pretrained weights
+RATE, LOWER_RATE = "5e-4", "1e-4"  # of fine-tuning, the same for random and pretrained weights; after a regression
+START = "{start}"  # stands for the model that a run starts from
 TUNED = ("fine-tuned", "scratch")
-DEFAULT = "default"
-BY_COMMAND = (DEFAULT, *TUNED)  # ways that run `ssast finetune`
+DEFAULT, CHOSEN, CONTINUED = "default", "chosen", "from the regression"
+BY_COMMAND = (DEFAULT, CHOSEN, *TUNED, CONTINUED)  # ways that run `ssast finetune`
+MISSING = {(CHOSEN, "few"), (CONTINUED, "all")}  # the former is the default
 FROZEN = ("frozen mean", "frozen rows", "random mean", "random rows", "mel")
 TITLES = {"few": "10 clips per class", "all": "all clips"}
 DIFFERENCES = (
     ("default", "scratch"), ("default", "mel"), ("default", "frozen rows"), ("default", "fine-tuned"),
+    ("default", "chosen"), ("default", "from the regression"),
     ("fine-tuned", "scratch"), ("fine-tuned", "mel"), ("frozen mean", "mel"), ("frozen rows", "mel"),
     ("frozen mean", "random mean"), ("frozen rows", "random rows"), ("fine-tuned", "frozen rows"),
 )  # fmt: skip
@@ -70,22 +76,28 @@ def draws_of(count: int, folds: int, way: str, clips: str) -> range:
     """The draws of each fold: `count`, more where there are few folds; what is not drawn is not repeated."""
     if clips == "few":
         return range(max(count, ceil(LEAST_RUNS * count / 3 / folds)))
-    return range(ceil(count / folds) if way in TUNED else 1)
+    return range(ceil(count / folds) if way in (DEFAULT, *TUNED) else 1)
 
 
-def train_and_judge(train: list[dict], test: list[dict], arguments: list[str]) -> dict:
-    """`ssast finetune` on some clips, with these arguments, judged by others."""
+def train_and_judge(train: list[dict], test: list[dict], *runs: list[str]) -> dict:
+    """
+    `ssast finetune` on some clips, judged by others. With several lists of arguments, each run starts from the model
+    of the one before, which is `START` in its arguments.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        output, manifests = Path(folder, "model"), (Path(folder, "train.csv"), Path(folder, "test.csv"))
+        manifests = Path(folder, "train.csv"), Path(folder, "test.csv")
         for path, part in zip(manifests, (train, test)):
             write_manifest(path, part)
-        start = time.monotonic()
-        with redirect_stdout(sys.stderr):
-            finetune.main([
-                *arguments, "--data", str(manifests[0]), "--test_data", str(manifests[1]), "--output_dir", str(output),
-                "--validation_fraction", "0", "--allow_missing_labels", "True", "--save_predictions", "True",
-                "--disable_tqdm", "True", "--report_to", "none",
-            ])  # fmt: skip
+        start, output = time.monotonic(), Path()
+        for number, arguments in enumerate(runs):
+            previous, output = output, Path(folder, str(number))
+            with redirect_stdout(sys.stderr):
+                finetune.main([
+                    *(text.replace(START, str(previous)) for text in arguments),
+                    "--data", str(manifests[0]), "--test_data", str(manifests[1]), "--output_dir", str(output),
+                    "--allow_missing_labels", "True", "--save_predictions", "True",
+                    "--disable_tqdm", "True", "--report_to", "none",
+                ])  # fmt: skip
         seconds = time.monotonic() - start
         count, metrics = judge_together([output / "test_predictions.csv"])
     return {
@@ -99,16 +111,23 @@ def run_tuned(
 ) -> dict:
     """One run of `ssast finetune`."""
     parts = frozen.divide(rows, clips, fold, draw)
+    seed, whole = ["--seed", str(draw)], ["--validation_fraction", "0"]
     if way == DEFAULT:
-        return train_and_judge(*parts, ["--model", model, "--seed", str(draw), "--frozen", *flags])
+        return train_and_judge(*parts, ["--model", model, *seed, *(whole if clips == "few" else []), *flags])
+    regression = ["--model", model, *seed, *whole, "--frozen"]
+    if way == CHOSEN:
+        return train_and_judge(*parts, [*regression, *flags])
     arguments = [
-        "--model", model, "--max_steps", str(STEPS[clips]), "--warmup_steps", "0.1", "--balanced_sampling",
-        "--learning_rate", RATE, "--seed", str(draw), "--logging_steps", "100", "--cache_audio", "True",
-        "--save_strategy", "no",
+        "--max_steps", str(STEPS[clips]), "--warmup_steps", "0.1", "--balanced_sampling", *seed, *whole,
+        "--logging_steps", "100", "--cache_audio", "True", "--save_strategy", "no",
         *(["--max_length", str(FRAMES)] if task in SHORT else []),
-        *(["--from_scratch"] if way == "scratch" else []), *flags,
     ]  # fmt: skip
-    return train_and_judge(*parts, arguments)
+    if way == CONTINUED:
+        return train_and_judge(
+            *parts, regression, ["--model", START, "--learning_rate", LOWER_RATE, *arguments, *flags]
+        )
+    scratch = ["--from_scratch"] if way == "scratch" else []
+    return train_and_judge(*parts, ["--model", model, "--learning_rate", RATE, *arguments, *scratch, *flags])
 
 
 def run_frozen(rows: list[dict], inputs: np.ndarray, clips: str, fold: str, draw: int) -> dict:
@@ -132,7 +151,7 @@ class Checkpoint:
         """What tells results of a way apart: `weights`, those of any checkpoint of this shape from scratch."""
         if way == "mel":
             return {"weights": "", "layer": None, "padded": 0}
-        kind = "frozen" if way in (DEFAULT, "fine-tuned", "frozen mean", "frozen rows") else "random"
+        kind = "random" if way == "scratch" or way.startswith("random") else "frozen"
         layer, padded = (None, 0) if way in BY_COMMAND else (self.layer, self.padded)
         return {"weights": self.loaded[kind][2], "layer": layer, "padded": padded}
 
@@ -153,7 +172,7 @@ def measure(log: Measured, rows: list[dict], task: str, checkpoint: Checkpoint, 
     """All runs of one task and way."""
     found, inputs, flags = [], None, arguments.flags if way in BY_COMMAND else []
     folds = frozen.folds_of(rows)
-    sizes = [clips for clips in arguments.clips if way != DEFAULT or clips == "few"]
+    sizes = [clips for clips in arguments.clips if (way, clips) not in MISSING]
     for clips in sizes:
         for fold in folds:
             for draw in draws_of(arguments.draws, len(folds), way, clips):
