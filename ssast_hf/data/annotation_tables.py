@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..utils.parsing import delimiter_of, parse_table
+from ..utils.parsing import delimiter_of, header_of, parse_table
 from .clips import Clip
 from .label_text import labels_of
 from .manifests import FILE_COLUMNS
@@ -182,8 +182,8 @@ def _times(start: str | None, end: str | None, place: str, point: bool = False) 
 
 def _with_header(path: Path, text: str, label_column: str | None) -> Rows:
     """The rows of a table with a header."""
-    head = text.lstrip().partition("\n")[0]
-    delimiter = "\t" if "\t" in head else delimiter_of(head)
+    head = header_of(text)
+    delimiter = "\t" if "\t" in head else delimiter_of(text)
     names = {name.strip().casefold() for name in head.split(delimiter)}
     raven = {BEGIN, END} <= names and (not names & set(FILES) or bool(names & set(RAVEN_FILES)))
     dialect = _Unquoted if raven and delimiter == "\t" else csv.excel

@@ -89,8 +89,8 @@ def accept_decimal_commas(rows: Iterable[dict], columns: TimeColumns) -> None:
 
 def expected_seconds(found: object) -> str:
     """What messages on a cell without a usable number of seconds say that they expect."""
-    comma = re.fullmatch(r"\s*(\d+),(\d+)\s*", str(found))
-    point = f" with a decimal point, {comma[1]}.{comma[2]}" if comma else ""
+    comma = re.fullmatch(r"\s*(\d*),(\d+)\s*", str(found))
+    point = f" with a decimal point, {comma[1] or 0}.{comma[2]}" if comma else ""
     return f"a number of seconds of at least 0{point}"
 
 

@@ -238,6 +238,8 @@ def _read(
     warn_of_labels(clips, labels, data.data)
     if "frozen" not in flags:
         data.frozen = _frozen_by_default(data, training, len(clips), labels, flags)
+    if data.warped_copies is not None and data.warped_copies < 0:
+        raise ValueError(f"--warped_copies is {data.warped_copies}, expected 0 or more.")
     if data.warped_copies is not None and not data.frozen:
         raise ValueError("--warped_copies is for --frozen, which is not given: leave it out, or give both.")
     parts = {}

@@ -206,8 +206,6 @@ class FrozenTrainer(FineTuner):
         super().__init__(*args, **kwargs)
         if self.args.world_size > 1:
             raise ValueError(f"--frozen takes one process, found {self.args.world_size}: start it without torchrun.")
-        if warped_copies is not None and warped_copies < 0:
-            raise ValueError(f"--warped_copies is {warped_copies}, expected 0 or more.")
         self.groups, self.pooling, self.allow_missing_labels = groups, pooling, allow_missing_labels
         self.warped_copies = warped_copies
         self.choice: Choice | None = None
@@ -259,10 +257,16 @@ class FrozenTrainer(FineTuner):
         self.warped_copies = 0
         if not count or (asked is None and not divide(targets, several, self.args.seed, groups)[1]):
             return windows
-        copies = warped_features(
-            self.model.ssast, self.processing_class, clips, layer, pooling, count, self.args.seed,
-            self.args.eval_batch_size, self.args.dataloader_num_workers,
-        )  # fmt: skip
+        try:
+            copies = warped_features(
+                self.model.ssast, self.processing_class, clips, layer, pooling, count, self.args.seed,
+                self.args.eval_batch_size, self.args.dataloader_num_workers,
+            )  # fmt: skip
+        except ValueError as error:
+            if asked is not None:
+                raise
+            print_error(f"Warped copies are not tried: {error}")
+            return windows
         if asked is None:
             better, line = worth_copies(windows, copies, targets, several, self.args.seed, groups)
             print_error(line)

@@ -58,7 +58,10 @@ def choose(
     for name, chosen, table in zip(("Layer", "Pooling", "C"), choice, tables):
         listed = ", ".join(f"{option} {value[0]:.3f}" for option, value in table.items())
         lines.append(f"{name} {chosen}: {how}: {listed}")
-    lines[0] += f"; of those within {error:.3f} (one standard error) of the best, the nearest two thirds of the depth"
+    if len(tables[0]) > 1:
+        lines[0] += (
+            f"; of those within {error:.3f} (one standard error) of the best, the nearest two thirds of the depth"
+        )
     return choice, lines
 
 

@@ -28,18 +28,28 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+_SEPARATOR_LINE = re.compile(r'\A\s*"?sep=(.)"?[ \t]*\r?(\n|$)', re.IGNORECASE)
+
+
+def header_of(text: str) -> str:
+    """The first line of a table, without the line `sep=;` that Excel takes and writes before it."""
+    return _SEPARATOR_LINE.sub("", text, count=1).lstrip().partition("\n")[0]
+
+
 def delimiter_of(text: str) -> str:
     """
-    Semicolon or comma: what separates the columns in the first line of a table, quoted names aside. Spreadsheets write
-    semicolons where the comma is the decimal sign.
+    What separates the columns of a table: what a first line `sep=;` says, else semicolon or comma, whichever its
+    header has more of, quoted names aside. Spreadsheets write semicolons where the comma is the decimal sign.
     """
-    head = re.sub('"[^"]*"', "", text.lstrip().partition("\n")[0])
+    if stated := _SEPARATOR_LINE.match(text):
+        return stated[1]
+    head = re.sub('"[^"]*"', "", header_of(text))
     return ";" if head.count(";") > head.count(",") else ","
 
 
 def with_point(cell: str) -> str:
     """`0.5` of `0,5`; another text as it is. For numbers in tables whose columns semicolons separate."""
-    return re.sub(r"^\s*(\d+),(\d+)\s*$", r"\1.\2", cell)
+    return re.sub(r"^\s*(\d*),(\d+)\s*$", r"\1.\2", cell)
 
 
 def parse_csv(text: str, name: str, delimiter: str = ",") -> list[tuple[int, dict]]:
@@ -58,7 +68,7 @@ def parse_table(
     begins with `name`, where a row cannot be read, such as after a quote that is never closed, or has more cells than
     there are columns. Rows of empty cells, which spreadsheets write after the last, are left out.
     """
-    lines = io.StringIO(text, newline="")
+    lines = io.StringIO(_SEPARATOR_LINE.sub(_line_ends, text, count=1), newline="")
     # Strict, because else a quote that is never closed takes the rest of the table into its cell.
     reader = csv.DictReader(lines, delimiter=delimiter, dialect=dialect, strict=True)
     try:
@@ -75,6 +85,10 @@ def parse_table(
         raise ValueError(
             f"{name}, line {reader.line_num + 1}: not a row of a table ({error}); is there a quote that is not closed?"
         ) from None
+
+
+def _line_ends(found: re.Match) -> str:
+    return "\n" * found[0].count("\n")
 
 
 def _too_many_cells(name: str, line: int, columns: int, delimiter: str) -> str:

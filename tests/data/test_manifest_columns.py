@@ -108,6 +108,31 @@ def test_a_table_as_a_spreadsheet_writes_it_where_the_comma_is_the_decimal_sign(
     assert read_thresholds(tmp_path / "thresholds.csv") == {"owl": 0.25, "fox": 1}
 
 
+@pytest.mark.parametrize("separator", [";", "|"])
+@pytest.mark.parametrize("line", ["sep={}\r\n", '"sep={}"\n', "SEP={} \n"])
+def test_the_line_that_tells_excel_the_separator_is_understood(tmp_path, line, separator):
+    soundfile.write(tmp_path / "a.wav", np.zeros(48000), 16000)
+    rows = [
+        ["file", "label", "start", "end"],
+        ["a.wav", "owl", *((",5", "1,25") if separator == ";" else (".5", "1.25"))],
+    ]
+    table = "".join(f"{separator.join(row)}\n" for row in rows)
+    path = write(tmp_path, line.format(separator) + table)
+    for source in (path, f"annotations:{path},margin=0"):
+        (clip,) = read_labelled(source)
+        assert (clip.label, clip.offset, clip.duration) == ("owl", 0.5, 0.75)
+    with pytest.raises(ValueError, match=r"clips\.csv, line 4: start is 'x'"):  # its lines count
+        read_labelled(
+            write(tmp_path, f"{line.format(separator)}{table}{separator.join(('a.wav', 'fox', 'x', '2'))}\n")
+        )
+
+
+def test_a_later_line_that_looks_like_it_is_text(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(48000), 16000)
+    (clip,) = read_labelled(write(tmp_path, 'file,label,note\na.wav,owl,"x\nsep=;\n"\n'))
+    assert clip.label == "owl"
+
+
 def test_decimal_commas_in_a_label_track_are_named(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(48000), 16000)
     write(tmp_path, "0,5\t1,25\towl\n", "a.txt")

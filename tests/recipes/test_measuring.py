@@ -182,18 +182,23 @@ def test_a_pack_of_full_scale_does_not_wrap_around(tmp_path):
 def test_what_was_measured_is_not_measured_again_and_stands_in_the_readme(dest, monkeypatch):
     made = []
 
-    def train_and_judge(train, test, arguments):
-        made.append(arguments)
+    def train_and_judge(train, test, *runs):
+        made.append(runs)
         return {"accuracy": 0.5, "balanced": 0.25 + 0.1 * len(made), "train": 1, "test": 1, "seconds": 1.0}
 
     monkeypatch.setattr(measure, "train_and_judge", train_and_judge)
-    ways = ["--way", "scratch", "fine-tuned", "default", "--clips", "few", "all", "--draws", "1"]
+    names = ["scratch", "fine-tuned", "default", "chosen", "from the regression"]
+    ways = ["--way", *names, "--clips", "few", "all", "--draws", "1"]
     monkeypatch.setattr(sys, "argv", ["x", str(dest), "--task", "drums", "vocal", *ways, "--readme"])
     assert measure.main() == measure.main() == 0
-    few, both = 2 * 3, 2 * (2 * 3 + 3)  # runs of a task with 3 folds: two draws of few clips, one of all
-    assert len(made) == 2 * (few + both)
-    default = [arguments for arguments in made if "--frozen" in arguments]
-    assert len(default) == 2 * few and not any("--learning_rate" in arguments for arguments in default)
+    few, full = 2 * 3, 3  # runs of a task with 3 folds: two draws of few clips, one of all
+    tuned, untold, chosen, continued = 4 * (few + full), 2 * (few + full), 2 * full, 2 * few
+    assert len(made) == tuned + untold + chosen + continued
+    assert sum(len(runs) == 2 for runs in made) == continued
+    assert sum("--frozen" in runs[0] for runs in made) == chosen + continued
+    assert sum("--learning_rate" in runs[-1] for runs in made) == tuned + continued
+    assert all(runs[0][runs[0].index("--model") + 1] != measure.START for runs in made)
+    assert all(runs[1][:2] == ["--model", measure.START] for runs in made if runs[1:])
     text = (dest / "README.md").read_text()
     assert text.startswith("before\n") and text.endswith("after\n")
     section = text.split(measure.BEGIN)[1].split(measure.END)[0]

@@ -213,6 +213,18 @@ def test_many_clips_are_not_copied(folder, tmp_path, capsys, monkeypatch):
     assert json.loads((tmp_path / "out/train_results.json").read_text())["frozen_warped_copies"] == 0
 
 
+def test_copies_of_a_clip_that_is_gone_are_not_tried_unless_asked_for(folder, tmp_path, capsys, monkeypatch):
+    def gone(*arguments):
+        raise ValueError("x.wav could be read once, but not again.")
+
+    monkeypatch.setattr(frozen, "warped_features", gone)
+    assert finetune(folder, tmp_path / "out", "clips", "--validation_fraction", 0) == 0
+    assert "Warped copies are not tried: x.wav could be read once" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out/train_results.json").read_text())["frozen_warped_copies"] == 0
+    assert finetune(folder, tmp_path / "asked", "clips", "--validation_fraction", 0, "--warped_copies", 2) == 2
+    assert "x.wav could be read once" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [(["--warped_copies", 2, "--frozen", "False"], "--warped_copies is for --frozen, which is not given"),
