@@ -145,11 +145,20 @@ def value_of(row, where: str, column: str):
     return row[files[0] if files else _given(row, where, column)]
 
 
+def _path(folder: Path, cell: str) -> str:
+    """
+    The file that a cell names. Spaces around the name and backslashes, as in tables of Windows, belong to it only if
+    such a file exists.
+    """
+    plain = cell.strip().replace("\\", "/")
+    return str(folder / (cell if plain == cell or os.path.exists(folder / cell) else plain))
+
+
 def _file(row, where: str, folder: Path, column: str | None) -> str:
     """The file that a row names."""
     name = _given(row, where, column) if column else _filled(row, (*FILE_COLUMNS, *MORE_FILE_COLUMNS))
     if name is not None and row[name] not in (None, ""):
-        return str(folder / str(row[name]))
+        return _path(folder, str(row[name]))
     if name is None and (names := _columns(row, ["in_file"])) and row[names[0]]:
         parts = [str(row[key]).replace("\\", "/") for key in _columns(row, FOLDERS) if row[key]]
         whole = os.path.join(folder, *parts, row[names[0]])

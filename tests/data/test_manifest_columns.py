@@ -127,6 +127,19 @@ def test_the_line_that_tells_excel_the_separator_is_understood(tmp_path, line, s
         )
 
 
+def test_spaces_around_files_and_backslashes_in_them_are_no_part_of_them_unless_there_is_such_a_file(tmp_path):
+    (tmp_path / "clips").mkdir()
+    for name in ("clips/a.wav", "clips/b.wav", "c .wav", "d\\e.wav"):
+        soundfile.write(tmp_path / name, np.zeros(16000), 16000)
+    rows = [" clips/a.wav , owl ", "clips\\b.wav,fox", "c .wav,owl", "d\\e.wav,fox"]
+    found = read_labelled(write(tmp_path, "\n".join(["file, label", *rows])))
+    names = [Path(clip.path).relative_to(tmp_path).as_posix() for clip in found]
+    assert names == ["clips/a.wav", "clips/b.wav", "c .wav", "d\\e.wav"]
+    assert [clip.label for clip in found] == ["owl", "fox"] * 2
+    (clip,) = read_labelled(write(tmp_path, "file,label\n gone.wav,owl\n"))
+    assert clip.path == str(tmp_path / "gone.wav")
+
+
 def test_a_later_line_that_looks_like_it_is_text(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(48000), 16000)
     (clip,) = read_labelled(write(tmp_path, 'file,label,note\na.wav,owl,"x\nsep=;\n"\n'))
