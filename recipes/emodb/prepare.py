@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from recipes import manifests
+from ssast_hf.audio.find import find_audio_files
 
 NAME = re.compile(r"(?P<speaker>\d\d)(?P<sentence>[ab]\d\d)(?P<letter>[WLEAFTN])(?P<version>[a-z])\.wav")
 EMOTIONS = {
@@ -23,7 +24,7 @@ EMOTIONS = {
 
 def recordings(folders: list[Path]) -> list[dict]:
     """All recordings below folders, by name."""
-    paths = sorted((path for folder in folders for path in folder.rglob("*.wav")), key=lambda path: path.name)
+    paths = sorted((path for folder in folders for path in find_audio_files(folder)), key=lambda path: path.name)
     rows = []
     for path in paths:
         if match := NAME.fullmatch(path.name):

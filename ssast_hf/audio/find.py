@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from .other_decoders import FFMPEG_EXTENSIONS, TORCHCODEC_EXTENSIONS, available
@@ -31,6 +31,7 @@ def find_audio_files(
     folder: str | os.PathLike,
     onerror: Callable[[OSError], object] | None = None,
     others: Counter[str] | None = None,
+    extensions: Collection[str] | None = None,
 ) -> list[Path]:
     """Lists the sounds under a folder, sorted: files with a suffix of [`audio_extensions`], without hidden ones.
 
@@ -40,6 +41,7 @@ def find_audio_files(
         folder: Where to look, to any depth.
         onerror: Called with the OSError of a folder that cannot be read, which then is left out.
         others: Gets the number of files that are not taken for sound, by suffix; see [`passed_over`].
+        extensions: Suffixes, in lower case, of other files to list instead.
 
     Raises:
         FileNotFoundError, ValueError: `folder` does not exist, or is no folder.
@@ -58,7 +60,7 @@ def find_audio_files(
         except PermissionError:  # likewise
             return True
 
-    extensions = set(audio_extensions())
+    extensions = set(audio_extensions() if extensions is None else extensions)
     found, seen = [], set()
     for root, folders, files in os.walk(os.fsdecode(folder), followlinks=True, onerror=onerror or stop):
         real = os.path.realpath(root)

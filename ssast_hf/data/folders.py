@@ -30,10 +30,9 @@ def read_folder(
     others: Counter[str] = Counter()
     paths = find_audio_files(folder, onerror, others)
     if not paths:
-        parquet = sorted(folder.rglob("*.parquet"))
-        return read_parquet(parquet, column) if parquet else [
-            clip for path in sorted(folder.rglob("*.tar")) for clip in read_tar(path)
-        ]  # fmt: skip
+        if parquet := find_audio_files(folder, onerror, extensions=[".parquet"]):
+            return read_parquet(parquet, column)
+        return [clip for path in find_audio_files(folder, onerror, extensions=[".tar"]) for clip in read_tar(path)]
     _log_passed_over(folder, others)
     return [Clip(str(path)) for path in paths]
 

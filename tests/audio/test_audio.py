@@ -378,6 +378,9 @@ def test_find_audio_files_follows_a_linked_folder(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "linked").symlink_to(tmp_path / "real", target_is_directory=True)
     assert find_audio_files(tmp_path / "data") == [tmp_path / "data" / "linked" / "a.wav"]
+    (tmp_path / "real" / "shard.TAR").touch()
+    (tmp_path / "real" / ".hidden.tar").touch()
+    assert find_audio_files(tmp_path / "data", extensions=[".tar"]) == [tmp_path / "data" / "linked" / "shard.TAR"]
 
 
 def test_find_audio_files_needs_a_folder(tmp_path):

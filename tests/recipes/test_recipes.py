@@ -257,6 +257,8 @@ def test_emodb_has_seven_emotions_and_folds_of_speakers(tmp_path):
             for letter in letters:
                 sounds.write(tmp_path / f"download/wav/{speaker}{sentence}{letter}a.wav")
     (tmp_path / "download/erkennung.txt").write_text("x")
+    (tmp_path / "download/wav").rename(tmp_path / "elsewhere")
+    (tmp_path / "download/wav").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     made("emodb", tmp_path / "download", "--output", tmp_path / "o")
     names = ("anger", "boredom", "disgust", "fear", "happiness", "sadness", "neutral")
     tested = []
