@@ -37,7 +37,7 @@ from .cross_validation import PART, cross_validate, is_finished, suggest_folds
 from .curves import CURVES, draw_curves
 from .evaluation import compute_metrics, describe, describe_baseline, evaluate_clips, judge_baseline
 from .finetuning_arguments import FineTuningDataArguments
-from .frozen import FrozenTrainer, check_flags, is_default
+from .frozen import FrozenTrainer, check_copies, check_flags, is_default
 from .optimization import ClassificationLoss, class_weights, sampling_weights
 from .run_directory import RESUMES, RunDirectory
 from .tuning import FineTuner, FineTuningArguments, choose_trained, say_what_is_trained
@@ -238,10 +238,7 @@ def _read(
     warn_of_labels(clips, labels, data.data)
     if "frozen" not in flags:
         data.frozen = _frozen_by_default(data, training, len(clips), labels, flags)
-    if data.warped_copies is not None and data.warped_copies < 0:
-        raise ValueError(f"--warped_copies is {data.warped_copies}, expected 0 or more.")
-    if data.warped_copies is not None and not data.frozen:
-        raise ValueError("--warped_copies is for --frozen, which is not given: leave it out, or give both.")
+    check_copies(data.warped_copies, data.frozen)
     parts = {}
     for name, source in (("eval", data.validation_data), ("test", data.test_data)):
         if source:

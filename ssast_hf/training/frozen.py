@@ -47,6 +47,14 @@ def check_flags(given: Collection[str]) -> None:
         raise ValueError(f"--frozen trains no encoder and has no use for {names}: leave out one or the other.")
 
 
+def check_copies(copies: int | None, frozen: bool) -> None:
+    """Raises ValueError for a --warped_copies that is negative, or given without a frozen encoder."""
+    if copies is not None and copies < 0:
+        raise ValueError(f"--warped_copies is {copies}, expected 0 or more.")
+    if copies is not None and not frozen:
+        raise ValueError("--warped_copies is for --frozen, which is not given: leave it out, or give both.")
+
+
 def is_default(flags: Collection[str], clips: int, labels: int) -> bool:
     """
     Whether to leave the encoder frozen where --frozen is not given: there are few clips, for which regression is as
