@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of labelled clips before training: missing and unreadable files, and labels that may not be meant."""
 
+import math
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -129,11 +130,44 @@ def warn_of_labels(clips: list[Clip], labels: Labels, source: str) -> None:
         )  # fmt: skip
 
 
-def warn_of_shared(train: list[Clip], held_out: list[Clip], source: str) -> None:
-    """Logs recordings with parts on both sides of a split, which makes results look better than they are."""
-    shared = sorted({clip.path for clip in train if clip.member is None} & {clip.path for clip in held_out})
+def warn_of_shared(train: list[Clip], held_out: list[Clip], source: str) -> bool:
+    """
+    Logs recordings of which clips are on both sides of a split, which makes results look better than they are. Other
+    names of a file are seen through. Returns whether there are any.
+    """
+    heard = {os.path.realpath(clip.path) for clip in train if clip.member is None}
+    shared = {real: clip.path for clip in held_out if (real := os.path.realpath(clip.path)) in heard}
     if shared:
         logger.warning(
-            "%s: parts of %d recording(s), such as %s, are in training and held out: --group_column file keeps each "
-            "recording on one side.", source, len(shared), shared[0],
+            "%s: clips of %d recording(s), such as %s, are in training and held out: --group_column file keeps each "
+            "recording on one side.", source, len(shared), min(shared.values()),
         )  # fmt: skip
+    return bool(shared)
+
+
+def clips_heard(train: list[Clip], judged: list[Clip]) -> int:
+    """How many of the clips that judge a model share sound with one that trained it: the same part, or overlapping."""
+    spans: dict[tuple, list[tuple[float, float]]] = {}
+    for clip in train:
+        spans.setdefault((os.path.realpath(clip.path), clip.member), []).append(_span(clip))
+
+    def heard(clip: Clip) -> bool:
+        start, end = _span(clip)
+        others = spans.get((os.path.realpath(clip.path), clip.member), ())
+        return any(start < stop and begin < end for begin, stop in others)
+
+    return sum(map(heard, judged))
+
+
+def warn_of_heard(train: list[Clip], judged: list[Clip], source: str, data: str) -> None:
+    """Logs that clips of a source which is to judge are in the training data."""
+    if both := clips_heard(train, judged):
+        logger.warning(
+            "%s: %d of %d clips are in the training data %s, too: results look better than they are.",
+            source, both, len(judged), data,
+        )  # fmt: skip
+
+
+def _span(clip: Clip) -> tuple[float, float]:
+    """Seconds from when to when."""
+    return clip.offset, math.inf if clip.duration is None else clip.offset + clip.duration

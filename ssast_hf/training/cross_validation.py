@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..data.clips import Clip
+from ..data.labelled_checks import warn_of_shared
 from ..data.labels import Labels
 from ..utils.text import print_error
 from .certainty import over_folds, wilson
@@ -46,6 +47,12 @@ def cross_validate(
             f"--folds {len(folds)} of {len(clips)} clips: the smallest fold has {smallest} clip(s), and results of "
             f"fewer than {LEAST} clips say little, and so does their mean: {better}"
         )
+    every = set(range(len(clips)))
+    for fold in folds:
+        if warn_of_shared(
+            [clips[index] for index in every.difference(fold)], [clips[index] for index in fold], "--data"
+        ):
+            break
     found = []
     for number, fold in enumerate(folds, 1):
         folder, held = output / FOLDS / str(number), set(fold)

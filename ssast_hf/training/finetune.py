@@ -18,7 +18,14 @@ from ..data.clips import Clip
 from ..data.decoded import decode, fingerprint
 from ..data.folds import folds_of
 from ..data.labelled import clip_seconds
-from ..data.labelled_checks import check_found, check_readable, readable, warn_of_labels, warn_of_shared
+from ..data.labelled_checks import (
+    check_found,
+    check_readable,
+    readable,
+    warn_of_heard,
+    warn_of_labels,
+    warn_of_shared,
+)
 from ..data.labels import Labels, check_complete, check_known, find_labels, hold_out, name_official_labels
 from ..data.reader import Reader
 from ..data.skipped import Skipped
@@ -37,7 +44,7 @@ from .cross_validation import PART, cross_validate, is_finished, suggest_folds
 from .curves import CURVES, draw_curves
 from .evaluation import compute_metrics, describe, describe_baseline, evaluate_clips, judge_baseline
 from .finetuning_arguments import FineTuningDataArguments
-from .frozen import FrozenTrainer, check_copies, check_flags, is_default
+from .frozen import FrozenTrainer, check_copies, check_flags, frozen_by_default
 from .optimization import ClassificationLoss, class_weights, sampling_weights
 from .run_directory import RESUMES, RunDirectory
 from .tuning import FineTuner, FineTuningArguments, choose_trained, say_what_is_trained
@@ -237,13 +244,14 @@ def _read(
         labels = order_of_model(data.model, labels)
     warn_of_labels(clips, labels, data.data)
     if "frozen" not in flags:
-        data.frozen = _frozen_by_default(data, training, len(clips), labels, flags)
+        data.frozen = frozen_by_default(data, training, len(clips), len(labels.names), flags)
     check_copies(data.warped_copies, data.frozen)
     parts = {}
     for name, source in (("eval", data.validation_data), ("test", data.test_data)):
         if source:
             parts[name], _ = _clips(source, data)
             check_known(parts[name], labels, source, "the training data has not")
+            warn_of_heard(clips, parts[name], source, data.data)
     if not data.validation_data and data.validation_fraction != 0 and not data.folds:
         each = None if groups is None else [groups[clip] for clip in clips]
         clips, parts["eval"] = hold_out(clips, labels, data.validation_fraction, training.seed, each)
@@ -268,17 +276,6 @@ def _read(
         _without_validation(data, training, labels)
     training.judge_by("mAP" if labels.several else "accuracy", labels.several)
     return clips, labels, dict(sorted(parts.items())), groups, unreadable
-
-
-def _frozen_by_default(data, training, clips: int, labels: Labels, flags: Collection[str]) -> bool:
-    """Whether the encoder stays frozen without --frozen; says so. A classifier for the same labels is trained on."""
-    trained = training.world_size > 1 or data.from_scratch or not is_default(flags, clips, len(labels.names))
-    if trained or (not data.new_classifier and labels_of_model(data.model) is not None):
-        return False
-    if training.process_index == 0:
-        print_error(f"{clips} clips of {len(labels.names)} labels are few, so the encoder stays frozen (--frozen); "
-                    "--frozen False trains all of it")  # fmt: skip
-    return True
 
 
 def _clips(

@@ -18,6 +18,7 @@ from ..inference.batches import End, pad_features, run_model, windows_of
 from ..modeling_ssast import SSASTClassificationHead, SSASTForAudioClassification, SSASTModel
 from ..utils.logs import get_logger
 from ..utils.text import print_error, reason_of
+from .classifier_labels import labels_of_model
 from .frozen_choice import Choice, choose, divide, worth_copies
 from .regression import Regression, WindowFeatures, fit
 from .tuning import FineTuner
@@ -61,6 +62,17 @@ def is_default(flags: Collection[str], clips: int, labels: int) -> bool:
     good as training and a hundred times faster (recipes/debian_audio/README.md), and no flag says how to train.
     """
     return clips <= FEW_CLIPS * labels and not set(flags) - FLAGS
+
+
+def frozen_by_default(data, training, clips: int, labels: int, flags: Collection[str]) -> bool:
+    """Whether the encoder stays frozen without --frozen; says so. A classifier for the same labels is trained on."""
+    trained = training.world_size > 1 or data.from_scratch or not is_default(flags, clips, labels)
+    if trained or (not data.new_classifier and labels_of_model(data.model) is not None):
+        return False
+    if training.process_index == 0:
+        print_error(f"{clips} clips of {labels} labels are few, so the encoder stays frozen (--frozen); "
+                    "--frozen False trains all of it")  # fmt: skip
+    return True
 
 
 def layers_to_try(num_hidden_layers: int) -> list[int]:

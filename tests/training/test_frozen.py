@@ -235,6 +235,60 @@ def test_copies_that_mean_nothing_are_refused(folder, tmp_path, capsys, flags, r
     assert reason in capsys.readouterr().err
 
 
+def test_annotated_recordings_are_training_data(folder, tmp_path):
+    """They trained, and ended in an error when the model card asked for the data's name."""
+    rows = [f"clips/{label}/{i}.wav,0,0.3,{label}" for label in PITCHES for i in range(6)]
+    (folder / "annotated.csv").write_text("\n".join(["file,start,end,label", *rows]))
+    output, source = tmp_path / "out", f"annotations:{folder}/annotated.csv,margin=0"
+    flags = ["--model", str(folder / "model"), "--output_dir", str(output), "--frozen"]
+    assert main(["finetune", "--data", source, *flags]) == 0
+    assert json.loads((output / "training.json").read_text())["data"] == "annotated.csv"
+    assert json.loads((output / "_run.json").read_text())["finished"]
+
+
+def test_nothing_of_an_overwritten_run_is_taken_for_the_new_ones(folder, tmp_path, capsys):
+    output = tmp_path / "out"
+    assert finetune(folder, output, "clips", "--test_data", folder / "single.csv", "--save_predictions", True) == 0
+    (output / "checkpoint-notes").mkdir()
+    (output / "my_results.json").write_text("{}")
+    assert finetune(folder, output, "two.csv", "--validation_fraction", 0, "--overwrite") == 0
+    names = {path.name for path in output.iterdir()}
+    assert {"checkpoint-notes", "my_results.json", "train_results.json", "all_results.json"} <= names
+    assert not [name for name in names if name.startswith(("eval_", "test_"))]
+    assert not [
+        key for key in json.loads((output / "all_results.json").read_text()) if key.startswith(("eval", "test"))
+    ]
+    assert "test accuracy" not in model_card(output, "me/tones")
+
+
+def test_a_model_that_was_saved_but_not_judged_is_made_again_by_its_own_command_alone(folder, tmp_path, capsys):
+    output = tmp_path / "out"
+    assert finetune(folder, output, "clips", "--validation_fraction", 0) == 0
+    record = json.loads((output / "_run.json").read_text())
+    (output / "_run.json").write_text(json.dumps({**record, "finished": False}))
+    weights = (output / "model.safetensors").read_bytes()
+    assert finetune(folder, output, "two.csv", "--validation_fraction", 0) == 2
+    assert "which holds another run (--data was" in capsys.readouterr().err
+    assert (output / "model.safetensors").read_bytes() == weights
+    assert finetune(folder, output, "clips", "--validation_fraction", 0) == 0
+    assert (output / "model.safetensors").read_bytes() == weights
+    assert json.loads((output / "_run.json").read_text())["finished"]
+
+
+def test_clips_that_train_and_judge_are_warned_of(folder, tmp_path, caplog):
+    flags = ["--test_data", folder / "single.csv", "--validation_fraction", 0]
+    assert finetune(folder, tmp_path / "a", "clips", *flags) == 0
+    told = f"{folder / 'single.csv'}: 24 of 24 clips are in the training data {folder / 'clips'}, too"
+    assert any(message.startswith(told) for message in caplog.messages)
+    lines = (folder / "single.csv").read_text().splitlines()
+    (folder / "twice.csv").write_text(
+        "\n".join([*lines, *(line.replace("/", "/../clips/", 1) for line in lines[1:9])])
+    )
+    caplog.clear()
+    assert finetune(folder, tmp_path / "b", "twice.csv", "--folds", 2) == 0
+    assert sum("are in training and held out" in message for message in caplog.messages) == 1
+
+
 def test_pipelines_onnx_and_cards_take_the_model(folder, tmp_path, capsys):
     output = tmp_path / "out"
     held_out = ["--validation_data", folder / "single.csv", "--test_data", folder / "clips"]
