@@ -18,7 +18,10 @@ from .run_directory import RECORD, recorded_flags
 FOLDS, PART = "_folds", "fold"  # the directory of the folds' runs, which is not pushed; what their results are named
 LEAST = 5  # clips of a fold: by fewer, its results mean little, and Student's t does not hold
 SMALL = 20  # clips of a label: fewer, and results of held-out clips vary much
-SHOWN = (("accuracy", "accuracy"), ("f1_macro", "macro F1"), ("mAP", "mAP"))
+SHOWN = (
+    ("accuracy", "accuracy"), ("f1_macro", "macro F1"), ("mAP", "mAP"),
+    ("baseline_accuracy", "baseline"), ("baseline_mAP", "baseline"),
+)  # fmt: skip
 
 FoldDone = Callable[[Path, list[Clip], list[Clip]], bool]
 TrainFold = Callable[[Path, list[Clip], list[Clip]], None]
@@ -69,8 +72,10 @@ def cross_validate(
 def _report(output: Path, rows: list[dict[str, float]]) -> dict[str, float]:
     shown = [(name, title) for name, title in SHOWN if all(row.get(name) is not None for row in rows)]
     small = min(row["samples"] for row in rows) < LEAST
-    if small and shown[0][0] == "accuracy":  # the mAP of one clip is 1 whatever the model says, its macro F1 0 or 1
-        del shown[1:]
+    if shown[0][0] == "accuracy":
+        # The mAP of one clip is 1 whatever the model says, its macro F1 0 or 1.
+        left_out = {"baseline_mAP", *(("f1_macro", "mAP") if small else ())}
+        shown = [(name, title) for name, title in shown if name not in left_out]
     cells = [[number, row["samples"], *(row[name] for name, _ in shown)] for number, row in enumerate(rows, 1)]
     write_csv(output / "folds.csv", ["fold", "samples", *(name for name, _ in shown)], cells)
     print("\n" + "".join(f"{text:>10}" for text in ("fold", "clips", *(title for _, title in shown))))
