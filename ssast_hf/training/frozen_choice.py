@@ -54,14 +54,14 @@ def choose(
     error = _standard_error(worth, len(drawn))
     choice, tables = _best(worth, error)
     layer, pooling, strength = choice
-    layers, pooled, strengths = (
+    by_layer, by_pooling, by_strength = (
         ", ".join(f"{option} {value[0]:.3f}" for option, value in table.items()) for table in tables
     )
     lines = [
         f"Chosen by {'mAP' if several else 'accuracy'} {_how(drawn, folds, groups)}:",
-        f"- pooling {pooling}, the best mean over all layers and C: {pooled}",
-        f"- layer {layer}, means over all C: {layers}",
-        f"- C {strength:g}, the best mean over all layers: {strengths}",
+        f"- pooling {pooling}, the best mean over all layers and C: {by_pooling}",
+        f"- layer {layer}, means over all C: {by_layer}",
+        f"- C {strength:g}, the best mean over all layers: {by_strength}",
     ]
     if len(tables[0]) > 1:
         lines[2] += f"; of those within one standard error, {error:.3f}, of the best the nearest to 2/3 of the depth"
