@@ -64,7 +64,7 @@ def choose(
         f"- C {strength:g}, the best mean over all layers: {by_strength}",
     ]
     if len(tables[0]) > 1:
-        lines[2] += f"; of those within one standard error, {error:.3f}, of the best the nearest to 2/3 of the depth"
+        lines[2] += f"; of those within {error:.3f} of the best, one standard error, it is nearest to 2/3 of the depth"
     return choice, lines
 
 
@@ -105,9 +105,9 @@ def worth_copies(
         found = cross_validate(windows.of(drawn), targets[drawn], STRENGTHS, several, folds, fitted=fitted.of(drawn))
         losses[count] = -float(np.mean([likelihood for _, likelihood in found]))
     better = losses[len(copies)] < losses[0]
-    listed = ", ".join(f"{count} {loss:.3f}" for count, loss in losses.items())
     chosen = f"with {len(copies)} warped copies of each clip" if better else "without warped copies"
-    return better, f"- {chosen}, by the lower logarithmic loss, mean over all C: {listed}"
+    listed = f"without {losses[0]:.3f}, with {losses[len(copies)]:.3f}"
+    return better, f"- {chosen}, by logarithmic loss, mean over all C: {listed}"
 
 
 def _standard_error(worth: dict[Choice, tuple[float, float]], clips: int) -> float:
