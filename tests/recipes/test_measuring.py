@@ -206,6 +206,21 @@ def test_a_pack_gives_the_clips_back(dest, speech, monkeypatch, tmp_path):
     assert min(correlations) > 0.5 and np.median(correlations) > 0.9  # hiss is coded as such
 
 
+def test_a_pack_is_not_written_over(dest, monkeypatch, tmp_path, capsys):
+    (tmp_path / "mine.npy").write_text("mine")
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack/index.json").write_text("mine")
+    line = ["x", str(dest), str(tmp_path / "new"), "--raw", str(tmp_path / "mine.npy")]
+    for argv, path in ((line, "mine.npy"), ([*line[:2], str(tmp_path / "pack")], "pack/index.json")):
+        monkeypatch.setattr(sys, "argv", argv)
+        assert pack_tasks.main() == 2
+        assert capsys.readouterr().err.endswith(f"{path} exists: choose another name or give --overwrite\n")
+        assert (tmp_path / path).read_text() == "mine"
+    monkeypatch.setattr(sys, "argv", ["x", str(dest / "nowhere"), str(tmp_path / "new")])
+    assert pack_tasks.main() == 2 and "drums.csv does not exist, expected" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_pack_of_full_scale_does_not_wrap_around(tmp_path):
     """Decoded Opus exceeds full scale here, by libsndfile's floats; 16-bit samples keep its sign."""
     pitch = 2 * np.pi * 300 * np.arange(16000) / 16000

@@ -372,3 +372,21 @@ def test_folds_of_other_labels_or_without_scores_are_refused(folds, capsys):
     path.unlink()
     assert summarize.main(["--together", *map(str, folds)]) == 2
     assert "does not exist: train with --save_predictions True" in capsys.readouterr().err
+
+
+def test_a_run_that_is_given_twice_counts_once(folds, capsys):
+    (folds[0].parent / "link").symlink_to(folds[1])
+    assert summarize.main(["--together", *map(str, [*folds, folds[1], folds[0].parent / "link"])]) == 0
+    said = capsys.readouterr().out
+    assert "| test_accuracy | 0.5000 | 0.7071 | 2 |" in said and "4 clips together" in said
+
+
+@pytest.mark.parametrize("name, flag, text, reason", [
+    ("test_results.json", [], '{"test_accuracy": 0.', "test_results.json is not JSON"),
+    ("test_results.json", [], "[1]", "is no table of metrics"),
+    ("test_predictions.csv", ["--together"], "", "has no rows"),
+])  # fmt: skip
+def test_results_that_are_damaged_are_named(name, flag, text, reason, folds, capsys):
+    (folds[1] / name).write_text(text)
+    assert summarize.main([*flag, *map(str, folds)]) == 2
+    assert reason in capsys.readouterr().err
