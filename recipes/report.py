@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+from ssast_hf.utils.parsing import parse_json
+
 
 def machine() -> str:
     """The processor as Linux names it, else as Python does."""
@@ -35,7 +37,8 @@ class Measured:
 
     def __init__(self, path: Path):
         self.path = path
-        self.results = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        self.results = [parse_json(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
 
     def get(self, key: dict, measure: Callable[[], dict]) -> dict:
         """The result of a key, which is `measure`'s if there is none yet, with the machine and the date."""

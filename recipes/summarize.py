@@ -7,11 +7,14 @@ scores of each clip: `ssast finetune ... --save_predictions True`.
 """
 
 import argparse
-import csv
-import json
+import os
 import statistics
 import sys
 from pathlib import Path
+
+from ssast_hf.utils.parsing import parse_json
+
+from .manifests import read_table
 
 
 def judge_together(paths: list[Path]) -> tuple[int, dict[str, float]]:
@@ -34,8 +37,7 @@ def judge_together(paths: list[Path]) -> tuple[int, dict[str, float]]:
     for path in paths:
         if not path.is_file():
             raise ValueError(f"{path} does not exist: train with --save_predictions True")
-        with open(path, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = read_table(path, ("file",))
         found = [name for name in rows[0] if name not in ("file", "label", "predicted")]
         if names not in (None, found):
             raise ValueError(f"{path} has other labels than {paths[0]}")
@@ -54,28 +56,41 @@ def judge_together(paths: list[Path]) -> tuple[int, dict[str, float]]:
     return len(clips), metrics
 
 
+def metrics_of(paths: list[Path]) -> dict[str, list[float]]:
+    """The values of each metric in results of `ssast finetune`. Raises ValueError for a file that is not such."""
+    values: dict[str, list[float]] = {}
+    for path in paths:
+        if not path.is_file():
+            raise ValueError(f"{path} does not exist: was the run finished?")
+        found = parse_json(path.read_bytes(), str(path))
+        if not isinstance(found, dict):
+            raise ValueError(f"{path} is no table of metrics, expected what ssast finetune wrote")
+        for name, value in found.items():
+            if isinstance(value, int | float) and not name.endswith("samples"):
+                values.setdefault(name, []).append(value)
+    return values
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", help="output directories of ssast finetune")
     parser.add_argument("--name", default="test", help="which results: test or eval (default: test)")
     parser.add_argument("--together", action="store_true", help="also evaluate the clips of all runs as one set")
     arguments = parser.parse_args(argv)
-    values: dict[str, list[float]] = {}
-    for run in arguments.runs:
-        path = run / f"{arguments.name}_results.json"
-        if not path.is_file():
-            print(f"{parser.prog}: error: {path} does not exist: was the run finished?", file=sys.stderr)
-            return 2
-        for name, value in json.loads(path.read_text(encoding="utf-8")).items():
-            if isinstance(value, int | float) and not name.endswith("samples"):
-                values.setdefault(name, []).append(value)
+    # A run that is given twice, or by a link to it, counts once.
+    runs = list({os.path.realpath(run): run for run in arguments.runs}.values())
+    try:
+        values = metrics_of([run / f"{arguments.name}_results.json" for run in runs])
+    except (ValueError, OSError) as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return 2
     print("| metric | mean | standard deviation | runs |\n|---|--:|--:|--:|")
     for name, found in values.items():
         deviation = statistics.stdev(found) if len(found) > 1 else 0.0
         print(f"| {name} | {statistics.mean(found):.4f} | {deviation:.4f} | {len(found)} |")
     if arguments.together:
         try:
-            paths = [run / f"{arguments.name}_predictions.csv" for run in arguments.runs]
+            paths = [run / f"{arguments.name}_predictions.csv" for run in runs]
             clips, metrics = judge_together(paths)
         except ValueError as error:
             print(f"{parser.prog}: error: {error}", file=sys.stderr)

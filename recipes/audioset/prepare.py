@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from recipes import manifests
+from ssast_hf import find_audio_files
 
 LISTS = {"train.jsonl": "balanced_train_segments.csv", "eval.jsonl": "eval_segments.csv"}
 CLASSES = "class_labels_indices.csv"
@@ -41,18 +42,24 @@ def read_segments(path: Path, names: dict[str, str]) -> list[tuple[str, float, f
             unknown = [label for label in labels if label not in names]
             if unknown:
                 raise ValueError(f"{path}, line {number}: {unknown[0]}, which {CLASSES} has not")
-            segments.append((row[0], float(row[1]), float(row[2]), [names[label] for label in labels]))
+            try:
+                start, end = float(row[1]), float(row[2])
+            except ValueError:
+                raise ValueError(f"{path}, line {number}: {row[1]}, {row[2]}, expected two times in seconds") from None
+            segments.append((row[0], start, end, [names[label] for label in labels]))
     return segments
 
 
 def prepare(arguments) -> dict[str, list[dict]]:
-    with open(arguments.lists / CLASSES, newline="", encoding="utf-8") as file:
-        names = {row["mid"]: row["display_name"] for row in csv.DictReader(file)}
-    sounds = manifests.sounds_by_stem(arguments.source)
+    table = manifests.read_table(arguments.lists / CLASSES, ("mid", "display_name"))
+    names = {row["mid"]: row["display_name"] for row in table}
+    lists = {name: read_segments(arguments.lists / file, names) for name, file in LISTS.items()}
+    wanted = {stem for segments in lists.values() for segment in segments for stem in stems(*segment[:3])}
+    files = (path for folder in arguments.source for path in find_audio_files(folder))
+    sounds = manifests.once((path for path in files if path.stem in wanted), lambda path: path.stem)
     found, missing = {}, []
     for name, file in LISTS.items():
-        segments = read_segments(arguments.lists / file, names)
-        rows = []
+        segments, rows = lists[name], []
         for video, start, end, labels in segments:
             path = next((sounds[stem] for stem in stems(video, start, end) if stem in sounds), None)
             if path is None:

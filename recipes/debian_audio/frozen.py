@@ -5,7 +5,6 @@ What a model's features are worth without training it: the labelled tasks, which
 judged by, features of the frozen model and of mel bands, and logistic regression on them.
 """
 
-import csv
 import hashlib
 import random
 from collections import Counter
@@ -24,7 +23,8 @@ from ssast_hf import SSASTFeatureExtractor, SSASTModel, load_audio
 from ssast_hf.inference.batches import cut_windows
 from ssast_hf.training.baseline import statistics
 
-from .tasks import at_most
+from ..manifests import read_table
+from .tasks import COLUMNS, at_most
 
 TASKS = ("drums", "vocal", "language", "digits", "speakers", "emotion")
 MANIFESTS = {"digits": "fsdd", "speakers": "fsdd", "emotion": "emodb"}  # of tasks that lie in the speech folder
@@ -49,17 +49,30 @@ def read(dest: Path, task: str, speech: Path | None = None) -> list[dict]:
         speech: Folder of fsdd.csv and emodb.csv, or of fsdd/fsdd.csv and emodb/emodb.csv, for the last three tasks.
 
     Raises:
-        ValueError: The task's clips lie in `speech`, which is not given.
+        ValueError: The task's table is not there, lacks a column, or has clips of one fold or label only; or it lies
+            in `speech`, which is not given.
     """
+    rows = _divided(dest, task, speech)
+    for column in ("fold", "label"):
+        found = {row[column] for row in rows}
+        if len(found) < 2:
+            raise ValueError(f"{task} has {len(rows)} clips of {len(found)} {column}(s), expected 2 or more")
+    return rows
+
+
+def _divided(dest: Path, task: str, speech: Path | None) -> list[dict]:
     if task in MANIFESTS:
         if speech is None:
             raise ValueError(f"the task {task} needs --speech, the folder that has {MANIFESTS[task]}.csv")
+        if not speech.is_dir():
+            raise ValueError(f"--speech is {speech}, which is no folder; expected one with {MANIFESTS[task]}.csv")
         name = f"{MANIFESTS[task]}.csv"
-        rows = readable(speech / name if (speech / name).exists() else speech / MANIFESTS[task] / name)
+        path = speech / name if (speech / name).exists() else speech / MANIFESTS[task] / name
+        rows = readable(path, ("file", LABELS[task], "speaker"))
         rows = [{"file": row["file"], "label": row[LABELS[task]], "group": row["speaker"],
                  "fold": row["speaker"], "digit": row.get("digit")} for row in rows]  # fmt: skip
     else:
-        rows = _rows(dest / "tasks" / f"{task}.csv")
+        rows = _rows(dest / "tasks" / f"{task}.csv", COLUMNS)
     if task == "language":
         rows = [row for row in rows if row["label"] in LANGUAGES]
         parts = [[row for row in rows if (row["fold"] == "test") == (part == "test")] for part in MOST]
@@ -72,19 +85,21 @@ def read(dest: Path, task: str, speech: Path | None = None) -> list[dict]:
     return [row | {"fold": str(parts[row["fold"]])} for row in rows]
 
 
-def _rows(path: Path) -> list[dict]:
-    with open(path, encoding="utf-8", newline="") as file:
-        return [row | {"file": str((path.parent / row["file"]).resolve())} for row in csv.DictReader(file)]
+def _rows(path: Path, columns: tuple[str, ...]) -> list[dict]:
+    if not path.exists():
+        command = f"{path.stem}.prepare" if path.stem in MANIFESTS.values() else "debian_audio.prepare tasks"
+        raise ValueError(f"{path} does not exist, expected it from python -m recipes.{command}")
+    return [row | {"file": str((path.parent / row["file"]).resolve())} for row in read_table(path, columns)]
 
 
 @cache
-def readable(path: Path) -> list[dict]:
+def readable(path: Path, columns: tuple[str, ...]) -> list[dict]:
     """The rows of a manifest whose files can be read; names the others."""
     rows = []
-    for row in _rows(path):
+    for row in _rows(path, columns):
         try:
             load_audio(row["file"])
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             print(f"left out: {error}", flush=True)
         else:
             rows.append(row)

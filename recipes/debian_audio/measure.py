@@ -44,6 +44,7 @@ import numpy as np
 
 from ssast_hf.checkpoints import DEFAULT_PRETRAINED
 from ssast_hf.training import finetune
+from ssast_hf.utils.text import first_sentence
 
 from ..manifests import write_manifest
 from ..report import Measured, mean_and_deviation, write_between
@@ -145,7 +146,12 @@ class Checkpoint:
     def __init__(self, name: str, layer: int | None, padded: int, folder: Path):
         self.name, self.padded, self.folder = name, padded, folder
         self.loaded = {kind: frozen.load(name, kind == "random") for kind in ("frozen", "random")}
-        self.layer = layer if layer is not None else self.loaded["frozen"][0].config.num_hidden_layers // 2
+        config = self.loaded["frozen"][0].config
+        self.layer = layer if layer is not None else config.num_hidden_layers // 2
+        if layer is not None and not 1 <= layer <= config.num_hidden_layers:
+            raise ValueError(f"--layer is {layer}, expected 1 to {config.num_hidden_layers}, a layer of {name}")
+        if not 0 <= padded <= config.max_length:
+            raise ValueError(f"--padded is {padded}, expected 0 to {config.max_length}, the longest input of {name}")
 
     def key(self, way: str) -> dict:
         """What tells results of a way apart: `weights`, those of any checkpoint of this shape from scratch."""
@@ -260,7 +266,7 @@ def parser_of_tasks(description: str, tasks: tuple[str, ...] = TASKS) -> argpars
     return parser
 
 
-def main() -> int:
+def parse() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser = parser_of_tasks(__doc__)
     parser.add_argument("--model", nargs="+", default=[DEFAULT_PRETRAINED], help="pretrained checkpoints")
     parser.add_argument("--speech", type=Path, help="folder of fsdd.csv and emodb.csv; without it their tasks go")
@@ -273,15 +279,38 @@ def main() -> int:
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--frozen-only", action="store_true", help="no fine-tuning: minutes instead of hours")
     ways.add_argument("--way", nargs="+", choices=(*BY_COMMAND, *FROZEN), default=(*FROZEN, *BY_COMMAND))
-    arguments = parser.parse_args()
-    if arguments.speech is None:
-        arguments.task = [task for task in arguments.task if task not in frozen.MANIFESTS]
+    return parser, parser.parse_args()
+
+
+def tasks_of(arguments: argparse.Namespace) -> list[str]:
+    """The tasks to measure: by default those of --speech only where it is given."""
+    if arguments.speech is None and arguments.task is TASKS:  # not named by the user
+        return [task for task in TASKS if task not in frozen.MANIFESTS]
+    return list(dict.fromkeys(arguments.task))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """
+    Measures what is not measured yet, and prints the tables.
+
+    Raises:
+        ValueError: An argument, a table or a checkpoint is not as expected.
+    """
+    ways = FROZEN if arguments.frozen_only else arguments.way
+    if not arguments.dest.is_dir():
+        raise ValueError(f"{arguments.dest} is no folder, expected the one where prepare.py wrote the tasks")
+    if arguments.draws < 1:
+        raise ValueError(f"--draws is {arguments.draws}, expected 1 or more")
+    if MISSING.issuperset((way, clips) for way in ways for clips in arguments.clips):
+        told = f"--way {' '.join(ways)} --clips {' '.join(arguments.clips)}"
+        raise ValueError(f"{told} leaves nothing to measure: see --help for the clips that a way is measured with")
     log = Measured(arguments.dest / "measured.jsonl")
+    tasks = {task: frozen.read(arguments.dest, task, arguments.speech) for task in tasks_of(arguments)}
     folder = arguments.dest / "features"
-    checkpoints = [Checkpoint(name, arguments.layer, arguments.padded, folder) for name in arguments.model]
-    tasks = {task: frozen.read(arguments.dest, task, arguments.speech) for task in arguments.task}
+    models = dict.fromkeys(arguments.model)
+    checkpoints = [Checkpoint(name, arguments.layer, arguments.padded, folder) for name in models]
     chosen: list[tuple[str, dict]] = []
-    for way in FROZEN if arguments.frozen_only else arguments.way:
+    for way in ways:
         for task, rows in tasks.items():
             for checkpoint in checkpoints:
                 results = measure(log, rows, task, checkpoint, way, arguments)
@@ -290,6 +319,15 @@ def main() -> int:
     print(text)
     if arguments.readme:
         write_between(README, BEGIN, END, f"{log.origin([result for _, result in chosen])}\n\n{text}")
+
+
+def main() -> int:
+    parser, arguments = parse()
+    try:
+        run(arguments)
+    except (ValueError, OSError) as error:
+        print(f"{parser.prog}: error: {first_sentence(error)}", file=sys.stderr)
+        return 2
     return 0
 
 

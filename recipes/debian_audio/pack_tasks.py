@@ -19,6 +19,7 @@ import soundfile
 
 from ssast_hf import load_audio
 from ssast_hf.training.packed import decode_opus
+from ssast_hf.utils.text import first_sentence
 
 from . import frozen
 from .tasks import at_most
@@ -98,12 +99,21 @@ def main() -> int:
     parser.add_argument("output", type=Path, help="folder for the pack")
     parser.add_argument("--speech", type=Path, help="folder of fsdd.csv and emodb.csv (default: without these tasks)")
     parser.add_argument("--raw", type=Path, help="also write the samples as they were before coding, a .npy file")
+    parser.add_argument("--overwrite", action="store_true", help="write over a pack, or --raw, that is there already")
     arguments = parser.parse_args()
-    rows = chosen(arguments.dest, arguments.speech)
-    stream = write(rows, arguments.output)
-    if arguments.raw:
-        arguments.raw.parent.mkdir(parents=True, exist_ok=True)
-        np.save(arguments.raw, stream)
+    try:
+        for path in (arguments.output / "index.json", arguments.raw):
+            if path is not None and path.exists() and not arguments.overwrite:
+                raise ValueError(f"{path} exists: choose another name or give --overwrite")
+        rows = chosen(arguments.dest, arguments.speech)
+        stream = write(rows, arguments.output)
+        if arguments.raw:
+            arguments.raw.parent.mkdir(parents=True, exist_ok=True)
+            with open(arguments.raw, "wb") as file:  # np.save would append .npy to another name
+                np.save(file, stream)
+    except (ValueError, OSError) as error:
+        print(f"{parser.prog}: error: {first_sentence(error)}", file=sys.stderr)
+        return 2
     size = sum(path.stat().st_size for path in arguments.output.iterdir()) / 1e6
     print(f"{arguments.output}: {len(rows):,} rows, {len(stream) / RATE / 60:.1f} minutes, {size:.1f} MB")
     return 0

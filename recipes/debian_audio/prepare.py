@@ -14,6 +14,7 @@ from pathlib import Path
 from recipes.debian import UNAVAILABLE, Unavailable
 from recipes.debian_audio import corpus, kinds, tasks
 from recipes.debian_audio.packages import PACKAGES
+from ssast_hf.utils.text import first_sentence
 
 
 def main() -> int:
@@ -47,8 +48,9 @@ def main() -> int:
     except Unavailable as error:
         print(f"the packages cannot be fetched here: {error}", file=sys.stderr)
         return UNAVAILABLE
-    except ValueError as error:
-        parser.error(str(error))
+    except (ValueError, OSError) as error:
+        print(f"{parser.prog}: error: {first_sentence(error)}", file=sys.stderr)
+        return 2
     return 0
 
 

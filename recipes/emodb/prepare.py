@@ -14,9 +14,8 @@ from collections import Counter
 from pathlib import Path
 
 from recipes import manifests
-from ssast_hf.audio.find import find_audio_files
 
-NAME = re.compile(r"(?P<speaker>\d\d)(?P<sentence>[ab]\d\d)(?P<letter>[WLEAFTN])(?P<version>[a-z])\.wav")
+NAME = re.compile(r"(?P<speaker>\d\d)(?P<sentence>[ab]\d\d)(?P<letter>[WLEAFTN])(?P<version>[a-z])\.wav", re.I)
 EMOTIONS = {
     "W": "anger", "L": "boredom", "E": "disgust", "A": "fear", "F": "happiness", "T": "sadness", "N": "neutral",
 }  # fmt: skip
@@ -24,13 +23,11 @@ EMOTIONS = {
 
 def recordings(folders: list[Path]) -> list[dict]:
     """All recordings below folders, by name."""
-    paths = sorted((path for folder in folders for path in find_audio_files(folder)), key=lambda path: path.name)
     rows = []
-    for path in paths:
-        if match := NAME.fullmatch(path.name):
-            emotion = EMOTIONS[match["letter"]]
-            rows.append({"file": path, "label": emotion, "emotion": emotion, "speaker": match["speaker"],
-                         "sentence": match["sentence"]})  # fmt: skip
+    for path, match in manifests.named_sounds(folders, NAME, "03a01Fa.wav"):
+        emotion = EMOTIONS[match["letter"].upper()]
+        rows.append({"file": path, "label": emotion, "emotion": emotion, "speaker": match["speaker"],
+                     "sentence": match["sentence"].lower()})  # fmt: skip
     return manifests.check_files(rows)
 
 

@@ -7,7 +7,6 @@ each fold k writes foldk/test.csv, the clips of fold k, and foldk/train.csv, tho
 is the recording that a clip was cut from; no recording is in two folds.
 """
 
-import csv
 import sys
 
 from recipes import manifests
@@ -17,10 +16,7 @@ COLUMNS = {"filename", "fold", "category", "src_file"}
 
 def prepare(arguments) -> dict[str, list[dict]]:
     root = manifests.find_root(arguments.source, "meta/esc50.csv")
-    with open(root / "meta/esc50.csv", newline="", encoding="utf-8") as file:
-        table = list(csv.DictReader(file))
-    if not table or not table[0].keys() >= COLUMNS:
-        raise ValueError(f"{root / 'meta/esc50.csv'} lacks the columns {', '.join(sorted(COLUMNS))}")
+    table = manifests.read_table(root / "meta/esc50.csv", COLUMNS)
     rows = manifests.check_files([
         {"file": root / "audio" / row["filename"], "label": row["category"], "source": row["src_file"],
          "fold": row["fold"]}

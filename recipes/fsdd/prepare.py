@@ -15,15 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recipes import manifests
-from ssast_hf.audio.find import find_audio_files
 
-NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_]+)_(?P<take>\d+)\.wav")
+NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_]+)_(?P<take>\d+)\.(?i:wav)")
 
 
 def recordings(folders: list[Path]) -> list[dict]:
     """All recordings below folders, by name."""
-    paths = sorted((path for folder in folders for path in find_audio_files(folder)), key=lambda path: path.name)
-    return [{"file": path, **match.groupdict()} for path in paths if (match := NAME.fullmatch(path.name))]
+    clips = manifests.named_sounds(folders, NAME, "7_jackson_32.wav")
+    return [{"file": path, **match.groupdict()} for path, match in clips]
 
 
 def divide(rows: list[dict], task: str, label: str, fold_of: Callable[[dict], str]) -> dict[str, list[dict]]:

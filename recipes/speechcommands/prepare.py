@@ -18,6 +18,7 @@ from pathlib import Path
 import soundfile
 
 from recipes import manifests
+from recipes.archives import unpacked
 from ssast_hf import load_audio
 
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
@@ -27,38 +28,47 @@ SPLITS = {"validation.csv": "validation_list.txt", "test.csv": "testing_list.txt
 
 
 def prepare(arguments) -> dict[str, list[dict]]:
+    if arguments.test_set and arguments.task != "keywords":
+        raise ValueError(f"--test-set has the twelve labels of --task keywords, but --task is {arguments.task}")
     root = manifests.find_root(arguments.source, "validation_list.txt")
     listed = {}
     for name, file in SPLITS.items():
         for line in (root / file).read_text(encoding="utf-8").split():
             listed[line] = name
     found: dict[str, list[dict]] = {"train.csv": [], "validation.csv": [], "test.csv": []}
-    for path in sorted(root.glob("*/*.wav")):
+    for path in words(root):
         word = path.parent.name
-        if word == NOISE:
-            continue
         label = word if arguments.task == "words" or word in KEYWORDS else UNKNOWN
-        split = listed.pop(f"{word}/{path.name}", "train.csv")
+        split = listed.pop(f"{word}/{path.stem}.wav", "train.csv")
         found[split].append({"file": path, "label": label, "speaker": path.name.split("_")[0]})
     if listed:
         first = next(iter(listed))
         raise FileNotFoundError(f"{len(listed)} files of the official lists are missing, such as {root / first}")
+    if arguments.test_set:
+        found["test.csv"] = official_test(unpacked(arguments.test_set, arguments.output))
+    for rows in found.values():
+        manifests.check_files(rows)
     if arguments.task == "keywords":
         for name, rows in silence(root / NOISE, arguments.output / "silence").items():
-            found[name] += rows
-    if arguments.test_set:
-        found["test.csv"] = official_test(manifests.unpacked(arguments.test_set, arguments.output))
-    return {name: manifests.check_files(rows) for name, rows in found.items()}
+            if name != "test.csv" or not arguments.test_set:
+                found[name] += rows
+    return found
+
+
+def words(root: Path) -> list[Path]:
+    """The recordings in the folders of words; ValueError if one is there twice, as x.wav and as x.WAV."""
+    folders = [path for path in root.iterdir() if path.is_dir() and path.name != NOISE]
+    return list(manifests.once(manifests.wav_files(folders), lambda path: f"{path.parent.name}/{path.stem}").values())
 
 
 def silence(noise: Path, output: Path) -> dict[str, list[dict]]:
-    """One-second pieces of each recording of noise, the earlier ones for training."""
+    """One-second pieces of each recording of noise, the earlier ones for training; written once all are read."""
     found: dict[str, list[dict]] = {"train.csv": [], "validation.csv": [], "test.csv": []}
-    recordings = sorted(noise.glob("*.wav"))
+    recordings = manifests.once(manifests.wav_files([noise]) if noise.is_dir() else [], lambda path: path.stem)
     if not recordings:
         raise FileNotFoundError(f"{noise} holds no recordings of noise")
-    output.mkdir(parents=True, exist_ok=True)
-    for path in recordings:
+    written = {}
+    for path in recordings.values():
         waveform = load_audio(path, RATE)
         pieces = [waveform[start : start + RATE] for start in range(0, len(waveform) - RATE + 1, RATE)]
         held = max(1, round(0.1 * len(pieces)))
@@ -66,8 +76,11 @@ def silence(noise: Path, output: Path) -> dict[str, list[dict]]:
             left = len(pieces) - number
             split = "test.csv" if left <= held else "validation.csv" if left <= 2 * held else "train.csv"
             target = output / f"{path.stem}_{number}.wav"
-            soundfile.write(target, piece, RATE)
+            written[target] = piece
             found[split].append({"file": target, "label": SILENCE, "speaker": path.stem})
+    output.mkdir(parents=True, exist_ok=True)
+    for target, piece in written.items():
+        soundfile.write(target, piece, RATE)
     return found
 
 
@@ -76,7 +89,7 @@ def official_test(folder: Path) -> list[dict]:
     root = manifests.find_root([folder], SILENCE)
     return [
         {"file": path, "label": path.parent.name, "speaker": path.name.split("_")[0]}
-        for path in sorted(root.glob("*/*.wav"))
+        for path in words(root)
         if path.parent.name in (*KEYWORDS, UNKNOWN, SILENCE)
     ]
 

@@ -31,8 +31,8 @@ def prepare(arguments) -> dict[str, list[dict]]:
         split, _, name = line.strip().partition(" ")
         if split not in SPLITS or "/" not in name:
             raise ValueError(f"{arguments.split}, line {number}: {line!r}, expected 1, 2 or 3 and a file")
-        candidates = [root / name for root in roots]
-        path = next((candidate for candidate in candidates if candidate.is_file()), candidates[0])
+        copies = [root / name for root in roots if (root / name).is_file()]
+        path = manifests.once(copies, lambda path: path.name).get(Path(name).name, roots[0] / name)
         found[SPLITS[split]].append({"file": path, "label": name.split("/")[0], "video": name.split("/")[1]})
     return {name: manifests.check_files(rows) for name, rows in found.items()}
 

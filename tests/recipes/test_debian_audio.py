@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from recipes import debian
-from recipes.debian_audio import corpus, kinds, packages, prepare, sounds, tasks
+from recipes.debian_audio import corpus, packages, sounds, tasks
 from recipes.debian_audio.packages import PACKAGES, RESERVED, Package
 from ssast_hf.data.sources import read_clips
 
@@ -370,32 +370,6 @@ def test_held_out_sources_are_one_pair_of_manifests(tmp_path):
     tasks.write_folds("language", tmp_path)
     assert sorted(path.name for path in (tmp_path / "language").iterdir()) == ["test.csv", "train.csv"]
     assert [row["file"] for row in read(tmp_path / "language" / "test.csv")] == ["../audio/0.wav", "../audio/1.wav"]
-
-
-def test_long_files_are_cut_and_one_source_cannot_dominate():
-    assert kinds.pieces(19.0) == [0.0] and kinds.pieces(35.0) == [0.0, 10.0, 20.0]
-    rows = [{"file": f"{group}{index}", "label": "speech", "group": group} for group in "ab" for index in range(150)]
-    chosen = kinds.limit(rows[:200])
-    assert len(chosen) == kinds.LIMIT + 50 and chosen == kinds.limit(rows[:200])
-
-
-def test_kinds_leave_out_the_package_of_the_bundled_sounds(tmp_path):
-    (tmp_path / "tasks").mkdir()
-    (tmp_path / "tasks/drums.csv").touch()
-    row = {"version": "1", "licence": "CC0", "kind": "effect", "seconds": 1.0, "group": "g", "split": "train"}
-    rows = [{"file": f"audio/{name}/a.wav", "package": name, **row} for name in ("sonic-pi-samples", "ufoai-sound")]
-    with open(tmp_path / "manifest.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    assert [row["file"] for row in kinds.candidates(tmp_path)] == ["audio/ufoai-sound/a.wav"]
-
-
-def test_kinds_need_a_corpus(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["prepare.py", "kinds", str(tmp_path)])
-    with pytest.raises(SystemExit) as stopped:
-        prepare.main()
-    assert stopped.value.code == 2 and "holds no corpus" in capsys.readouterr().err
 
 
 def test_a_machine_without_apt_gets_status_3_and_one_line(tmp_path):

@@ -138,6 +138,46 @@ def test_the_frozen_half_of_the_table_is_measured_once(dest, speech, small, monk
     assert "frozen rows less mel" in (dest / "README.md").read_text()
 
 
+@pytest.mark.parametrize(
+    "flags, reason",
+    [
+        (["--draws", "0"], "--draws is 0, expected 1 or more"), (["--draws", "-1"], "--draws is -1, expected 1"),
+        (["--layer", "99"], "--layer is 99, expected 1 to 2"), (["--layer", "0"], "--layer is 0, expected 1 to 2"),
+        (["--padded", "-5"], "--padded is -5, expected 0 to 64"), (["--padded", "65"], "65, expected 0 to 64"),
+        (["--model", "no/checkpoint"], "no/checkpoint is neither"), (["--model", "."], "config.json"),
+        (["--task", "digits"], "digits needs --speech"), (["--task", "drums", "emotion"], "emotion needs --speech"),
+        (["--task", "digits", "--speech", "nowhere"], "--speech is nowhere, which is no folder"),
+        (["--task", "emotion", "--speech", "."], "emodb/emodb.csv does not exist, expected it from python -m recipes"),
+        (["--task", "language"], "language.csv does not exist"),
+        (["--task", "vocal"], "vocal has 5 clips of 1 fold(s), expected 2 or more"),
+        (["--way", "chosen", "--clips", "few"], "--way chosen --clips few leaves nothing"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_what_cannot_be_measured_is_said_in_one_line(flags, reason, dest, small, monkeypatch, capsys):
+    monkeypatch.chdir(dest)
+    (dest / "tasks/vocal.csv").write_text("file,label,group,fold\n" + "x.wav,a,0,0\n" * 5)
+    monkeypatch.setattr(sys, "argv", ["x", str(dest), "--model", small, "--task", "drums", "--frozen-only"])
+    if "--way" in flags:
+        sys.argv.remove("--frozen-only")
+    sys.argv += flags
+    assert measure.main() == 2
+    line = capsys.readouterr().err.splitlines()[-1]  # after the bar of loading weights
+    assert line.startswith("x: error: ") and reason in line and not (dest / "measured.jsonl").exists()
+
+
+def test_where_there_are_no_tasks_nothing_is_measured(dest, monkeypatch, capsys):
+    for place in (dest / "nowhere", dest / "README.md"):
+        monkeypatch.setattr(sys, "argv", ["x", str(place)])
+        assert measure.main() == 2 and f"{place} is no folder, expected" in capsys.readouterr().err
+    (dest / "tasks/drums.csv").write_text("file,label\nx.wav,a\n")
+    with pytest.raises(ValueError, match=r"drums.csv has the columns file, label; expected .* file, fold, group"):
+        frozen.read(dest, "drums")
+    (dest / "measured.jsonl").write_text('{"task": "drums"}\n{"task"\n')
+    with pytest.raises(ValueError, match=r"measured.jsonl, line 2 is not JSON"):
+        Measured(dest / "measured.jsonl")
+
+
 def test_differences_are_of_pairs():
     """By hand: the mean of 0.1 and 0.3, and their deviation over the square root of 2; all clips have one draw."""
     one, other = {("a", 0): 0.6, ("b", 0): 0.9, ("c", 0): 1.0}, {("a", 0): 0.5, ("b", 0): 0.6}
@@ -164,6 +204,21 @@ def test_a_pack_gives_the_clips_back(dest, speech, monkeypatch, tmp_path):
         assert len(wave) == row["samples"]
         correlations.append(np.corrcoef(wave, coded)[0, 1])
     assert min(correlations) > 0.5 and np.median(correlations) > 0.9  # hiss is coded as such
+
+
+def test_a_pack_is_not_written_over(dest, monkeypatch, tmp_path, capsys):
+    (tmp_path / "mine.npy").write_text("mine")
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack/index.json").write_text("mine")
+    line = ["x", str(dest), str(tmp_path / "new"), "--raw", str(tmp_path / "mine.npy")]
+    for argv, path in ((line, "mine.npy"), ([*line[:2], str(tmp_path / "pack")], "pack/index.json")):
+        monkeypatch.setattr(sys, "argv", argv)
+        assert pack_tasks.main() == 2
+        assert capsys.readouterr().err.endswith(f"{path} exists: choose another name or give --overwrite\n")
+        assert (tmp_path / path).read_text() == "mine"
+    monkeypatch.setattr(sys, "argv", ["x", str(dest / "nowhere"), str(tmp_path / "new")])
+    assert pack_tasks.main() == 2 and "drums.csv does not exist, expected" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_pack_of_full_scale_does_not_wrap_around(tmp_path):

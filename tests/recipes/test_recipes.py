@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recipes' prepare modules on small copies of the official layouts, and their YAML files through the command."""
 
-import csv
 import json
 import re
 import shutil
@@ -12,67 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import yaml
 
 from recipes import summarize
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPreTraining, load_audio
 from ssast_hf.cli import main
-from ssast_hf.data.sources import read_clips
 
-ROOT = Path(__file__).parents[2]
-SOUNDS = sorted((ROOT / "tests/data/sounds").glob("*.flac"))
+from .helpers import ROOT, SOUNDS, Sounds, files_of, labels_of, made, prepare, rows_of
+
 RECIPES = sorted(
     path for path in (ROOT / "recipes").glob("*/*.yaml")
     if path.parent.name not in ("demo", "pretrain") and path.stem != "pretrain"
 )  # fmt: skip
 OURS = ("debian_audio", "fsdd", "emodb")  # not of the paper's tasks: one recipe each, whatever the patches
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
-
-
-class Sounds:
-    """Writes real sounds in turn, as WAV at 16 kHz, none alike."""
-
-    def __init__(self):
-        self.waves = [load_audio(path) for path in SOUNDS]
-        self.count = 0
-
-    def write(self, path: Path, seconds: float | None = None) -> Path:
-        wave = self.waves[self.count % len(self.waves)] * (1 - 0.5 * self.count / 1000)
-        if seconds is not None:
-            wave = np.resize(wave, round(16000 * seconds))
-        self.count += 1
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, wave[:16000] if seconds is None else wave, 16000)
-        return path
-
-
-def prepare(recipe: str, *arguments) -> subprocess.CompletedProcess:
-    """Runs `python -m recipes.RECIPE.prepare ARGUMENTS` in the root of the repository, as the recipe's README says."""
-    command = [sys.executable, "-m", f"recipes.{recipe}.prepare", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-
-
-def made(recipe: str, *arguments) -> str:
-    done = prepare(recipe, *arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def rows_of(path: Path) -> list[dict]:
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def files_of(path: Path) -> set[Path]:
-    """The files of a manifest, all there."""
-    files = [Path(clip.path) for clip in read_clips(path, labelled=True)]
-    assert all(file.is_file() for file in files) and len(set(files)) == len(files)
-    return {file.resolve() for file in files}
-
-
-def labels_of(path: Path) -> list[str]:
-    return sorted({clip.label for clip in read_clips(path, labelled=True)})
 
 
 @pytest.fixture(scope="module")
@@ -420,3 +372,21 @@ def test_folds_of_other_labels_or_without_scores_are_refused(folds, capsys):
     path.unlink()
     assert summarize.main(["--together", *map(str, folds)]) == 2
     assert "does not exist: train with --save_predictions True" in capsys.readouterr().err
+
+
+def test_a_run_that_is_given_twice_counts_once(folds, capsys):
+    (folds[0].parent / "link").symlink_to(folds[1])
+    assert summarize.main(["--together", *map(str, [*folds, folds[1], folds[0].parent / "link"])]) == 0
+    said = capsys.readouterr().out
+    assert "| test_accuracy | 0.5000 | 0.7071 | 2 |" in said and "4 clips together" in said
+
+
+@pytest.mark.parametrize("name, flag, text, reason", [
+    ("test_results.json", [], '{"test_accuracy": 0.', "test_results.json is not JSON"),
+    ("test_results.json", [], "[1]", "is no table of metrics"),
+    ("test_predictions.csv", ["--together"], "", "has no rows"),
+])  # fmt: skip
+def test_results_that_are_damaged_are_named(name, flag, text, reason, folds, capsys):
+    (folds[1] / name).write_text(text)
+    assert summarize.main([*flag, *map(str, folds)]) == 2
+    assert reason in capsys.readouterr().err
