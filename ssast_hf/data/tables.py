@@ -113,14 +113,17 @@ def column_labels(table, column: str | None, name: str, several: bool = False) -
     def one(index: int, value: Any) -> str:
         if kind and value == -1:  # a test set whose labels are kept secret
             raise ValueError(f"{name}[{index}]: no label in the column {column}.")
-        if isinstance(value, bool) or (kind and isinstance(value, int)):
+        if isinstance(value, int) and (kind or isinstance(value, bool)):
             value = kind.int2str(value) if kind else str(value)
+        whole = isinstance(value, (str, int)) or (isinstance(value, float) and (value.is_integer() or value != value))
+        if value is not None and not whole:
+            raise ValueError(f"{name}[{index}]: {value!r} in the column {column}, expected a name or a whole number.")
         return label_of(value, f"{name}[{index}]")
 
     def text_of(index: int, value: Any) -> str:
         if isinstance(value, list):
-            values = [one(index, each) if isinstance(each, (str, int)) else each for each in value]
-            listed = labels_in(values, f"{name}[{index}]")
+            named = [each if each is None or each != each else one(index, each) for each in value]
+            listed = labels_in(named, f"{name}[{index}]")
             text = json.dumps(listed) if listed else ""
         else:
             text = one(index, value)

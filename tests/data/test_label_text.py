@@ -111,10 +111,12 @@ def own_cache(monkeypatch, tmp_path):
 
 
 def test_numbers_and_nothing_in_parquet(tmp_path, own_cache):
-    path = parquet(tmp_path, [1.0, 2.5, float("nan")])
-    assert [clip.label for clip in read_labelled(path, several=True)] == ["1", "2.5", ""]
+    path = parquet(tmp_path, [1.0, 20.0, float("nan")])
+    assert [clip.label for clip in read_labelled(path, several=True)] == ["1", "20", ""]
     with pytest.raises(ValueError, match=r"\[2\]: no label in the column label"):
         read_labelled(path)
+    with pytest.raises(ValueError, match=r"\[1\]: 2\.5 in the column label, expected a name or a whole number"):
+        read_labelled(parquet(tmp_path, [1.0, 2.5]))
 
 
 def test_null_in_a_list_in_parquet_is_refused(tmp_path, own_cache):
