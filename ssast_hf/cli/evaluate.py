@@ -127,6 +127,11 @@ def _check(arguments: Namespace) -> "EventRules | None":
     path = arguments.suggest_thresholds
     if path and os.path.lexists(path) and not arguments.overwrite:
         raise ValueError(f"{path} exists: choose another name or give --overwrite")
+    read = {
+        os.path.realpath(source) for source in (arguments.data, arguments.baseline, arguments.label_file) if source
+    }
+    if path and os.path.realpath(path) in read:
+        raise ValueError(f"--suggest-thresholds is {path}, which is read from: choose another name")
     if path and not Path(path).absolute().parent.is_dir():
         raise ValueError(f"there is no directory {Path(path).parent} to write into: make it first")
     return rules

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of labelled clips before training: missing and unreadable files, and labels that may not be meant."""
 
+import math
 import os
 import unicodedata
 from collections import Counter
@@ -139,21 +140,54 @@ def _warn_of_joined(clips: list[Clip], counts: Counter[str], several: bool, sour
     Logs a label that may be several: with a comma or bar in it and a part that is a label by itself; with `several`,
     any with one of these, unless clips separate theirs by semicolons or list them.
     """
-    joined = {label: mark for label in counts for mark in SEPARATORS if mark in label}
+    joined = [(label, mark) for label in counts for mark in SEPARATORS if mark in label]
     meant = not several or any(";" in (clip.label or "") or (clip.label or "").startswith("[") for clip in clips)
-    apart = [label for label, mark in joined.items() if any(part.strip() in counts for part in label.split(mark))]
-    for label in (apart or ([] if meant else list(joined)))[:1]:
+    apart = [(label, mark) for label, mark in joined if any(part.strip() in counts for part in label.split(mark))]
+    for label, mark in (apart or ([] if meant else joined))[:1]:
         logger.warning(
             "%s has the label %r, which is one label with a %s in it: several are separated by semicolons, with "
-            "--multi_label.", source, label, SEPARATORS[joined[label]],
+            "--multi_label.", source, label, SEPARATORS[mark],
         )  # fmt: skip
 
 
-def warn_of_shared(train: list[Clip], held_out: list[Clip], source: str) -> None:
-    """Logs recordings with parts on both sides of a split, which makes results look better than they are."""
-    shared = sorted({clip.path for clip in train if clip.member is None} & {clip.path for clip in held_out})
+def warn_of_shared(train: list[Clip], held_out: list[Clip], source: str) -> bool:
+    """
+    Logs recordings of which clips are on both sides of a split, which makes results look better than they are. Other
+    names of a file are seen through. Returns whether there are any.
+    """
+    heard = {os.path.realpath(clip.path) for clip in train if clip.member is None}
+    shared = {real: clip.path for clip in held_out if (real := os.path.realpath(clip.path)) in heard}
     if shared:
         logger.warning(
-            "%s: parts of %d recording(s), such as %s, are in training and held out: --group_column file keeps each "
-            "recording on one side.", source, len(shared), shared[0],
+            "%s: clips of %d recording(s), such as %s, are in training and held out: --group_column file keeps each "
+            "recording on one side.", source, len(shared), min(shared.values()),
         )  # fmt: skip
+    return bool(shared)
+
+
+def clips_heard(train: list[Clip], judged: list[Clip]) -> int:
+    """How many of the clips that judge a model share sound with one that trained it: the same part, or overlapping."""
+    spans: dict[tuple, list[tuple[float, float]]] = {}
+    for clip in train:
+        spans.setdefault((os.path.realpath(clip.path), clip.member), []).append(_span(clip))
+
+    def heard(clip: Clip) -> bool:
+        start, end = _span(clip)
+        others = spans.get((os.path.realpath(clip.path), clip.member), ())
+        return any(start < stop and begin < end for begin, stop in others)
+
+    return sum(map(heard, judged))
+
+
+def warn_of_heard(train: list[Clip], judged: list[Clip], source: str, data: str) -> None:
+    """Logs that clips of a source which is to judge are in the training data."""
+    if both := clips_heard(train, judged):
+        logger.warning(
+            "%s: %d of %d clips are in the training data %s, too: results look better than they are.",
+            source, both, len(judged), data,
+        )  # fmt: skip
+
+
+def _span(clip: Clip) -> tuple[float, float]:
+    """Seconds from when to when."""
+    return clip.offset, math.inf if clip.duration is None else clip.offset + clip.duration

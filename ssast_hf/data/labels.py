@@ -172,8 +172,8 @@ def _hold_out_groups(clips, labels: Labels, fraction, seed, groups) -> tuple[lis
     distinct = len(set(groups))
     if distinct < folds:
         raise ValueError(
-            f"There are {distinct} groups, expected {folds} or more to hold out {fraction:g} of the clips: give "
-            "another --validation_fraction."
+            f"There are {distinct} groups, expected {folds} or more to hold out {fraction:.2g} of all clips: "
+            "give another --validation_fraction, 0 to hold none out, or --folds."
         )
     main_label = [labels.names.index(of[0]) if (of := labels.of(clip)) else -1 for clip in clips]
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)

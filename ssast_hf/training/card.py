@@ -15,6 +15,7 @@ from .. import __version__
 from ..checkpoints.cards import FACTS, model_card, write_card, write_facts
 from ..checkpoints.push import CODE, explained, make_branch, own_card_on_hub
 from ..configuration_ssast import save_code
+from ..data.annotated_clips import ANNOTATIONS, parse_annotations
 from ..data.sources import HUB, parse_source
 
 ARGUMENTS = (
@@ -97,5 +98,7 @@ def write_facts_and_push(
 
 def _data_name(source: str) -> str:
     """A dataset's name on the Hub, a file's or folder's without those it lies in."""
+    if source.startswith(ANNOTATIONS):
+        return Path(parse_annotations(source)[0]).name
     place = parse_source(source)[0].removeprefix(HUB)
     return Path(place).name if os.path.exists(place) or not source.startswith(HUB) else place

@@ -4,6 +4,7 @@
 
 import json
 import os
+import re
 import shutil
 import zlib
 from pathlib import Path
@@ -16,6 +17,7 @@ logger = get_logger(__name__)
 
 CHECKSUMS = "contents.json"  # in a checkpoint: {file: [bytes, CRC-32]}
 DAMAGED = ".damaged"
+CHECKPOINT = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-\d+({re.escape(DAMAGED)}(-\d+)?)?")  # names, also of those aside
 UNFINISHED = "_unfinished"  # folder of checkpoints that are being written or deleted
 BLOCK_BYTES = 2**22
 STATE = "trainer_state.json"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..data.clips import Clip
+from ..data.labelled_checks import warn_of_shared
 from ..data.labels import Labels
 from ..utils.text import print_error
 from .certainty import over_folds, wilson
@@ -17,7 +18,10 @@ from .run_directory import RECORD, recorded_flags
 FOLDS, PART = "_folds", "fold"  # the directory of the folds' runs, which is not pushed; what their results are named
 LEAST = 5  # clips of a fold: by fewer, its results mean little, and Student's t does not hold
 SMALL = 20  # clips of a label: fewer, and results of held-out clips vary much
-SHOWN = (("accuracy", "accuracy"), ("f1_macro", "macro F1"), ("mAP", "mAP"))
+SHOWN = (
+    ("accuracy", "accuracy"), ("f1_macro", "macro F1"), ("mAP", "mAP"),
+    ("baseline_accuracy", "baseline"), ("baseline_mAP", "baseline"),
+)  # fmt: skip
 
 FoldDone = Callable[[Path, list[Clip], list[Clip]], bool]
 TrainFold = Callable[[Path, list[Clip], list[Clip]], None]
@@ -46,6 +50,12 @@ def cross_validate(
             f"--folds {len(folds)} of {len(clips)} clips: the smallest fold has {smallest} clip(s), and results of "
             f"fewer than {LEAST} clips say little, and so does their mean: {better}"
         )
+    every = set(range(len(clips)))
+    for fold in folds:
+        if warn_of_shared(
+            [clips[index] for index in every.difference(fold)], [clips[index] for index in fold], "--data"
+        ):
+            break
     found = []
     for number, fold in enumerate(folds, 1):
         folder, held = output / FOLDS / str(number), set(fold)
@@ -62,8 +72,10 @@ def cross_validate(
 def _report(output: Path, rows: list[dict[str, float]]) -> dict[str, float]:
     shown = [(name, title) for name, title in SHOWN if all(row.get(name) is not None for row in rows)]
     small = min(row["samples"] for row in rows) < LEAST
-    if small and shown[0][0] == "accuracy":  # the mAP of one clip is 1 whatever the model says, its macro F1 0 or 1
-        del shown[1:]
+    if shown[0][0] == "accuracy":
+        # The mAP of one clip is 1 whatever the model says, its macro F1 0 or 1.
+        left_out = {"baseline_mAP", *(("f1_macro", "mAP") if small else ())}
+        shown = [(name, title) for name, title in shown if name not in left_out]
     cells = [[number, row["samples"], *(row[name] for name, _ in shown)] for number, row in enumerate(rows, 1)]
     write_csv(output / "folds.csv", ["fold", "samples", *(name for name, _ in shown)], cells)
     print("\n" + "".join(f"{text:>10}" for text in ("fold", "clips", *(title for _, title in shown))))

@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..checkpoints.files import read_json
-from ..data.labelled_checks import check_found
+from ..data.labelled_checks import check_found, clips_heard
 from ..data.labels import Labels, check_known, name_official_labels
 from ..data.sources import HUB, Clip, read_labelled
 from ..feature_extraction_ssast import SSASTFeatureExtractor
@@ -238,7 +238,7 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
     labels = Labels(names, several)
     check_found(clips, arguments.data)
     check_known(clips, labels, arguments.data, "the model has not")
-    if heard := clips_heard(arguments.model, clips, several):
+    if heard := training_clips_among(arguments.model, clips, several):
         print_error(f"ssast: {heard}")
     output = Path(arguments.output_dir)
     training_clips = _training_clips(arguments.baseline, clips, labels) if arguments.baseline else []
@@ -266,7 +266,7 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
     return failed
 
 
-def clips_heard(directory: str, clips: list[Clip], several: bool) -> str:
+def training_clips_among(directory: str, clips: list[Clip], several: bool) -> str:
     """
     A sentence on clips that are in the `--data` of the `ssast finetune` that wrote the directory. Empty where none
     are, where the directory does not say, and where the data is no longer there or on the Hub.
@@ -278,13 +278,13 @@ def clips_heard(directory: str, clips: list[Clip], several: bool) -> str:
         if record["command"] != "finetune" or source.startswith(HUB):
             return ""
         with chdir(record["directory"]):
-            known = {_place(clip) for clip in read_labelled(source, several)}
+            # Relative names mean something here alone.
+            known = [replace(clip, path=os.path.realpath(clip.path)) for clip in read_labelled(source, several)]
     except (OSError, ValueError, LookupError, TypeError):
         return ""
     finally:
         logging.disable(logging.NOTSET)
-    both = sum(_place(clip) in known for clip in clips)
-    if not both:
+    if not (both := clips_heard(known, clips)):
         return ""
     return (
         f"{both} of {len(clips)} clips are in {source}, on which {directory} was trained or chosen: expect worse "
@@ -292,14 +292,11 @@ def clips_heard(directory: str, clips: list[Clip], several: bool) -> str:
     )
 
 
-def _place(clip: Clip) -> tuple:
-    """Which part of which file a clip is."""
-    return os.path.realpath(clip.path), clip.offset, clip.duration, clip.member
-
-
 def check_output(arguments) -> None:
-    """Raises ValueError where results would replace others, or the directory is a file."""
+    """Raises ValueError where results would replace others or be elsewhere, or the directory is a file."""
     output = Path(arguments.output_dir)
+    if Path(arguments.name).name != arguments.name:
+        raise ValueError(f"--name is {arguments.name!r}, expected the beginning of a file's name, without folders")
     if output.is_dir() and any(output.glob(f"{arguments.name}_*")) and not arguments.overwrite:
         raise ValueError(f"{output} holds results named {arguments.name}: give another --name or --overwrite")
     if output.exists() and not output.is_dir():
@@ -312,10 +309,9 @@ def _training_clips(source: str, judged: list[Clip], labels: Labels) -> list[Cli
     clips = read_labelled(source, labels.several)
     check_found(clips, source)
     check_known(clips, labels, source, "the model has not")
-    both = {clip.name for clip in clips} & {clip.name for clip in judged}
-    if both:
+    if both := clips_heard(clips, judged):
         raise ValueError(
-            f"--baseline is {source}, which has {len(both)} of the {len(judged)} clips of --data, expected the clips "
+            f"--baseline is {source}, which has {both} of the {len(judged)} clips of --data, expected the clips "
             "that the model was trained on."
         )
     return clips

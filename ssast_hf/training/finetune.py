@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import EvalPrediction, set_seed
+from transformers import set_seed
 
 from ..checkpoints.convert import read_label_names
 from ..checkpoints.loading import load_to_train
@@ -18,7 +18,14 @@ from ..data.clips import Clip
 from ..data.decoded import decode, fingerprint
 from ..data.folds import folds_of
 from ..data.labelled import clip_seconds
-from ..data.labelled_checks import check_found, check_readable, readable, warn_of_labels, warn_of_shared
+from ..data.labelled_checks import (
+    check_found,
+    check_readable,
+    readable,
+    warn_of_heard,
+    warn_of_labels,
+    warn_of_shared,
+)
 from ..data.labels import Labels, check_complete, check_known, find_labels, hold_out, name_official_labels
 from ..data.reader import Reader
 from ..data.skipped import Skipped
@@ -31,13 +38,12 @@ from ..utils.text import print_error, printable
 from .arguments import parse, reading
 from .augment import Augmentation, LabelledClips, LabelledCollator
 from .card import write_facts_and_push
-from .certainty import describe_interval
 from .classifier_labels import labels_of_model, order_of_model
 from .cross_validation import PART, cross_validate, is_finished, suggest_folds
 from .curves import CURVES, draw_curves
-from .evaluation import compute_metrics, describe, describe_baseline, evaluate_clips, judge_baseline
 from .finetuning_arguments import FineTuningDataArguments
-from .frozen import FrozenTrainer, check_copies, check_flags, is_default
+from .frozen import FrozenTrainer, check_flags, check_meant, frozen_by_default
+from .judging import judge_all, judge_parts, metrics_of, unreadable_of
 from .optimization import ClassificationLoss, class_weights, sampling_weights
 from .run_directory import RESUMES, RunDirectory
 from .tuning import FineTuner, FineTuningArguments, choose_trained, say_what_is_trained
@@ -45,7 +51,6 @@ from .tuning import FineTuner, FineTuningArguments, choose_trained, say_what_is_
 EPILOG = (
     f"{RESUMES} On several GPUs: torchrun --nproc_per_node 8 -m ssast_hf.training.finetune, with the same arguments."
 )
-TITLES = {"eval": "Validation", "test": "Test", PART: "Held out"}  # of the parts that a model is judged by
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -105,7 +110,7 @@ def _train(
     if run.main:
         draw_curves(trainer.state.log_history, run.output / CURVES)
         judged = trainer.whole_model(SSASTForAudioClassification)
-        unreadable += _judge_all(judged, extractor, clips, parts, labels, data, training, trainer)
+        unreadable += judge_all(judged, extractor, clips, parts, labels, data, training, trainer)
     _write_facts(trainer, data, labels, {"training": clips, "validation": parts.get("eval"), **parts}, argv)
     return _close(run, trainer, unreadable + len(trainer.train_dataset.reader.skipped.seen))
 
@@ -120,7 +125,7 @@ def _train_folds(data, training, argv, clips: list[Clip], labels: Labels, groups
     def train(folder: Path, others: list[Clip], held: list[Clip]) -> None:
         fold_data, fold_training, flags = given(folder)
         set_seed(fold_training.seed)
-        fold_data.baseline, fold_data.frozen = False, data.frozen
+        fold_data.frozen = data.frozen
         _without_validation(fold_data, fold_training, labels)
         _train(fold_data, fold_training, flags, argv, others, labels, {PART: held}, groups, 0, None)
 
@@ -165,24 +170,10 @@ def _trainer(
         train_dataset=LabelledClips(clips, reader, targets, seconds, augmentation, training.seed),
         eval_dataset=LabelledClips(validation, reader, labels.targets(validation), seconds) if validation else None,
         processing_class=extractor,
-        compute_metrics=_metrics(labels, model),
+        compute_metrics=metrics_of(labels, model),
         loss=loss,
         sampling_weights=sampling_weights(targets) if training.balanced_sampling else None,
     )
-
-
-def _judge_all(model, extractor, clips, parts, labels: Labels, data, training, trainer: FineTuner) -> int:
-    """
-    Evaluates the trained model, and the baseline if asked, by validation and test data, and saves both results.
-    Returns how many clips could not be read.
-    """
-    judged = _judge(model, extractor, parts, labels, data, training)
-    baseline = judge_baseline(clips, parts, labels, extractor.sampling_rate) if data.baseline else {}
-    for name, results in judged.items():
-        if found := baseline.get(name):
-            print(f"{TITLES[name]}: {describe_baseline(found, labels.several)}")
-        trainer.save_metrics(name, {**results, **baseline.get(name, {})})  # into all_results.json, too
-    return _unreadable(judged)
 
 
 def _write_facts(trainer, data, labels: Labels, parts: dict[str, list[Clip] | None], argv: list[str]) -> None:
@@ -237,13 +228,14 @@ def _read(
         labels = order_of_model(data.model, labels)
     warn_of_labels(clips, labels, data.data)
     if "frozen" not in flags:
-        data.frozen = _frozen_by_default(data, training, len(clips), labels, flags)
-    check_copies(data.warped_copies, data.frozen)
+        data.frozen = frozen_by_default(data, training, len(clips), len(labels.names), flags)
+    check_meant(data, flags)
     parts = {}
     for name, source in (("eval", data.validation_data), ("test", data.test_data)):
         if source:
             parts[name], _ = _clips(source, data)
             check_known(parts[name], labels, source, "the training data has not")
+            warn_of_heard(clips, parts[name], source, data.data)
     if not data.validation_data and data.validation_fraction != 0 and not data.folds:
         each = None if groups is None else [groups[clip] for clip in clips]
         clips, parts["eval"] = hold_out(clips, labels, data.validation_fraction, training.seed, each)
@@ -264,21 +256,12 @@ def _read(
             source = "The validation data" if name == "eval" else str(data.test_data)
             check_readable(heard := readable(part), labels, source, len(heard) < len(part))
     clips, unreadable = found, len(clips) - len(found)
+    if data.baseline and not parts and not data.folds:
+        raise ValueError("--baseline needs clips to judge by, found --validation_fraction 0 and no --test_data.")
     if "eval" not in parts:
         _without_validation(data, training, labels)
     training.judge_by("mAP" if labels.several else "accuracy", labels.several)
     return clips, labels, dict(sorted(parts.items())), groups, unreadable
-
-
-def _frozen_by_default(data, training, clips: int, labels: Labels, flags: Collection[str]) -> bool:
-    """Whether the encoder stays frozen without --frozen; says so. A classifier for the same labels is trained on."""
-    trained = training.world_size > 1 or data.from_scratch or not is_default(flags, clips, len(labels.names))
-    if trained or (not data.new_classifier and labels_of_model(data.model) is not None):
-        return False
-    if training.process_index == 0:
-        print_error(f"{clips} clips of {len(labels.names)} labels are few, so the encoder stays frozen (--frozen); "
-                    "--frozen False trains all of it")  # fmt: skip
-    return True
 
 
 def _clips(
@@ -342,34 +325,6 @@ def _load(
     return model, extractor
 
 
-def _metrics(labels: Labels, model: SSASTForAudioClassification):
-    sigmoid = model.config.problem_type == "multi_label_classification"
-
-    def compute(prediction: EvalPrediction) -> dict[str, float]:
-        logits = torch.from_numpy(np.asarray(prediction.predictions)).float()
-        scores = (logits.sigmoid() if sigmoid else logits.softmax(dim=-1)).numpy()
-        metrics = compute_metrics(scores, prediction.label_ids, labels.several)
-        del metrics["per_class"]
-        return metrics
-
-    return compute
-
-
-def _judge(
-    model, extractor, parts, labels: Labels, data: FineTuningDataArguments, training: FineTuningArguments
-) -> dict:
-    """The metrics of each part, which are written and printed."""
-    judged = {}
-    for name, part in parts.items():
-        judged[name], _ = evaluate_clips(
-            model, extractor, part, labels, training.output_dir, name, training.per_device_eval_batch_size,
-            data.save_predictions or name == PART,
-        )  # fmt: skip
-        for line in filter(None, (describe(judged[name], name), describe_interval(judged[name], name))):
-            print(f"{TITLES[name]}: {line}")
-    return judged
-
-
 def _evaluate_only(data: FineTuningDataArguments, training: FineTuningArguments) -> int:
     if data.baseline:
         raise ValueError("--baseline needs clips to train on, not --eval_only: see ssast evaluate --baseline.")
@@ -385,13 +340,9 @@ def _evaluate_only(data: FineTuningDataArguments, training: FineTuningArguments)
     parts = {name: _clips(source, data)[0] for name, source in sources.items() if source}
     for name, part in parts.items():
         check_known(part, labels, str(sources[name]), "the model has not")
-    judged = _judge(model, extractor, parts, labels, data, training)
+    judged = judge_parts(model, extractor, parts, labels, data, training)
     print(printable(f"Results in {training.output_dir}"))
-    return 1 if _unreadable(judged) else 0
-
-
-def _unreadable(judged: dict[str, dict]) -> int:
-    return sum(results.get(f"{name}_unreadable_samples", 0) for name, results in judged.items())
+    return 1 if unreadable_of(judged) else 0
 
 
 if __name__ == "__main__":

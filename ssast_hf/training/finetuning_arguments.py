@@ -60,6 +60,13 @@ class FineTuningDataArguments:
             f"[0; {WARPED_COPIES} for up to {FEW_CLIPS} clips per label where cross-validation finds it better]."
         },
     )
+    refit: bool = field(
+        default=True,
+        metadata={
+            "help": "Fit the saved model of a frozen encoder to the clips held out for validation, too, once they "
+            "have judged it [True]."
+        },
+    )
     baseline: bool = field(
         default=False, metadata={"help": "Say what logistic regression on mel statistics of the same clips reaches."}
     )

@@ -18,6 +18,8 @@ from ..inference.batches import End, pad_features, run_model, windows_of
 from ..modeling_ssast import SSASTClassificationHead, SSASTForAudioClassification, SSASTModel
 from ..utils.logs import get_logger
 from ..utils.text import print_error, reason_of
+from .augment import LabelledClips
+from .classifier_labels import labels_of_model
 from .frozen_choice import Choice, choose, divide, worth_copies
 from .regression import Regression, WindowFeatures, fit
 from .tuning import FineTuner
@@ -36,23 +38,29 @@ FLAGS = {
     "max_length", "frequency_stride", "time_stride", "pooling", "mean", "std", "output_dir", "overwrite", "seed",
     "per_device_eval_batch_size", "dataloader_num_workers", "use_cpu", "disable_tqdm", "report_to", "log_level",
     "push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "hub_revision", "channel", "accept_truncated",
-    "warped_copies",
+    "warped_copies", "refit",
 }  # fmt: skip
 
 
 def check_flags(given: Collection[str]) -> None:
     """Raises ValueError, with their names, for flags that say how to train an encoder."""
-    if other := sorted(set(given) - FLAGS):
-        names = ", ".join(f"--{name}" for name in other)
-        raise ValueError(f"--frozen trains no encoder and has no use for {names}: leave out one or the other.")
+    if names := _listed(given):
+        raise ValueError(
+            f"--frozen trains no encoder and has no use for {names}: leave out one or the other, or the recipe that "
+            "has them."
+        )
 
 
-def check_copies(copies: int | None, frozen: bool) -> None:
-    """Raises ValueError for a --warped_copies that is negative, or given without a frozen encoder."""
-    if copies is not None and copies < 0:
-        raise ValueError(f"--warped_copies is {copies}, expected 0 or more.")
-    if copies is not None and not frozen:
-        raise ValueError("--warped_copies is for --frozen, which is not given: leave it out, or give both.")
+def check_meant(data, flags: Collection[str]) -> None:
+    """Raises ValueError for flags about a frozen encoder that mean nothing beside the others."""
+    if data.warped_copies is not None and data.warped_copies < 0:
+        raise ValueError(f"--warped_copies is {data.warped_copies}, expected 0 or more.")
+    for name in ("warped_copies", "refit"):
+        if name in flags and not data.frozen:
+            raise ValueError(f"--{name} is for --frozen, which is not given: leave it out, or give both.")
+    drawn = not data.validation_data and data.validation_fraction != 0 and not data.folds
+    if "refit" in flags and data.refit and not drawn:
+        raise ValueError("--refit is about clips that are held out of --data, and none are: leave it out.")
 
 
 def is_default(flags: Collection[str], clips: int, labels: int) -> bool:
@@ -61,6 +69,27 @@ def is_default(flags: Collection[str], clips: int, labels: int) -> bool:
     good as training and a hundred times faster (recipes/debian_audio/README.md), and no flag says how to train.
     """
     return clips <= FEW_CLIPS * labels and not set(flags) - FLAGS
+
+
+def frozen_by_default(data, training, clips: int, labels: int, flags: Collection[str]) -> bool:
+    """Whether the encoder stays frozen without --frozen; says so. A classifier for the same labels is trained on."""
+    if training.world_size > 1 or data.from_scratch or clips > FEW_CLIPS * labels:
+        return False
+    if not data.new_classifier and labels_of_model(data.model) is not None:
+        return False
+    frozen = is_default(flags, clips, labels)
+    if training.process_index == 0:
+        few = f"{clips} clips of {labels} labels are few (at most {FEW_CLIPS} per label on average)"
+        if frozen:
+            print_error(f"{few}, so the encoder stays frozen (--frozen); --frozen False trains all of it")
+        else:
+            print_error(f"{few}; all of the encoder is trained because of {_listed(flags)}, and --frozen leaves it")
+    return frozen
+
+
+def _listed(flags: Collection[str]) -> str:
+    """The flags that train an encoder."""
+    return ", ".join(f"--{name}" for name in sorted(set(flags) - FLAGS))
 
 
 def layers_to_try(num_hidden_layers: int) -> list[int]:
@@ -217,6 +246,8 @@ class FrozenTrainer(FineTuner):
         self.groups, self.pooling, self.allow_missing_labels = groups, pooling, allow_missing_labels
         self.warped_copies = warped_copies
         self.choice: Choice | None = None
+        self.fitted: tuple[WindowFeatures, np.ndarray] | None = None  # with copies, and the targets of its clips
+        self.refitted: int | None = None  # clips
 
     def train(self, resume_from_checkpoint: str | None = None, **kwargs) -> TrainOutput:
         """Fits and says on stderr what was chosen. The metrics are the choice and how long it took."""
@@ -243,8 +274,7 @@ class FrozenTrainer(FineTuner):
         layer, pooling, strength = self.choice
         model.ssast.layers = model.ssast.layers[:layer]
         windows = self._with_copies(features[layer, pooling], left, targets, groups, layer, pooling)
-        (regression,) = fit(windows, targets, [strength], several)
-        to_classifier(model, layer, pooling, regression)
+        self._fit(self.choice, windows, targets)
         metrics = {
             "train_runtime": round(time.monotonic() - begun, 4),
             "train_samples": len(readable),
@@ -254,6 +284,46 @@ class FrozenTrainer(FineTuner):
             "frozen_warped_copies": self.warped_copies,
         }
         return TrainOutput(0, 0.0, metrics)
+
+    def _fit(self, choice: Choice, windows: WindowFeatures, targets: np.ndarray) -> None:
+        """Makes the regression on these features the model's classifier."""
+        layer, pooling, strength = choice
+        self.fitted = windows, targets
+        several = self.model.config.problem_type == "multi_label_classification"
+        (regression,) = fit(windows, targets, [strength], several)
+        to_classifier(self.model, layer, pooling, regression)
+
+    def refit(self, held_out: LabelledClips) -> int:
+        """
+        Fits the classifier again, as chosen, to the clips of `train_dataset` and of `held_out`.
+
+        Returns:
+            How many clips these are, without those that cannot be read.
+
+        Raises:
+            ValueError: `train` has not been called.
+        """
+        if self.choice is None or self.fitted is None:
+            raise ValueError("nothing was chosen yet, expected `train` before `refit`")
+        layer, pooling, _ = self.choice
+        windows, targets = self.fitted
+        features, readable = frozen_features(
+            self.model.ssast, self.processing_class, held_out.clips, [layer], [pooling], self.args.eval_batch_size,
+            self.args.dataloader_num_workers,
+        )  # fmt: skip
+        more = [features[layer, pooling]]
+        if self.warped_copies:
+            more += self._warped([held_out.clips[index] for index in readable], self.warped_copies, layer, pooling)
+        both = np.concatenate([targets, held_out.targets[readable]])
+        self._fit(self.choice, windows.followed_by(WindowFeatures.joined(more)), both)
+        self.refitted = len(both)
+        return self.refitted
+
+    def _warped(self, clips: list[Clip], count: int, layer: int, pooling: str) -> list[WindowFeatures]:
+        return warped_features(
+            self.model.ssast, self.processing_class, clips, layer, pooling, count, self.args.seed,
+            self.args.eval_batch_size, self.args.dataloader_num_workers,
+        )  # fmt: skip
 
     def _with_copies(
         self, windows: WindowFeatures, clips: list[Clip], targets: np.ndarray, groups, layer: int, pooling: str
@@ -266,10 +336,7 @@ class FrozenTrainer(FineTuner):
         if not count or (asked is None and not divide(targets, several, self.args.seed, groups)[1]):
             return windows
         try:
-            copies = warped_features(
-                self.model.ssast, self.processing_class, clips, layer, pooling, count, self.args.seed,
-                self.args.eval_batch_size, self.args.dataloader_num_workers,
-            )  # fmt: skip
+            copies = self._warped(clips, count, layer, pooling)
         except ValueError as error:
             if asked is not None:
                 raise
@@ -288,4 +355,6 @@ class FrozenTrainer(FineTuner):
         layer, pooling, strength = self.choice or (None, None, None)
         chosen = {"encoder": "frozen", "layer": layer, "pooling": pooling, "C": strength, "seed": self.args.seed,
                   "warped copies": self.warped_copies}  # fmt: skip
+        if self.refitted is not None:
+            chosen["clips fitted to"] = f"{self.refitted}, those for validation too, after these judged"
         return {**super().facts(), "arguments": chosen}

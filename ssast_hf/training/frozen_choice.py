@@ -39,7 +39,7 @@ def choose(
         groups (`Sequence[str]`, *optional*): One per clip; a group is never fitted on and judged by.
 
     Returns:
-        The choice, and a line each about layer, pooling and C.
+        The choice, and lines about it.
     """
     drawn, folds = divide(targets, several, seed, groups)
     if not folds:
@@ -53,15 +53,18 @@ def choose(
         worth.update({(layer, pooling, strength): value for strength, value in zip(STRENGTHS, found)})
     error = _standard_error(worth, len(drawn))
     choice, tables = _best(worth, error)
-    how = f"mean {'mAP' if several else 'accuracy'} {_how(drawn, folds, groups)}"
-    lines = []
-    for name, chosen, table in zip(("Layer", "Pooling", "C"), choice, tables):
-        listed = ", ".join(f"{option} {value[0]:.3f}" for option, value in table.items())
-        lines.append(f"{name} {chosen}: {how}: {listed}")
+    layer, pooling, strength = choice
+    by_layer, by_pooling, by_strength = (
+        ", ".join(f"{option} {value[0]:.3f}" for option, value in table.items()) for table in tables
+    )
+    lines = [
+        f"Chosen by {'mAP' if several else 'accuracy'} {_how(drawn, folds, groups)}:",
+        f"- pooling {pooling}, the best mean over all layers and C: {by_pooling}",
+        f"- layer {layer}, means over all C: {by_layer}",
+        f"- C {strength:g}, the best mean over all layers: {by_strength}",
+    ]
     if len(tables[0]) > 1:
-        lines[0] += (
-            f"; of those within {error:.3f} (one standard error) of the best, the nearest two thirds of the depth"
-        )
+        lines[2] += f"; of those within one standard error, {error:.3f}, of the best the nearest to 2/3 of the depth"
     return choice, lines
 
 
@@ -94,7 +97,7 @@ def worth_copies(
     clips that judge are as they were. Arguments as of [`choose`].
 
     Returns:
-        The answer and a line about it.
+        The answer and a line about it, which follows those of [`choose`].
     """
     drawn, folds = divide(targets, several, seed, groups)
     losses = {}
@@ -103,8 +106,8 @@ def worth_copies(
         losses[count] = -float(np.mean([likelihood for _, likelihood in found]))
     better = losses[len(copies)] < losses[0]
     listed = ", ".join(f"{count} {loss:.3f}" for count, loss in losses.items())
-    how = f"mean logarithmic loss {_how(drawn, folds, groups)}"
-    return better, f"Warped copies of each clip {len(copies) if better else 0}: {how}: {listed}"
+    chosen = f"with {len(copies)} warped copies of each clip" if better else "without warped copies"
+    return better, f"- {chosen}, by the lower logarithmic loss, mean over all C: {listed}"
 
 
 def _standard_error(worth: dict[Choice, tuple[float, float]], clips: int) -> float:

@@ -50,6 +50,14 @@ class WindowFeatures:
             np.concatenate([version.weight for version in several]) / len(several),
         )
 
+    def followed_by(self, other: "WindowFeatures") -> "WindowFeatures":
+        """The windows of these clips, and then those of others."""
+        return WindowFeatures(
+            np.concatenate([self.inputs, other.inputs]),
+            np.concatenate([self.clip, other.clip + self.clip.max() + 1]),
+            np.concatenate([self.weight, other.weight]),
+        )
+
     def of(self, clips: np.ndarray) -> "WindowFeatures":
         """The windows of some clips, which are counted anew from 0 in the order given."""
         place = np.full(self.clip.max() + 1, -1)

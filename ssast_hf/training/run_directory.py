@@ -20,6 +20,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from ..utils.files import locked, replacing, target_of
 from ..utils.text import print_error
 from .checkpoint_files import (
+    CHECKPOINT,
     CHECKSUMS,
     UNFINISHED,
     checkpoints_of,
@@ -33,6 +34,12 @@ from .checkpoint_files import (
 # Names that begin with an underscore are not pushed to the Hub: these files hold paths of this machine.
 RECORD, SKIPPED, LOCK = "_run.json", "_skipped.jsonl", "_lock"
 RESULTS = "all_results.json"  # which the Trainer reads before it writes it
+# What a run leaves beside its model. Of a run that is started over, none of it may stay: it would be taken for the new
+# model's, by the model card too.
+LEFT = re.compile(
+    r"(all|train|eval|test|fold|folds)_results\.json|(eval|test|fold)_(per_class\.csv|confusion_matrix\.(csv|png)|"
+    r"predictions\.csv)|folds\.csv|(curves|reconstruction)\.png|training\.json|trainer_state\.json"
+)
 RESUMES = (
     "After a crash, a kill or Ctrl-C, the same command resumes from the newest complete checkpoint and ends with the "
     "same model (--save_strategy steps --save_steps N saves more of them)."
@@ -152,7 +159,8 @@ class RunDirectory:
                     "another, or give --overwrite"
                 )
             return
-        if not self.previous["finished"] and not any(self.output.glob(f"{PREFIX_CHECKPOINT_DIR}-*")):
+        unfinished = not self.previous["finished"] and not any(self.output.glob(f"{PREFIX_CHECKPOINT_DIR}-*"))
+        if unfinished and not any(self.output.glob("*.safetensors")):
             self.previous, self.stale = None, True  # nothing to resume from, and nothing to lose
             return
         other = f"--output_dir is {self.output}, which holds "
@@ -171,7 +179,9 @@ class RunDirectory:
                 f"{other}another run ({'; '.join(changes)}): repeat its command to resume it, choose another "
                 "directory, or give --overwrite to start over"
             )
-        if self.previous["finished"]:
+        if unfinished:  # its model is saved, not judged: the same command makes it again
+            self.previous, self.stale = None, True
+        elif self.previous["finished"]:
             raise ValueError(
                 f"{other}this run, finished: choose another directory (and --model {self.output} to train on from "
                 "it), or give --overwrite to start over"
@@ -185,10 +195,11 @@ class RunDirectory:
 
     def _remove_old_run(self) -> None:
         """Removes what is left of a run that is overwritten: this run must not resume from its checkpoints."""
-        for path in [*self.output.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), self.output / UNFINISHED]:
-            shutil.rmtree(path, ignore_errors=True)
-        for name in (RECORD, SKIPPED):
-            (self.output / name).unlink(missing_ok=True)
+        for path in self.output.iterdir():
+            if path.name == UNFINISHED or CHECKPOINT.fullmatch(path.name):
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name in (RECORD, SKIPPED) or LEFT.fullmatch(path.name):
+                path.unlink()
 
     def _remove_after_unsaved(self) -> None:
         """Where a checkpoint could not be saved: removes those after it, so that training repeats its step."""

@@ -12,7 +12,14 @@ import soundfile
 
 from ssast_hf import cli
 from ssast_hf.data.labelled import label_names
-from ssast_hf.data.labelled_checks import check_found, readable, warn_of_labels, warn_of_shared
+from ssast_hf.data.labelled_checks import (
+    check_found,
+    clips_heard,
+    readable,
+    warn_of_heard,
+    warn_of_labels,
+    warn_of_shared,
+)
 from ssast_hf.data.labels import default_fraction, find_labels, hold_out
 from ssast_hf.data.sources import Clip, read_clips, read_labelled
 from ssast_hf.training import finetune, pretrain
@@ -150,6 +157,27 @@ def test_labels_that_may_not_be_meant_are_warned_of_once(caplog):
     assert "_background_noise_" in messages[0] and "Owl and owl" in messages[1] and "Crow (1)" in messages[2]
     assert "1 sound(s) two labels" in messages[3] and "0.wav (Owl, owl)" in messages[3]
     assert "--group_column file" in messages[4]
+
+
+def test_sound_on_both_sides_is_found_under_other_names_and_in_other_parts(tmp_path, caplog):
+    """By the file that a name leads to, and by seconds that overlap; parts that only touch share nothing."""
+    sounds(tmp_path, "a.wav", "b.wav")
+    (tmp_path / "linked").symlink_to(tmp_path, target_is_directory=True)
+    train = [Clip(str(tmp_path / "a.wav"), "x", 1.0, 2.0)]
+    others = [
+        (True, Clip(str(tmp_path / "linked/a.wav"), "x", 1.0, 2.0)),
+        (True, Clip(str(tmp_path / "linked/./a.wav"), "x")),
+        (True, Clip(str(tmp_path / "a.wav"), "x", 2.5)),
+        (False, Clip(str(tmp_path / "a.wav"), "x", 3.0)),
+        (False, Clip(str(tmp_path / "a.wav"), "x", 0.0, 1.0)),
+        (False, Clip(str(tmp_path / "b.wav"), "x")),
+    ]  # fmt: skip
+    assert [clips_heard(train, [clip]) for _, clip in others] == [int(heard) for heard, _ in others]
+    warn_of_heard(train, [clip for _, clip in others], "test.csv", "train.csv")
+    assert caplog.messages == [
+        "test.csv: 3 of 6 clips are in the training data train.csv, too: results look better than they are."
+    ]
+    assert [warn_of_shared(train, [clip], "here") for _, clip in others] == [True] * 5 + [False]
 
 
 def test_training_takes_one_channel_and_truncated_files_on_request(tmp_path):

@@ -159,8 +159,10 @@ def test_clips_that_the_model_was_trained_on_are_named(place, tmp_path, monkeypa
         str(tmp_path / "m"),
     ]
     assert main([*command, "--max_steps", "1", *QUIET]) == 0
-    (tmp_path / "mixed.csv").write_text(f"file,label,offset,duration\n{place}/0.wav,a,,\n{place}/1.wav,b,0.5,0.6\n")
-    (tmp_path / "other.csv").write_text(f"file,label,offset,duration\n{place}/1.wav,b,0.5,0.6\n")
+    shutil.copy(place / "1.wav", tmp_path / "copy.wav")
+    (tmp_path / "mixed.csv").write_text(f"file,label\n{place}/0.wav,a\ncopy.wav,b\n")
+    (tmp_path / "part.csv").write_text(f"file,label,offset,duration\n{place}/1.wav,b,0.5,0.6\n")
+    (tmp_path / "other.csv").write_text("file,label\ncopy.wav,b\n")
 
     def said_of(data: str, model=tmp_path / "m") -> str:
         capsys.readouterr()
@@ -171,6 +173,7 @@ def test_clips_that_the_model_was_trained_on_are_named(place, tmp_path, monkeypa
     heard = f"clips are in clips.csv, on which {tmp_path / 'm'} was trained or chosen: expect worse results on other"
     assert f"ssast: 8 of 8 {heard} clips\n" in said_of(place / "clips.csv")
     assert f"ssast: 1 of 2 {heard} clips\n" in said_of(tmp_path / "mixed.csv")
+    assert f"ssast: 1 of 1 {heard} clips\n" in said_of(tmp_path / "part.csv")
     assert "trained or chosen" not in said_of(tmp_path / "other.csv")
     assert "trained or chosen" not in said_of("clips.csv", place / "single")  # a directory that does not say
     shutil.copytree(place, tmp_path / "elsewhere")
@@ -179,3 +182,21 @@ def test_clips_that_the_model_was_trained_on_are_named(place, tmp_path, monkeypa
     assert "trained or chosen" not in said_of("clips.csv")
     (tmp_path / "m/_run.json").write_text('{"command": "finetune", "flags": []}')
     assert "trained or chosen" not in said_of("clips.csv")
+
+
+def test_results_stay_in_their_directory_and_thresholds_replace_no_labels(place, tmp_path, capsys):
+    command = ["evaluate", "--data", str(place / "clips.csv"), "--model", str(place / "single"), "--overwrite"]
+    labels = (place / "clips.csv").read_bytes()
+    for flags, reason in (
+        (
+            ["--output-dir", str(tmp_path / "o"), "--name", "../x"],
+            "--name is '../x', expected the beginning of a file's",
+        ),
+        (
+            ["--output-dir", str(tmp_path / "o"), "--suggest-thresholds", str(place / "clips.csv")],
+            "which is read from",
+        ),
+    ):
+        assert main([*command, *flags]) == 2
+        assert reason in capsys.readouterr().err
+    assert (place / "clips.csv").read_bytes() == labels and not list(tmp_path.glob("x*"))

@@ -148,7 +148,7 @@ def test_folds_of_a_few_clips_are_warned_of_and_have_no_interval(tmp_path, capsy
 def test_cross_validation_judges_each_clip_once_by_a_model_that_did_not_hear_it(tones, pretrained, tmp_path, capsys):
     output = tmp_path / "run"
     command = ["--data", tones / "single.csv", "--group_column", "speaker", "--model", pretrained, "--folds", 3,
-               "--output_dir", output, "--frozen", "True"]  # fmt: skip
+               "--output_dir", output, "--frozen", "True", "--baseline"]  # fmt: skip
     assert main(["finetune", *map(str, command), "--report_to", "none"]) == 0
     said = capsys.readouterr()
     rows = list(csv.DictReader((output / "folds.csv").open()))
@@ -160,7 +160,10 @@ def test_cross_validation_judges_each_clip_once_by_a_model_that_did_not_hear_it(
         assert float(row["accuracy"]) == pytest.approx(accuracies[-1]) and int(row["samples"]) == len(found) == 6
         assert len({int(Path(f["file"]).stem) % 3 for f in found}) == 1  # one speaker
         judged |= {f["file"]: number for f in found}
+        baseline = json.loads((folder / "fold_results.json").read_text())["fold_baseline_accuracy"]
+        assert float(row["baseline_accuracy"]) == pytest.approx(baseline)
     assert len(judged) == 18
+    assert said.out.count("by the baseline") == 3 and f"{'mAP':>10}{'baseline':>10}\n" in said.out
     results = json.loads((output / "folds_results.json").read_text())
     mean, low, high = over_folds(accuracies)
     found = [results.get(f"folds_accuracy{end}", np.nan) for end in ("", "_low", "_high")]

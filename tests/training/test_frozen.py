@@ -111,7 +111,7 @@ def test_the_model_has_scikit_learns_probabilities(folder, tmp_path, capsys, dat
     alone = ["--validation_fraction", 0, "--warped_copies", 0]
     assert finetune(folder, tmp_path / "out", "short.csv", *alone, *flags) == 0
     told = capsys.readouterr().err
-    assert all(f"\n{name} " in told for name in ("Layer", "Pooling", "C"))
+    assert all(f"\n- {name} " in told for name in ("layer", "pooling", "C"))
     assert ("by group" in told) == ("--group_column" in flags)
     rows = [line.split(",") for line in (folder / "short.csv").read_text().splitlines()[1:]]
     clips = [folder / row[0] for row in rows]
@@ -162,6 +162,36 @@ def test_warped_copies_are_fitted_as_more_clips(folder, tmp_path, capsys):
         np.testing.assert_allclose([found[name] for name in sorted(PITCHES)], wanted, atol=1e-4)
 
 
+@pytest.mark.parametrize("copies", [0, 2])
+def test_clips_held_out_for_validation_are_fitted_once_they_have_judged(folder, tmp_path, capsys, copies):
+    """The saved model is that of all clips, with what was chosen by the others; their results are from before."""
+    common = ["--pooling", "rows", "--warped_copies", copies, "--seed", 3]
+    assert finetune(folder, tmp_path / "kept", "clips", *common, "--refit", False) == 0
+    assert "is fitted to all" not in capsys.readouterr().err
+    assert finetune(folder, tmp_path / "all", "clips", *common) == 0
+    assert "The saved model is fitted to all 24 clips; --refit False" in capsys.readouterr().err
+    kept, whole = (json.loads((tmp_path / name / "all_results.json").read_text()) for name in ("kept", "all"))
+    for name in ("eval_accuracy", "eval_loss", "frozen_layer", "frozen_C", "train_samples"):
+        assert kept.get(name) == whole.get(name)
+    clips = [Clip(str(path), path.parent.name) for path in sorted((folder / "clips").glob("*/*.wav"))]
+    encoder = SSASTModel.from_pretrained(folder / "model").eval()
+    extractor = SSASTFeatureExtractor.from_pretrained(folder / "model")
+    layer = whole["frozen_layer"]
+    encoder.layers = encoder.layers[:layer]
+    features, _ = frozen.frozen_features(encoder, extractor, clips, [layer], ["rows"])
+    versions = [features[layer, "rows"]]
+    if copies:
+        versions += frozen.warped_features(encoder, extractor, clips, layer, "rows", copies, seed=3)
+    targets = np.array([[clip.label == name for name in sorted(PITCHES)] for clip in clips], np.float32)
+    (expected,) = fit(WindowFeatures.joined(versions), targets, [whole["frozen_C"]], False)
+    for name in ("all", "kept"):
+        found = load_classifier(tmp_path / name).classifier.dense.weight.detach().numpy()
+        assert np.allclose(found, expected.weight, atol=2e-3) == (name == "all")
+    facts = json.loads((tmp_path / "all/training.json").read_text())["arguments"]
+    assert facts["clips fitted to"].startswith("24,")
+    assert "| clips fitted to |" in model_card(tmp_path / "all", "me/tones")
+
+
 def test_copies_without_a_mask_are_padded_as_clips_are(folder):
     """As for the original's classifiers: to the model's length, and heard."""
     encoder = SSASTModel.from_pretrained(folder / "model").eval()
@@ -200,8 +230,9 @@ def test_warped_copies_of_few_clips_are_chosen_by_cross_validation(folder, tmp_p
     told = capsys.readouterr().err
     listed = "0 1.250, 4 1.000" if better else "0 1.000, 4 1.250"
     chosen = 4 if better else 0
-    how = "mean logarithmic loss in cross-validation of 24 clips in 5 parts"
-    assert f"\nWarped copies of each clip {chosen}: {how}: {listed}\n" in told
+    line = "- with 4 warped copies of each clip" if better else "- without warped copies"
+    assert "\nChosen by accuracy in cross-validation of 24 clips in 5 parts:\n- pooling " in told
+    assert f"\n{line}, by the lower logarithmic loss, mean over all C: {listed}\n" in told
     assert json.loads((tmp_path / "out/train_results.json").read_text())["frozen_warped_copies"] == chosen
     assert set(found) == {0, 4} and np.allclose(list(found.values()), 24)  # a clip counts once, with its copies
 
@@ -228,11 +259,67 @@ def test_copies_of_a_clip_that_is_gone_are_not_tried_unless_asked_for(folder, tm
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [(["--warped_copies", 2, "--frozen", "False"], "--warped_copies is for --frozen, which is not given"),
-     (["--warped_copies", -1], "--warped_copies is -1, expected 0 or more")],
+     (["--warped_copies", -1], "--warped_copies is -1, expected 0 or more"),
+     (["--refit", "False", "--frozen", "False"], "--refit is for --frozen, which is not given"),
+     (["--refit", "True", "--validation_fraction", 0], "--refit is about clips that are held out of --data")],
 )  # fmt: skip
 def test_copies_that_mean_nothing_are_refused(folder, tmp_path, capsys, flags, reason):
     assert finetune(folder, tmp_path / "out", "clips", *flags) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_annotated_recordings_are_training_data(folder, tmp_path):
+    """They trained, and ended in an error when the model card asked for the data's name."""
+    rows = [f"clips/{label}/{i}.wav,0,0.3,{label}" for label in PITCHES for i in range(6)]
+    (folder / "annotated.csv").write_text("\n".join(["file,start,end,label", *rows]))
+    output, source = tmp_path / "out", f"annotations:{folder}/annotated.csv,margin=0"
+    flags = ["--model", str(folder / "model"), "--output_dir", str(output), "--frozen"]
+    assert main(["finetune", "--data", source, *flags]) == 0
+    assert json.loads((output / "training.json").read_text())["data"] == "annotated.csv"
+    assert json.loads((output / "_run.json").read_text())["finished"]
+
+
+def test_nothing_of_an_overwritten_run_is_taken_for_the_new_ones(folder, tmp_path, capsys):
+    output = tmp_path / "out"
+    assert finetune(folder, output, "clips", "--test_data", folder / "single.csv", "--save_predictions", True) == 0
+    (output / "checkpoint-notes").mkdir()
+    (output / "my_results.json").write_text("{}")
+    assert finetune(folder, output, "two.csv", "--validation_fraction", 0, "--overwrite") == 0
+    names = {path.name for path in output.iterdir()}
+    assert {"checkpoint-notes", "my_results.json", "train_results.json", "all_results.json"} <= names
+    assert not [name for name in names if name.startswith(("eval_", "test_"))]
+    assert not [
+        key for key in json.loads((output / "all_results.json").read_text()) if key.startswith(("eval", "test"))
+    ]
+    assert "test accuracy" not in model_card(output, "me/tones")
+
+
+def test_a_model_that_was_saved_but_not_judged_is_made_again_by_its_own_command_alone(folder, tmp_path, capsys):
+    output = tmp_path / "out"
+    assert finetune(folder, output, "clips", "--validation_fraction", 0) == 0
+    record = json.loads((output / "_run.json").read_text())
+    (output / "_run.json").write_text(json.dumps({**record, "finished": False}))
+    weights = (output / "model.safetensors").read_bytes()
+    assert finetune(folder, output, "two.csv", "--validation_fraction", 0) == 2
+    assert "which holds another run (--data was" in capsys.readouterr().err
+    assert (output / "model.safetensors").read_bytes() == weights
+    assert finetune(folder, output, "clips", "--validation_fraction", 0) == 0
+    assert (output / "model.safetensors").read_bytes() == weights
+    assert json.loads((output / "_run.json").read_text())["finished"]
+
+
+def test_clips_that_train_and_judge_are_warned_of(folder, tmp_path, caplog):
+    flags = ["--test_data", folder / "single.csv", "--validation_fraction", 0]
+    assert finetune(folder, tmp_path / "a", "clips", *flags) == 0
+    told = f"{folder / 'single.csv'}: 24 of 24 clips are in the training data {folder / 'clips'}, too"
+    assert any(message.startswith(told) for message in caplog.messages)
+    lines = (folder / "single.csv").read_text().splitlines()
+    (folder / "twice.csv").write_text(
+        "\n".join([*lines, *(line.replace("/", "/../clips/", 1) for line in lines[1:9])])
+    )
+    caplog.clear()
+    assert finetune(folder, tmp_path / "b", "twice.csv", "--folds", 2) == 0
+    assert sum("are in training and held out" in message for message in caplog.messages) == 1
 
 
 def test_pipelines_onnx_and_cards_take_the_model(folder, tmp_path, capsys):

@@ -1,0 +1,79 @@
+# Copyright 2026 The ssast_hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""How `ssast finetune` judges what it trained: by validation and test data, or by the clips of a fold."""
+
+import numpy as np
+import torch
+from transformers import EvalPrediction
+
+from ..data.clips import Clip
+from ..data.labels import Labels
+from ..modeling_ssast import SSASTForAudioClassification
+from ..utils.text import print_error
+from .certainty import describe_interval
+from .cross_validation import PART
+from .evaluation import compute_metrics, describe, describe_baseline, evaluate_clips, judge_baseline
+from .finetuning_arguments import FineTuningDataArguments
+from .frozen import FrozenTrainer
+from .tuning import FineTuner, FineTuningArguments
+
+TITLES = {"eval": "Validation", "test": "Test", PART: "Held out"}  # of the parts that a model is judged by
+
+
+def metrics_of(labels: Labels, model: SSASTForAudioClassification):
+    """What the Trainer computes of predictions."""
+    sigmoid = model.config.problem_type == "multi_label_classification"
+
+    def compute(prediction: EvalPrediction) -> dict[str, float]:
+        logits = torch.from_numpy(np.asarray(prediction.predictions)).float()
+        scores = (logits.sigmoid() if sigmoid else logits.softmax(dim=-1)).numpy()
+        metrics = compute_metrics(scores, prediction.label_ids, labels.several)
+        del metrics["per_class"]
+        return metrics
+
+    return compute
+
+
+def judge_parts(
+    model, extractor, parts, labels: Labels, data: FineTuningDataArguments, training: FineTuningArguments
+) -> dict:
+    """The metrics of each part, which are written and printed."""
+    judged = {}
+    for name, part in parts.items():
+        judged[name], _ = evaluate_clips(
+            model, extractor, part, labels, training.output_dir, name, training.per_device_eval_batch_size,
+            data.save_predictions or name == PART,
+        )  # fmt: skip
+        for line in filter(None, (describe(judged[name], name), describe_interval(judged[name], name))):
+            print(f"{TITLES[name]}: {line}")
+    return judged
+
+
+def judge_all(
+    model, extractor, clips: list[Clip], parts: dict[str, list[Clip]], labels: Labels, data: FineTuningDataArguments,
+    training: FineTuningArguments, trainer: FineTuner,
+) -> int:  # fmt: skip
+    """
+    Evaluates the trained model, and the baseline if asked, by validation and test data, and saves both results. What
+    is fitted to a frozen encoder is fitted again, once validation data drawn from --data has judged it, to that too.
+    Returns how many clips could not be read.
+    """
+    unreadable = 0
+    for name, part in parts.items():
+        judged = judge_parts(model, extractor, {name: part}, labels, data, training)
+        baseline = judge_baseline(clips, {name: part}, labels, extractor.sampling_rate)[name] if data.baseline else {}
+        if baseline:
+            print(f"{TITLES[name]}: {describe_baseline(baseline, labels.several)}")
+        trainer.save_metrics(name, {**judged[name], **baseline})  # into all_results.json, too
+        unreadable += unreadable_of(judged)
+        if name == "eval" and isinstance(trainer, FrozenTrainer) and data.refit and not data.validation_data:
+            count = trainer.refit(trainer.eval_dataset)
+            trainer.save_model(_internal_call=True)
+            clips = [*clips, *part]
+            print_error(f"The saved model is fitted to all {count} clips; --refit False leaves validation's out")
+    return unreadable
+
+
+def unreadable_of(judged: dict[str, dict]) -> int:
+    """How many clips of all parts could not be read."""
+    return sum(results.get(f"{name}_unreadable_samples", 0) for name, results in judged.items())
