@@ -7,7 +7,6 @@ A source is written `PLACE[,OPTION=VALUE ...]`, such as `my_sounds`, `shards/*.t
 `hf:openslr/librispeech_asr,config=clean,split=train.360`; see [`SOURCE_HELP`].
 """
 
-import glob
 import math
 import os
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..audio import audio_extensions
+from ..audio.find import find_matching
 from ..utils.logs import get_logger
 from ..utils.parsing import number_of
 from .annotated_clips import ANNOTATIONS, annotated_parts, column_of
@@ -294,7 +294,7 @@ def read_clips(
         clips = read_labelled_folder(path, label) if labelled else read_folder(path, column)
     elif not path.exists():
         pattern = not labelled and not path.is_symlink()  # a broken link is no pattern
-        matches = sorted(glob.glob(str(source), recursive=True)) if pattern else []
+        matches = find_matching(str(source)) if pattern else []
         if not matches:
             looks_so = re.fullmatch(r"[\w.-]+/[\w.-]+", str(source))
             hint = f" (a dataset on the Hub is written {HUB}{source})" if looks_so else ""
