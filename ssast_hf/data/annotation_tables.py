@@ -101,8 +101,8 @@ def read_table(path: Path, label_column: str | None = None, default_label: str |
             table.files.append(annotation.file)
         if math.isnan(annotation.start):  # a recording without annotations
             continue
-        label = normalized(annotation.label) or default_label
-        if not label:
+        label = normalized(annotation.label) or default_label or ""
+        if not (labels := parse_labels(label, annotation.place)):  # `;` is none
             raise ValueError(f"{annotation.place}: no label, expected one (--default-label names it for all).")
         key = (selection, annotation.file, annotation.start, annotation.end)
         if selection and key in seen and seen[key][0] != view:
@@ -112,7 +112,7 @@ def read_table(path: Path, label_column: str | None = None, default_label: str |
             table.repeated += 1
             continue
         seen.setdefault(key, (view, label))
-        for one in parse_labels(label, annotation.place):
+        for one in labels:
             table.annotations.append(
                 Annotation(annotation.start, annotation.end, one, annotation.file, annotation.end_file,
                            annotation.place)

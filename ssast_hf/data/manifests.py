@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,7 @@ def relative_hint(missing: list[str], folder: str) -> str:
     )
 
 
+@lru_cache(1024)
 def _plain(name) -> str:
     """`File Name`, `file-name` and `FileName` -> filename."""
     return re.sub(r"[\W_]+", "", str(name).lower())
@@ -122,8 +124,9 @@ def _columns(row, names: Iterable[str]) -> list[str]:
 
 
 def _filled(row, names: Iterable[str]) -> list[str]:
-    """Those of [`_columns`] that are not empty."""
-    return [name for name in _columns(row, names) if row[name] not in (None, "")]
+    """Those of [`_columns`] that are not empty: blank, null or NaN, as pandas has it."""
+    found = ((name, row[name]) for name in _columns(row, names))
+    return [name for name, cell in found if cell is not None and cell == cell and str(cell).strip()]
 
 
 def _check_alike(row, where: str, means: dict[str, Any], what: str) -> None:

@@ -188,3 +188,21 @@ def test_marks_between_labels_are_said(tmp_path, caplog, mark, name, alone):
     assert len(said(f"d0{mark}george", "d0" if alone else "owl")) == 1
     assert bool(said(f"d0{mark}george", "owl;fox", "d0" if alone else "owl")) == alone  # semicolons are known here
     assert bool(said(json.dumps([f"d0{mark}george"]), "d0" if alone else "owl")) == alone  # and lists
+
+
+def annotated(folder, label, options=""):
+    soundfile.write(folder / "a.wav", np.zeros(16000), 16000)
+    (folder / "a.txt").write_text(f"0\t0.5\t{label}\n")
+    return [clip.label for clip in read_labelled(f"annotations:{folder}/a.txt,margin=0{options}")]
+
+
+@pytest.mark.parametrize("label", [";", "[]", ZERO_WIDTH, NO_BREAK, "[None]", "['a', None]"])
+def test_an_annotation_without_a_label_is_refused(tmp_path, label):
+    """`;` was left out in silence."""
+    with pytest.raises(ValueError, match=r"a\.txt, line 1: .*, expected"):
+        annotated(tmp_path, label)
+
+
+def test_labels_of_annotations_are_read_as_those_of_manifests(tmp_path):
+    assert annotated(tmp_path, "['a', 'b']") == ["a", "b"]
+    assert annotated(tmp_path, ZERO_WIDTH, f",default_label={DECOMPOSED}") == [COMPOSED]

@@ -228,6 +228,14 @@ def test_one_of_two_columns_may_be_empty(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("nothing", ["NaN", "null", '" "'])
+def test_a_blank_file_is_none(tmp_path, nothing):
+    path = write(tmp_path, '{"file": ' + nothing + ', "path": "a.wav", "label": "owl"}', "m.jsonl")
+    assert [Path(clip.path).name for clip in read_labelled(path)] == ["a.wav"]
+    with pytest.raises(ValueError, match="line 1: no file name"):
+        read_labelled(write(tmp_path, '{"file": ' + nothing + ', "label": "owl"}', "m.jsonl"))
+
+
 def test_columns_of_recordings_that_differ_are_asked_about(tmp_path):
     for name in ("a.wav", "b.wav"):
         soundfile.write(tmp_path / name, np.zeros(48000), 16000)
