@@ -6,6 +6,7 @@ import ast
 import json
 import math
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -85,7 +86,9 @@ def looks_listed(text: str) -> bool:
 def _python_list(text: str, where: str) -> list[Any]:
     """What Python writes of a list, as a list."""
     try:
-        tree = ast.parse(text, mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes that Python does not know, which it leaves as they are
+            tree = ast.parse(text, mode="eval").body
         if isinstance(tree, (ast.List, ast.Tuple, ast.Set)):
             values = [ast.literal_eval(element) for element in tree.elts]
             sources = [ast.get_source_segment(text, element) or "" for element in tree.elts]

@@ -138,7 +138,7 @@ def _check_alike(table, columns: list[str], name: str) -> None:
     """Raises ValueError where the columns that may hold the labels have different ones in a row."""
     rows = table.select_columns(columns)[:]
     for index, values in enumerate(zip(*(rows[key] for key in columns))):
-        filled = {key: value for key, value in zip(columns, values) if value not in (None, "", [])}
+        filled = {key: value for key, value in zip(columns, values) if value == value and value not in (None, "", [])}
         if len({json.dumps(value, default=repr) for value in filled.values()}) > 1:
             found = " and ".join(f"{key} is {value!r}" for key, value in filled.items())
             raise ValueError(f"{name}[{index}]: {found}; name the column with the labels: label={columns[0]}.")

@@ -45,6 +45,7 @@ def test_lists_as_pandas_writes_them(tmp_path, lists):
 def test_tuples_and_sets_are_lists_too():
     assert labels_of(Clip("a.wav", "('d0', 'george')"), True) == ["d0", "george"]
     assert labels_of(Clip("a.wav", "('d0',)"), False) == ["d0"]
+    assert labels_of(Clip("a.wav", r"['\d', 'x']"), True) == [r"\d", "x"]
     assert labels_of(Clip("a.wav", "[u'd0']"), False) == ["d0"]  # of Python 2
     assert labels_of(Clip("a.wav", "{'d0', 'george'}"), True) == ["d0", "george"]
 
@@ -125,6 +126,8 @@ def test_null_in_a_list_in_parquet_is_refused(tmp_path, own_cache):
 
 
 def test_two_columns_of_labels_in_parquet_are_asked_about(tmp_path, own_cache):
+    path = parquet(tmp_path, ["a", "b"], labels=["a", None])
+    assert [clip.label for clip in read_labelled(path)] == ["a", "b"]
     path = parquet(tmp_path, ["a", "b"], labels=["a", "c"])
     with pytest.raises(ValueError, match=r"\[1\]: label is 'b' and labels is 'c'; name the column .*label=label"):
         read_labelled(path)
