@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from .other_decoders import FFMPEG_EXTENSIONS, TORCHCODEC_EXTENSIONS, available
@@ -61,19 +62,49 @@ def find_audio_files(
             return True
 
     extensions = set(audio_extensions() if extensions is None else extensions)
-    found, seen = [], set()
-    for root, folders, files in os.walk(os.fsdecode(folder), followlinks=True, onerror=onerror or stop):
+    found = []
+    for root, files in _walk(os.fsdecode(folder), onerror or stop):
+        for path in (Path(root, name) for name in files):
+            suffix = path.suffix.lower()
+            if suffix in extensions and is_file(path):
+                found.append(path)
+            elif others is not None:
+                others[SPECIAL if suffix in extensions else suffix] += 1
+    return sorted(found)
+
+
+def _walk(folder: str, onerror: Callable[[OSError], object] | None = None) -> Iterator[tuple[str, list[str]]]:
+    """
+    The folders under one, itself first, with the names of their files, without hidden ones. Linked folders are
+    followed, each real folder once: links that lead up make endless ways to it.
+    """
+    seen = set()
+    for root, folders, files in os.walk(folder, followlinks=True, onerror=onerror):
         real = os.path.realpath(root)
         folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
         if real not in seen:
-            for path in (Path(root, name) for name in files if not name.startswith(".")):
-                suffix = path.suffix.lower()
-                if suffix in extensions and is_file(path):
-                    found.append(path)
-                elif others is not None:
-                    others[SPECIAL if suffix in extensions else suffix] += 1
+            yield root, [name for name in files if not name.startswith(".")]
         seen.add(real)
-    return sorted(found)
+
+
+def find_matching(pattern: str) -> list[str]:
+    """
+    The files and folders that a pattern such as `shards/*.tar` or `shards/**/*.tar` matches, sorted; as Python's
+    `glob`, but where `**` stands for folders, each real one once.
+    """
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        return sorted(glob.glob(pattern))
+    stars = parts.index("**")
+    rest = parts[stars + 1 :] or ("*",)
+    found: dict[str, str] = {}  # by name in the real folder
+    for folder in sorted(glob.glob(os.path.join(*parts[:stars]))) if stars else ["."]:
+        for root, _ in _walk(folder):
+            inside = os.path.relpath(root) if folder == "." else root
+            matches = find_matching(os.path.join(glob.escape("" if inside == "." else inside), *rest))
+            for path in matches:
+                found.setdefault(os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)), path)
+    return sorted(found.values())
 
 
 def passed_over(folder: str | os.PathLike, others: Counter[str]) -> str | None:

@@ -17,7 +17,7 @@ from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForAudioClassification, SSASTForPreTraining, SSASTModel, SSASTPreTrainedModel
 from ..utils.files import filling, is_special, replacing, target_of
 from ..utils.logs import get_logger
-from ..utils.parsing import parse_csv, parse_json
+from ..utils.parsing import normalized, parse_csv, parse_json
 from .cards import write_facts
 from .files import CONFIG, WEIGHTS, read_json
 from .layouts import Conversion, State, convert_state_dict, dropped_by_ast, notes_on_ast, official_state_dict, to_ast
@@ -67,7 +67,8 @@ def read_label_names(path: str | os.PathLike) -> list[str]:
             raise ValueError(f"{path} has columns {list(rows[0]) if rows else []}, expected index and display_name.")
         names = [row["display_name"] for row in sorted(rows, key=lambda row: int(row["index"]))]
     else:
-        names = [line.strip() for line in text.splitlines() if line.strip()]
+        names = [line for line in text.splitlines() if normalized(line)]
+    names = [normalized(name) for name in names]
     if len(set(names)) != len(names):
         raise ValueError(f"{path} has {len(names)} label names, of which only {len(set(names))} differ.")
     return names

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..utils.parsing import number_of
 from .annotation_tables import Annotation
 from .annotations import Annotated, Recording, find_annotated
 from .clips import Clip
@@ -261,11 +262,23 @@ def summary(recordings: list[Recording], parts: list[Part]) -> list[tuple[str, i
             for label in [*sorted(events), ""]]  # fmt: skip
 
 
+def _number(text: str) -> float:
+    if math.isnan(number := number_of(text)):
+        raise ValueError(f"{text!r}, expected a number")
+    return number
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch("[+-]?[0-9]{1,18}", text):
+        raise ValueError(f"{text!r}, expected a whole number")
+    return int(text)
+
+
 def parse_annotations(text: str) -> tuple[str, Cutting, dict[str, Any]]:
     """`annotations:FOLDER,window=3,hop=1.5,...` -> folder or table, how it is cut, and how tables are read."""
     place, *options = text.removeprefix(ANNOTATIONS).split(",")
-    kinds: dict[str, Any] = {"window": float, "hop": float, "share": float, "margin": float, "negatives": int,
-             "seed": int, "group": str, "label_column": str, "default_label": str}  # fmt: skip
+    kinds: dict[str, Any] = {"window": _number, "hop": _number, "share": _number, "margin": _number,
+             "negatives": _whole, "seed": _whole, "group": str, "label_column": str, "default_label": str}  # fmt: skip
     given: dict[str, Any] = {}
     for option in options:
         name, equals, value = option.partition("=")
@@ -293,4 +306,4 @@ def column_of(parts: list[Part], column: str) -> list[str]:
     """A column of the manifest that `ssast annotations` would write. Raises ValueError for another."""
     if column not in ("file", "group"):
         raise ValueError(f"Annotations have no column {column}, expected file or group.")
-    return [os.fspath(part.path) if column == "file" else part.group for part in parts]
+    return [os.path.realpath(part.path) if column == "file" else part.group for part in parts]

@@ -17,9 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..utils.parsing import delimiter_of, header_of, parse_table
-from .clips import Clip
-from .label_text import labels_of
+from ..utils.parsing import delimiter_of, header_of, normalized, number_of, parse_table
+from .label_text import parse_labels
 from .manifests import FILE_COLUMNS
 from .time_columns import accept_decimal_commas, expected_seconds, time_columns
 
@@ -102,8 +101,8 @@ def read_table(path: Path, label_column: str | None = None, default_label: str |
             table.files.append(annotation.file)
         if math.isnan(annotation.start):  # a recording without annotations
             continue
-        label = annotation.label or default_label
-        if not label:
+        label = normalized(annotation.label) or default_label or ""
+        if not (labels := parse_labels(label, annotation.place)):  # `;` is none
             raise ValueError(f"{annotation.place}: no label, expected one (--default-label names it for all).")
         key = (selection, annotation.file, annotation.start, annotation.end)
         if selection and key in seen and seen[key][0] != view:
@@ -113,7 +112,7 @@ def read_table(path: Path, label_column: str | None = None, default_label: str |
             table.repeated += 1
             continue
         seen.setdefault(key, (view, label))
-        for one in labels_of(Clip(str(path), label), several=True):
+        for one in labels:
             table.annotations.append(
                 Annotation(annotation.start, annotation.end, one, annotation.file, annotation.end_file,
                            annotation.place)
@@ -136,10 +135,7 @@ def base_name(path: str) -> str:
 
 
 def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
+    return not math.isnan(number_of(text))
 
 
 def _positions(cells: Sequence[str]) -> dict[str, int] | None:
@@ -183,7 +179,10 @@ def _times(start: str | None, end: str | None, place: str, point: bool = False) 
 def _with_header(path: Path, text: str, label_column: str | None) -> Rows:
     """The rows of a table with a header."""
     head = header_of(text)
-    delimiter = "\t" if "\t" in head else delimiter_of(text)
+    try:
+        delimiter = "\t" if "\t" in head else delimiter_of(text, str(path))
+    except ValueError as error:
+        raise NoAnnotations(str(error)) from None
     names = {name.strip().casefold() for name in head.split(delimiter)}
     raven = {BEGIN, END} <= names and (not names & set(FILES) or bool(names & set(RAVEN_FILES)))
     dialect = _Unquoted if raven and delimiter == "\t" else csv.excel
@@ -208,10 +207,10 @@ def _with_header(path: Path, text: str, label_column: str | None) -> Rows:
     if delimiter == ";":
         accept_decimal_commas((row for _, row in numbered), times)
     label = _label_column(path, columns, label_column)
-    file = next((columns[name] for name in FILES if name in columns), None)
+    files = [columns[name] for name in FILES if name in columns]
     rows: Rows = []
     for place, row in numbered:
-        name = (row[file] or "").strip() if file else ""
+        name = _file_name(row, files, place)
         if name and not any((row[column] or "").strip() for column in (times.start, times.end, label) if column):
             rows.append((Annotation(math.nan, math.nan, "", name, place=place), "", ""))
             continue
@@ -221,6 +220,15 @@ def _with_header(path: Path, text: str, label_column: str | None) -> Rows:
         text = row[label] or ""
         rows.append((Annotation(start, start + length, text.strip(), name, place=place), "", ""))
     return rows
+
+
+def _file_name(row: dict, columns: Sequence[str], place: str) -> str:
+    """The recording that a row names; empty without one. Raises ValueError where its columns name different ones."""
+    named = {column: name for column in columns if (name := (row[column] or "").strip())}
+    if len({base_name(name) for name in named.values()}) > 1:
+        found = " and ".join(f"{column} is {name!r}" for column, name in named.items())
+        raise ValueError(f"{place}: {found}; expected one column with the recording: rename the others.")
+    return next(iter(named.values()), "")
 
 
 def _label_column(path: Path, columns: dict[str, str], given: str | None) -> str:

@@ -143,12 +143,8 @@ def _look(sources: Iterable[str | os.PathLike], ignored: set[str]) -> tuple[list
     for source in map(Path, sources):
         if source.is_dir():
             sounds.update({os.path.realpath(path): path for path in find_audio_files(source)})
-            for folder, folders, files in os.walk(source, followlinks=True):
-                folders[:] = sorted(name for name in folders if not name.startswith("."))
-                for name in sorted(files):
-                    if Path(name).suffix.lower() in TABLES and not name.startswith("."):
-                        path = Path(folder, name)
-                        tables.setdefault(os.path.realpath(path), (path, False))
+            for path in find_audio_files(source, extensions=TABLES):
+                tables.setdefault(os.path.realpath(path), (path, False))
         elif not source.exists():
             raise FileNotFoundError(f"No such file or folder: {source}")
         elif source.suffix.lower() in TABLES:

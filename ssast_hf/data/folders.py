@@ -12,6 +12,7 @@ from pathlib import Path
 from ..audio import audio_extensions, find_audio_files
 from ..audio.find import passed_over
 from ..utils.logs import get_logger
+from ..utils.parsing import normalized
 from .clips import Clip, TarMember
 from .tables import read_parquet
 
@@ -29,12 +30,15 @@ def read_folder(
     """
     others: Counter[str] = Counter()
     paths = find_audio_files(folder, onerror, others)
-    if not paths:
-        if parquet := find_audio_files(folder, onerror, extensions=[".parquet"]):
-            return read_parquet(parquet, column)
-        return [clip for path in find_audio_files(folder, onerror, extensions=[".tar"]) for clip in read_tar(path)]
-    _log_passed_over(folder, others)
-    return [Clip(str(path)) for path in paths]
+    if paths:
+        _log_passed_over(folder, others)
+        return [Clip(str(path)) for path in paths]
+    for suffix in (".parquet", ".tar"):
+        others = Counter()
+        if shards := find_audio_files(folder, onerror, others, [suffix]):
+            _log_passed_over(folder, others)
+            return read_parquet(shards, column) if suffix == ".parquet" else [c for s in shards for c in read_tar(s)]
+    return []
 
 
 def read_labelled_folder(folder: Path, label: str | None = None) -> list[Clip]:
@@ -48,7 +52,7 @@ def read_labelled_folder(folder: Path, label: str | None = None) -> list[Clip]:
 
     Raises:
         ValueError: A sound lies in no subfolder; folders lie in folders and `label` does not say which is the label;
-            or the subfolders are parts of a split.
+            the subfolders are parts of a split; or two are one folder, by a link.
     """
     if label not in (None, "first", "last"):
         raise ValueError(f"{folder}: label is {label!r}, expected first or last: which folder names the label.")
@@ -66,6 +70,7 @@ def read_labelled_folder(folder: Path, label: str | None = None) -> list[Clip]:
             f"(--data {folder}/{first}) and the others as --validation_data and --test_data, or write "
             f"{folder},label=last to train on all of them."
         )
+    _check_links(folder, tops)
     nested = next((path for path, parts in found.items() if len(parts) > 1), None)
     if nested and label is None:
         parts = found[nested]
@@ -74,7 +79,23 @@ def read_labelled_folder(folder: Path, label: str | None = None) -> list[Clip]:
             f"or {folder},label=last."
         )
     _log_passed_over(folder, others)
-    return [Clip(str(path), parts[-1 if label == "last" else 0]) for path, parts in found.items()]
+    names = {path: parts[-1 if label == "last" else 0] for path, parts in found.items()}
+    nameless = next((path for path, name in names.items() if not normalized(name)), None)
+    if nameless:
+        raise ValueError(f"{nameless} lies in a folder whose name is blank, expected a label.")
+    return [Clip(str(path), normalized(name)) for path, name in names.items()]
+
+
+def _check_links(folder: Path, tops: list[str]) -> None:
+    """Raises ValueError for a subfolder that is another of `tops` by a link: only one of them would be a label."""
+    real = {os.path.realpath(folder / name): name for name in tops}
+    for name in sorted(os.listdir(folder)):
+        same = real.get(os.path.realpath(folder / name), name)
+        if same != name and not name.startswith("."):
+            raise ValueError(
+                f"{folder}/{same} and {folder}/{name} are the same folder, expected one for each label: remove the "
+                "link."
+            )
 
 
 def _log_passed_over(folder: Path, others: Counter[str]) -> None:

@@ -4,12 +4,14 @@
 
 import math
 import os
+import unicodedata
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from ..feature_extraction_ssast import FRAME_SECONDS
 from ..utils.logs import get_logger
-from ..utils.text import listed, reason_of
+from ..utils.parsing import INVISIBLE
+from ..utils.text import listed, printable, reason_of
 from .clips import Clip
 from .labels import READABLE, Labels, check_complete
 from .manifests import relative_hint
@@ -20,6 +22,7 @@ FEW = 5  # clips of a label
 SHORTEST = FRAME_SECONDS - 0.5 / 16000  # seconds: half a sample less, because resampling rounds
 NOISE = "_background_noise_"  # folder of the Speech Commands data sets
 MOST_NAMED = 3  # files in a message
+SEPARATORS = {",": "comma", "|": "vertical bar"}  # of several labels elsewhere
 THREADS = 16  # reading headers waits for the disk
 
 
@@ -98,23 +101,19 @@ def warn_of_labels(clips: list[Clip], labels: Labels, source: str) -> None:
         )  # fmt: skip
     folded: dict[str, list[str]] = {}
     for label in sorted(counts):
-        folded.setdefault(label.casefold(), []).append(label)
+        folded.setdefault(_folded(label), []).append(label)
     alike = [" and ".join(names) for names in folded.values() if len(names) > 1]
     if alike:
         logger.warning(
-            "%s has labels that differ only in case: %s. Rename one if they are one.", source, listed(alike)
-        )
+            "%s has labels that differ only in case, spaces or characters without width: %s. Rename one if they are "
+            "one.", source, listed(list(map(printable, alike))),
+        )  # fmt: skip
     few = [f"{label} ({counts[label]})" for label in labels.names if 0 < counts[label] < FEW]
     if few:
         logger.warning(
             "%s has labels of fewer than %d clips: %s. Add clips, or leave these out.", source, FEW, listed(few)
         )
-    joined = [label for label in counts if "," in label and any(part.strip() in counts for part in label.split(","))]
-    if joined:
-        logger.warning(
-            "%s has the label %r, which is one label with a comma in it: several are separated by semicolons, with "
-            "--multi_label.", source, joined[0],
-        )  # fmt: skip
+    _warn_of_joined(clips, counts, labels.several, source)
     if labels.several:
         return
     of: dict[tuple, set[str]] = {}
@@ -127,6 +126,27 @@ def warn_of_labels(clips: list[Clip], labels: Labels, source: str) -> None:
         logger.warning(
             "%s gives %d sound(s) two labels, such as %s: correct it, or list them with --multi_label.",
             source, len(twice), twice[0],
+        )  # fmt: skip
+
+
+def _folded(label: str) -> str:
+    """A label without case, spaces, characters without width, and what else Unicode's NFKC makes alike."""
+    text = unicodedata.normalize("NFKC", label).casefold()
+    return "".join(char for char in text if not char.isspace() and char not in INVISIBLE)
+
+
+def _warn_of_joined(clips: list[Clip], counts: Counter[str], several: bool, source: str) -> None:
+    """
+    Logs a label that may be several: with a comma or bar in it and a part that is a label by itself; with `several`,
+    any with one of these, unless clips separate theirs by semicolons or list them.
+    """
+    joined = [(label, mark) for label in counts for mark in SEPARATORS if mark in label]
+    meant = not several or any(";" in (clip.label or "") or (clip.label or "").startswith("[") for clip in clips)
+    apart = [(label, mark) for label, mark in joined if any(part.strip() in counts for part in label.split(mark))]
+    for label, mark in (apart or ([] if meant else joined))[:1]:
+        logger.warning(
+            "%s has the label %r, which is one label with a %s in it: several are separated by semicolons, with "
+            "--multi_label.", source, label, SEPARATORS[mark],
         )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..utils.parsing import parse_csv
+from ..utils.parsing import normalized, parse_csv
 from ..utils.text import listed
 from .label_text import labels_of
 from .labelled import Clip, label_names, split
@@ -24,12 +24,15 @@ class Labels:
     The labels of a classifier, in the order of its outputs.
 
     Args:
-        names (`tuple[str]`): Unique.
+        names (`tuple[str]`): Unique. They become [`~ssast_hf.utils.parsing.normalized`], as the labels of clips are.
         several (`bool`): Whether a clip may have more than one, written `a;b` or `["a", "b"]`.
     """
 
     names: tuple[str, ...]
     several: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "names", tuple(map(normalized, self.names)))
 
     def of(self, clip: Clip) -> list[str]:
         return labels_of(clip, self.several)
@@ -56,6 +59,7 @@ def find_labels(clips: list[Clip], several: bool, order: list[str] | None = None
     singles = [Clip(clip.path, label) for clip in clips for label in labels_of(clip, several)]
     names = label_names(singles)
     if order is not None:
+        order = [normalized(name) for name in order]
         check_known(clips, Labels(tuple(order), several), "The training data", "--label_file lacks")
         missing = [name for name in order if name not in set(names)]
         if missing:

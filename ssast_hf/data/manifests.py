@@ -6,12 +6,14 @@ import json
 import os
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ..utils.logs import get_logger
-from ..utils.parsing import delimiter_of, parse_csv, parse_json
+from ..utils.parsing import delimiter_of, normalized, parse_csv, parse_json
 from .clips import Clip
+from .label_text import label_of, labels_in, looks_listed, parse_labels
 from .time_columns import SLACK, accept_decimal_commas, time_columns
 
 logger = get_logger(__name__)
@@ -50,7 +52,7 @@ def manifest_rows(path: Path) -> list[tuple[str, Any]]:
                 except ValueError as error:
                     raise ValueError(f"{path}, line {number}: not a JSON object ({error})") from None
         return rows
-    delimiter = "\t" if suffix == ".tsv" else delimiter_of(text)
+    delimiter = "\t" if suffix == ".tsv" else delimiter_of(text, str(path))
     table = parse_csv(text, str(path), delimiter)
     if delimiter == ";" and table:
         accept_decimal_commas((row for _, row in table), time_columns(table[0][1], str(path)))
@@ -74,14 +76,15 @@ def manifest_clips(
         several (`bool`): Whether a clip may have several labels, or none: an empty one.
 
     Raises:
-        ValueError: A row names no file, has no label if `labelled`, or its times are not understood.
+        ValueError: A row names no file or different ones, has no label if `labelled` or different ones in several
+            columns, or its times are not understood.
     """
-    clips, places = [], []
+    clips, places, table = [], [], path.suffix.lower() in (".csv", ".tsv")
     for place, row in rows:
         where = f"{path}, {place}"
         file = _file(row, where, path.parent, column)
         offset, duration = time_columns(row, str(path)).part(row, where)
-        clips.append(Clip(file, _label(row, where, several, label) if labelled else None, offset, duration))
+        clips.append(Clip(file, _label(row, where, several, label, table) if labelled else None, offset, duration))
         places.append(place)
     # Labelled clips are all looked for before training, and there may be millions of others: one tells.
     first = next((clip.path for clip in clips[:1] if not labelled and not os.path.exists(clip.path)), None)
@@ -102,6 +105,7 @@ def relative_hint(missing: list[str], folder: str) -> str:
     )
 
 
+@lru_cache(1024)
 def _plain(name) -> str:
     """`File Name`, `file-name` and `FileName` -> filename."""
     return re.sub(r"[\W_]+", "", str(name).lower())
@@ -119,9 +123,21 @@ def _columns(row, names: Iterable[str]) -> list[str]:
     return [found[plain] for plain in wanted if plain in found]
 
 
-def _filled(row, names: Iterable[str]) -> str | None:
-    """The first of [`_columns`] that is not empty."""
-    return next((name for name in _columns(row, names) if row[name] not in (None, "")), None)
+def _filled(row, names: Iterable[str]) -> list[str]:
+    """Those of [`_columns`] that are not empty: blank, null or NaN, as pandas has it."""
+    found = ((name, row[name]) for name in _columns(row, names))
+    return [name for name, cell in found if cell is not None and cell == cell and str(cell).strip()]
+
+
+def _check_alike(row, where: str, means: dict[str, Any], what: str) -> None:
+    """Raises ValueError where columns (name -> what its cell means) that may hold the same differ in a row."""
+    names = list(means)
+    other = next((name for name in names if means[name] != means[names[0]]), None)
+    if other is not None:
+        raise ValueError(
+            f"{where}: {names[0]} is {row[names[0]]!r} and {other} is {row[other]!r}; name the column with the "
+            f"{what}s: MANIFEST,{'column' if what == 'file' else what}={names[0]}."
+        )
 
 
 def _listed(row) -> str:
@@ -136,13 +152,36 @@ def _given(row, where: str, name: str) -> str:
     return found[0]
 
 
-def value_of(row, where: str, column: str):
+def group_of_row(row, where: str, clip: Clip, folder: Path, column: str, files: str | None = None) -> str:
     """
-    What stands in a row's column of this name, in any case and spacing; `file` is the one with the files, whatever it
-    is called. Raises ValueError, which begins with `where`, if there is none.
+    The group of a row's clip.
+
+    Args:
+        row, where (`str`): The row, and its place for messages.
+        clip ([`Clip`]): What it lists.
+        folder (`Path`): The manifest's.
+        column (`str`): Where the group stands, in any case and spacing; of a column of files the real path counts.
+            `file` is the clip's, whatever its column is called.
+        files (`str`, *optional*): The column of files that the user named.
+
+    Raises:
+        ValueError: There is no such column, or nothing in it; begins with `where`.
     """
-    files = _columns(row, (*FILE_COLUMNS, *MORE_FILE_COLUMNS, "in_file")) if column == "file" else []
-    return row[files[0] if files else _given(row, where, column)]
+    if column == "file" and (files is None or not _columns(row, [column])):
+        return os.path.realpath(clip.path)
+    name = _given(row, where, column)
+    if _plain(name) in map(_plain, (*FILE_COLUMNS, *MORE_FILE_COLUMNS)) and isinstance(row[name], str) and row[name]:
+        return os.path.realpath(_path(folder, row[name]))
+    return group_text(row[name], where, column)
+
+
+def group_text(value: Any, where: str, column: str) -> str:
+    """A group as text, as [`label_of`] reads labels. Raises ValueError where there is nothing."""
+    known = value is None or (isinstance(value, (str, int, float)) and not isinstance(value, bool))
+    text = label_of(value, where) if known else normalized(str(value))
+    if not text:
+        raise ValueError(f"{where}: nothing in the column {column}.")
+    return text
 
 
 def _path(folder: Path, cell: str) -> str:
@@ -156,7 +195,10 @@ def _path(folder: Path, cell: str) -> str:
 
 def _file(row, where: str, folder: Path, column: str | None) -> str:
     """The file that a row names."""
-    name = _given(row, where, column) if column else _filled(row, (*FILE_COLUMNS, *MORE_FILE_COLUMNS))
+    names = [_given(row, where, column)] if column else _filled(row, (*FILE_COLUMNS, *MORE_FILE_COLUMNS))
+    if len(names) > 1:
+        _check_alike(row, where, {key: os.path.realpath(_path(folder, str(row[key]))) for key in names}, "file")
+    name = names[0] if names else None
     if name is not None and row[name] not in (None, ""):
         return _path(folder, str(row[name]))
     if name is None and (names := _columns(row, ["in_file"])) and row[names[0]]:
@@ -175,8 +217,24 @@ def _file(row, where: str, folder: Path, column: str | None) -> str:
     )
 
 
-def _label(row: dict, where: str, several: bool, column: str | None) -> str:
-    names = [_given(row, where, column)] if column else _columns(row, LABEL_COLUMNS)
+def _label(row: dict, where: str, several: bool, column: str | None, table: bool) -> str:
+    """The label of a row, or several; `table` says that None is a cell that is not there, not JSON's null."""
+    names = _label_columns(row, where, column)
+    texts = {name: text for name in names if (text := _label_text(row[name], where))}
+    if len(texts) > 1:
+        _check_alike(row, where, {name: set(parse_labels(text, where)) for name, text in texts.items()}, "label")
+    if not texts and table and (cut := next((name for name in names if row[name] is None), None)):
+        raise ValueError(f"{where}: the row ends before its column {cut}, expected {len(row)} columns.")
+    if not texts and not several:
+        raise ValueError(
+            f"{where}: the label is empty; expected one, or several labels (--multi_label), or the row gone."
+        )
+    return next(iter(texts.values()), "")
+
+
+def _label_columns(row: dict, where: str, given: str | None) -> list[str]:
+    """The columns that hold the label: the one that the user gave, or those of the usual names."""
+    names = [_given(row, where, given)] if given else _columns(row, LABEL_COLUMNS)
     if not names:
         names = _columns(row, MORE_LABEL_COLUMNS)
         if len(names) > 1:
@@ -188,16 +246,21 @@ def _label(row: dict, where: str, several: bool, column: str | None) -> str:
             f"{where}: no label in {_listed(row)}, expected a column named {' or '.join(LABEL_COLUMNS)}; or name the "
             "column with the labels: MANIFEST,label=NAME."
         )
-    label = next((row[name] for name in names if row[name] not in (None, "")), "")
-    if isinstance(label, list):  # of a clip with several
-        label = json.dumps(label) if label else ""
-    if isinstance(label, (dict, bool)):
-        raise ValueError(f"{where}: the label is {json.dumps(label)}, expected text, a number, or a list of these.")
-    if not str(label).strip() and not several:
-        raise ValueError(
-            f"{where}: the label is empty; expected one, or several labels (--multi_label), or the row gone."
-        )
-    return str(label).strip()
+    return names
+
+
+def _label_text(value: Any, where: str) -> str:
+    """What a cell or a value of JSON states: a label, `a;b`, a JSON list of several, or "" for none."""
+    if isinstance(value, list):
+        labels = labels_in(value, where)
+    else:
+        text = label_of(value, where)
+        if not text.startswith("[") and not looks_listed(text):
+            return text
+        labels = parse_labels(text, where)
+        if labels == [text]:  # such as [laughter]
+            return text
+    return json.dumps(labels) if labels else ""
 
 
 def _warn_of_ends(path: Path, clips: list[Clip], places: list[str]) -> None:

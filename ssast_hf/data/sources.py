@@ -7,7 +7,6 @@ A source is written `PLACE[,OPTION=VALUE ...]`, such as `my_sounds`, `shards/*.t
 `hf:openslr/librispeech_asr,config=clean,split=train.360`; see [`SOURCE_HELP`].
 """
 
-import glob
 import math
 import os
 import re
@@ -17,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from ..audio import audio_extensions
+from ..audio.find import find_matching
 from ..utils.logs import get_logger
+from ..utils.parsing import number_of
 from .annotated_clips import ANNOTATIONS, annotated_parts, column_of
 from .clips import Clip, Synthetic
 from .folders import read_folder, read_labelled_folder, read_tar
-from .manifests import MANIFESTS, manifest_clips, manifest_rows, value_of
+from .manifests import MANIFESTS, group_of_row, group_text, manifest_clips, manifest_rows
 from .tables import HUB, column_labels, load_dataset, read_parquet, rows_of
 
 logger = get_logger(__name__)
@@ -112,10 +113,7 @@ def read_sources(texts: str | list[str]) -> list[Source]:
 def _read_source(text: str) -> Source:
     place, options = parse_source(text)
     given = options.pop("weight", None)
-    try:
-        weight = None if given is None else float(given)
-    except ValueError:
-        weight = math.nan
+    weight = None if given is None else number_of(given)
     if weight is not None and not 0 < weight < math.inf:
         raise ValueError(f"{text}: the weight is not a number above 0.")
     if "label" in options:
@@ -143,13 +141,24 @@ def read_labelled(text: str, several: bool = False) -> list[Clip]:
     return read_with_column(text, several)[0]
 
 
-def read_with_column(text: str, several: bool = False, column: str | None = None) -> tuple[list[Clip], list | None]:
+def read_with_column(
+    text: str, several: bool = False, column: str | None = None
+) -> tuple[list[Clip], list[str] | None]:
     """
-    As [`read_labelled`], and what stands in a column of the manifest or dataset, for each clip. Reads the source once.
+    As [`read_labelled`], and the group of each clip, which a column of the manifest or dataset states; see
+    [`~ssast_hf.data.manifests.group_of_row`]. Reads the source once.
 
     Raises:
-        ValueError: As there, or the source has no columns or not that one, or a row has nothing in it.
+        ValueError: As there, or the source has no columns or not that one, a row has nothing in it, or a clip is there
+            twice, in different groups.
     """
+    clips, groups = _read_with_column(text, several, column)
+    if groups is not None:
+        _check_groups(clips, groups, text)
+    return clips, groups
+
+
+def _read_with_column(text: str, several: bool, column: str | None) -> tuple[list[Clip], list[str] | None]:
     if text.startswith(ANNOTATIONS):
         return _read_annotated(text, several, column)
     place, options = parse_source(text)
@@ -169,14 +178,30 @@ def read_with_column(text: str, several: bool = False, column: str | None = None
         return read_clips(place, True, *how), None
     if Path(place).suffix.lower() not in MANIFESTS or not os.path.isfile(place):
         raise ValueError(f"{text} has no columns, expected a .csv, .tsv or .jsonl manifest or {HUB}NAME.")
-    rows = manifest_rows(Path(place))
-    clips = manifest_clips(Path(place), rows, True, *how)
+    path = Path(place)
+    rows = manifest_rows(path)
+    clips = manifest_clips(path, rows, True, *how)
     if not clips:
         raise ValueError(f"{place} holds no sound files.")
-    return clips, _values(rows, column, text)
+    return clips, [
+        group_of_row(row, f"{text}, {where}", clip, path.parent, column, options.get("column"))
+        for (where, row), clip in zip(rows, clips)
+    ]
 
 
-def _read_annotated(text: str, several: bool, column: str | None) -> tuple[list[Clip], list | None]:
+def _check_groups(clips: list[Clip], groups: list[str], text: str) -> None:
+    """Raises ValueError if a clip, the same part of the same file, is there twice and has different groups."""
+    real = {path: os.path.realpath(path) for path in {clip.path for clip in clips}}
+    known: dict[tuple, str] = {}
+    for clip, group in zip(clips, groups):
+        first = known.setdefault((real[clip.path], clip.offset, clip.duration, clip.member), group)
+        if first != group:
+            raise ValueError(
+                f"{text}: {clip.name} is there twice, in the groups {first!r} and {group!r}; expected one group."
+            )
+
+
+def _read_annotated(text: str, several: bool, column: str | None) -> tuple[list[Clip], list[str] | None]:
     found, parts = annotated_parts(text)
     for line in [*found.notes, *(f"skipped {path}: {reason}" for path, reason in found.unreadable.items())]:
         logger.warning("%s", line)
@@ -192,22 +217,12 @@ def _read_annotated(text: str, several: bool, column: str | None) -> tuple[list[
     return [part.clip() for part in parts.parts], None if column is None else column_of(parts.parts, column)
 
 
-def _dataset_values(table, column: str, name: str, text: str) -> list:
-    """A column of a dataset."""
+def _dataset_values(table, column: str, name: str, text: str) -> list[str]:
+    """A column of a dataset, as groups."""
     if column not in table.column_names:
         raise ValueError(f"{name} has no column {column}, found {', '.join(table.column_names)}.")
     values = table.select_columns([column])[:][column]
-    return _values([(f"row {index}", {column: value}) for index, value in enumerate(values)], column, text)
-
-
-def _values(rows: list[tuple[str, Any]], column: str, text: str) -> list:
-    """A column of rows, each of which has something in it."""
-    values = []
-    for where, row in rows:
-        values.append(value_of(row, f"{text}, {where}", column))
-        if values[-1] in (None, ""):
-            raise ValueError(f"{text}, {where}: nothing in the column {column}.")
-    return values
+    return [group_text(value, f"{text}, row {index}", column) for index, value in enumerate(values)]
 
 
 def _synthetic(text: str, place: str, options: dict[str, str]) -> list[Clip]:
@@ -215,10 +230,7 @@ def _synthetic(text: str, place: str, options: dict[str, str]) -> list[Clip]:
     if other := options.keys() - {"clips", "seconds"}:
         raise ValueError(f"{text}: {', '.join(sorted(other))} is not for procedural sound, but clips= and seconds=.")
     seed, count = place.removeprefix(SYNTHETIC), options.get("clips", str(SYNTHETIC_CLIPS))
-    try:
-        seconds = float(options.get("seconds", SYNTHETIC_SECONDS))
-    except ValueError:
-        seconds = math.nan
+    seconds = number_of(options.get("seconds", SYNTHETIC_SECONDS))
     if not (re.fullmatch(r"[0-9]{1,9}", seed) and re.fullmatch(r"[0-9]{1,8}", count) and int(count)):
         raise ValueError(f"{text}: expected {SYNTHETIC}SEED,clips=N, a whole number and one above 0.")
     if not 0.1 <= seconds <= MOST_SYNTHETIC_SECONDS:
@@ -282,7 +294,7 @@ def read_clips(
         clips = read_labelled_folder(path, label) if labelled else read_folder(path, column)
     elif not path.exists():
         pattern = not labelled and not path.is_symlink()  # a broken link is no pattern
-        matches = sorted(glob.glob(str(source), recursive=True)) if pattern else []
+        matches = find_matching(str(source)) if pattern else []
         if not matches:
             looks_so = re.fullmatch(r"[\w.-]+/[\w.-]+", str(source))
             hint = f" (a dataset on the Hub is written {HUB}{source})" if looks_so else ""

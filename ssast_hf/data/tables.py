@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .clips import Clip, Row
+from .label_text import label_of, labels_in
 from .parquet import load_parquet_or_other
 
 LABEL_COLUMNS = ("label", "labels")  # whichever comes first
@@ -102,21 +103,42 @@ def column_labels(table, column: str | None, name: str, several: bool = False) -
     if column is None:
         named = [key for key in found if classes(key)]
         column = next((key for key in LABEL_COLUMNS if key in found), named[0] if len(named) == 1 else None)
+        _check_alike(table, [key for key in LABEL_COLUMNS if key in found], name)
     if column is None or column not in found:
         raise ValueError(
             f"{name} has no column {column or 'with labels'}, found {', '.join(found)}: name it with label=."
         )
     kind = classes(column)
 
-    def label_of(index: int, value: Any) -> str:
-        if several and value in (None, "", []):
-            return ""
-        if value in (None, "", []) or (kind and value == -1):  # -1: a test set whose labels are kept secret
+    def one(index: int, value: Any) -> str:
+        if kind and value == -1:  # a test set whose labels are kept secret
             raise ValueError(f"{name}[{index}]: no label in the column {column}.")
-        if isinstance(value, list):
-            return json.dumps([label_of(index, one) for one in value])
-        if not isinstance(value, (str, int)):
+        if isinstance(value, int) and (kind or isinstance(value, bool)):
+            value = kind.int2str(value) if kind else str(value)
+        whole = isinstance(value, (str, int)) or (isinstance(value, float) and (value.is_integer() or value != value))
+        if value is not None and not whole:
             raise ValueError(f"{name}[{index}]: {value!r} in the column {column}, expected a name or a whole number.")
-        return kind.int2str(value) if kind and isinstance(value, int) else str(value).strip()
+        return label_of(value, f"{name}[{index}]")
 
-    return [label_of(index, value) for index, value in enumerate(table.select_columns([column])[:][column])]
+    def text_of(index: int, value: Any) -> str:
+        if isinstance(value, list):
+            named = [each if each is None or each != each else one(index, each) for each in value]
+            listed = labels_in(named, f"{name}[{index}]")
+            text = json.dumps(listed) if listed else ""
+        else:
+            text = one(index, value)
+        if not text and not several:
+            raise ValueError(f"{name}[{index}]: no label in the column {column}.")
+        return text
+
+    return [text_of(index, value) for index, value in enumerate(table.select_columns([column])[:][column])]
+
+
+def _check_alike(table, columns: list[str], name: str) -> None:
+    """Raises ValueError where the columns that may hold the labels have different ones in a row."""
+    rows = table.select_columns(columns)[:]
+    for index, values in enumerate(zip(*(rows[key] for key in columns))):
+        filled = {key: value for key, value in zip(columns, values) if value == value and value not in (None, "", [])}
+        if len({json.dumps(value, default=repr) for value in filled.values()}) > 1:
+            found = " and ".join(f"{key} is {value!r}" for key, value in filled.items())
+            raise ValueError(f"{name}[{index}]: {found}; name the column with the labels: label={columns[0]}.")

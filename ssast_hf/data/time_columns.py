@@ -9,13 +9,12 @@ and most tables (`start`, `end`), and of this package (`offset`, `duration`).
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ..utils.parsing import with_point
+from ..utils.parsing import number_of, with_point
 
 UNDERSTOOD = (
     "start and end, onset and offset, begin and end, or offset (or start) and duration (or length), all in seconds"
@@ -71,11 +70,8 @@ def seconds(row: Mapping, name: str | None, place: str) -> float | None:
     value = None if name is None else row.get(name)
     if value is None or str(value).strip() == "":
         return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 <= number < math.inf:
+    number = number_of(value)
+    if not number >= 0:
         raise ValueError(f"{place}: {name} is {value!r}, expected {expected_seconds(value)}.")
     return number
 
@@ -89,7 +85,7 @@ def accept_decimal_commas(rows: Iterable[dict], columns: TimeColumns) -> None:
 
 def expected_seconds(found: object) -> str:
     """What messages on a cell without a usable number of seconds say that they expect."""
-    comma = re.fullmatch(r"\s*(\d*),(\d+)\s*", str(found))
+    comma = re.fullmatch(r"\s*([0-9]*),([0-9]+)\s*", str(found))
     point = f" with a decimal point, {comma[1] or 0}.{comma[2]}" if comma else ""
     return f"a number of seconds of at least 0{point}"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..utils.files import replacing
-from ..utils.parsing import delimiter_of, parse_table, with_point
+from ..utils.parsing import delimiter_of, normalized, number_of, parse_table, with_point
 
 ROUNDING = 1e-6  # seconds, less than a sample
 THRESHOLD_COLUMNS = ("label", "threshold")
@@ -63,10 +63,12 @@ class EventRules:
 
     def of(self, labels: Sequence[str]) -> np.ndarray:
         """The thresholds (labels,). Raises ValueError for thresholds of labels that are not among them."""
-        unknown = sorted(set(self.thresholds) - set(labels))
+        own = {normalized(label): value for label, value in self.thresholds.items()}
+        names = [normalized(label) for label in labels]
+        unknown = sorted(set(own) - set(names))
         if unknown:
             raise ValueError(f"There is a threshold for {', '.join(unknown[:5])}, which is no label of the model.")
-        return np.array([self.thresholds.get(label, self.threshold) for label in labels], dtype=np.float64)
+        return np.array([own.get(name, self.threshold) for name in names], dtype=np.float64)
 
 
 def find_events(
@@ -197,21 +199,20 @@ def read_thresholds(path: str | os.PathLike) -> dict[str, float]:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text, expected CSV with {' and '.join(THRESHOLD_COLUMNS)}.") from None
-    delimiter = delimiter_of(text)
+    delimiter = delimiter_of(text, str(path))
     columns, rows = parse_table(text, str(path), delimiter)
     if not set(THRESHOLD_COLUMNS) <= set(columns):
         found = ", ".join(columns) or "nothing"
         raise ValueError(f"{path} has no columns {' and '.join(THRESHOLD_COLUMNS)}, found {found[:200]}.")
     thresholds: dict[str, float] = {}
     for number, row in rows:
-        label, value = row["label"].strip(), (row["threshold"] or "").strip()
+        label, value = normalized(row["label"] or ""), (row["threshold"] or "").strip()
         place = f"{path}, line {number}"
+        if value and not label:
+            raise ValueError(f"{place}: a threshold without a label, expected one.")
         if label in thresholds:
             raise ValueError(f"{place}: a second threshold for {label}.")
-        try:
-            thresholds[label] = float((with_point(value) if delimiter == ";" else value) or "nan")
-        except ValueError:
-            thresholds[label] = np.inf
+        thresholds[label] = number_of(with_point(value) if delimiter == ";" else value)
         if value and not 0 <= thresholds[label] <= 1:
             raise ValueError(f"{place}: the threshold of {label} is {value!r}, expected a probability from 0 to 1.")
     return {label: value for label, value in thresholds.items() if not np.isnan(value)}

@@ -1,11 +1,13 @@
 # Copyright 2026 The ssast_hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Reading JSON and CSV that anyone may have written: errors are ValueErrors of one sentence."""
+"""Reading JSON, CSV, numbers and names that anyone may have written: errors are ValueErrors of one sentence."""
 
 import csv
 import io
 import json
+import math
 import re
+import unicodedata
 from typing import Any
 
 from .text import repeated
@@ -28,7 +30,43 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_SEPARATOR_LINE = re.compile(r'\A\s*"?sep=(.)"?[ \t]*\r?(\n|$)', re.IGNORECASE)
+# Characters without width: soft hyphen, zero-width spaces and joiners, marks of direction, byte order mark. Not the
+# tags that end the emoji of some flags.
+INVISIBLE = "".join(map(chr, (0xAD, 0x61C, 0x180E, *range(0x200B, 0x2010), *range(0x202A, 0x202F),
+                              *range(0x2060, 0x2070), 0xFEFF)))  # fmt: skip
+_ENDS = INVISIBLE + "".join(filter(str.isspace, map(chr, range(0x3001))))
+
+
+def normalized(text: str) -> str:
+    """
+    A name as it is compared with others: in Unicode's composed form (NFC), without spaces and characters without
+    width at its ends. `e` and an accent are one letter then.
+    """
+    return text.strip() if text.isascii() else unicodedata.normalize("NFC", text).strip(_ENDS)
+
+
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+
+
+def number_of(value: object) -> float:
+    """
+    The finite number that a value of JSON or a cell states; NaN for anything else, such as true, `1_0`, which Python
+    takes for 10, and digits of other scripts.
+    """
+    if isinstance(value, str):
+        number = float(value) if _NUMBER.fullmatch(value.strip()) else math.nan
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:  # of a whole number
+            number = math.nan
+    else:
+        number = math.nan
+    return number if math.isfinite(number) else math.nan
+
+
+_SEPARATOR_LINE = re.compile(r'\A\s*"?sep=([^"\r\n]?)"?[ \t]*\r?(\n|$)', re.IGNORECASE)
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
 def header_of(text: str) -> str:
@@ -36,20 +74,30 @@ def header_of(text: str) -> str:
     return _SEPARATOR_LINE.sub("", text, count=1).lstrip().partition("\n")[0]
 
 
-def delimiter_of(text: str) -> str:
+def delimiter_of(text: str, name: str) -> str:
     """
-    What separates the columns of a table: what a first line `sep=;` says, else semicolon or comma, whichever its
-    header has more of, quoted names aside. Spreadsheets write semicolons where the comma is the decimal sign.
+    What separates the columns of a table: what a first line `sep=;` says, else comma, semicolon or tab, whichever its
+    header has most of, quoted names aside. Spreadsheets write semicolons where the comma is the decimal sign.
+
+    Raises:
+        ValueError: The header is one column by what `sep=` says, and several by another; begins with `name`.
     """
-    if stated := _SEPARATOR_LINE.match(text):
-        return stated[1]
     head = re.sub('"[^"]*"', "", header_of(text))
-    return ";" if head.count(";") > head.count(",") else ","
+    found = max(_SEPARATORS, key=head.count)
+    stated = _SEPARATOR_LINE.match(text)
+    if not stated:
+        return found
+    if found in head and (not stated[1] or stated[1] not in head):
+        raise ValueError(
+            f"{name}: the line {stated[0].strip()!r} contradicts the header, whose columns {_SEPARATORS[found]} "
+            f"separate ({header_of(text).strip()[:80]!r}): correct or remove the line."
+        )
+    return stated[1] or found
 
 
 def with_point(cell: str) -> str:
     """`0.5` of `0,5`; another text as it is. For numbers in tables whose columns semicolons separate."""
-    return re.sub(r"^\s*(\d*),(\d+)\s*$", r"\1.\2", cell)
+    return re.sub(r"^\s*([0-9]*),([0-9]+)\s*$", r"\1.\2", cell)
 
 
 def parse_csv(text: str, name: str, delimiter: str = ",") -> list[tuple[int, dict]]:
@@ -66,14 +114,19 @@ def parse_table(
     """
     The columns of a table with a header, and its rows, each with the number of its last line. Raises ValueError, which
     begins with `name`, where a row cannot be read, such as after a quote that is never closed, or has more cells than
-    there are columns. Rows of empty cells, which spreadsheets write after the last, are left out.
+    there are columns. Rows of empty cells, which spreadsheets write after the last, are left out, and so are spaces
+    before quotes and before the columns' names, unless the dialect has no quotes.
     """
-    lines = io.StringIO(_SEPARATOR_LINE.sub(_line_ends, text, count=1), newline="")
+    text = _SEPARATOR_LINE.sub(_line_ends, text, count=1)
+    quoted = dialect.quoting != csv.QUOTE_NONE
+    lines = io.StringIO(_without_spaces_before_quotes(text, delimiter) if quoted else text, newline="")
     # Strict, because else a quote that is never closed takes the rest of the table into its cell.
     reader = csv.DictReader(lines, delimiter=delimiter, dialect=dialect, strict=True)
     try:
         while reader.fieldnames == []:  # an empty line before the header
             reader.fieldnames = None  # which the next line is
+        if quoted and reader.fieldnames:
+            reader.fieldnames = [name.lstrip(" ") for name in reader.fieldnames]
         rows = []
         for row in reader:
             if any(row.pop(None, ())):
@@ -85,6 +138,18 @@ def parse_table(
         raise ValueError(
             f"{name}, line {reader.line_num + 1}: not a row of a table ({error}); is there a quote that is not closed?"
         ) from None
+
+
+def _without_spaces_before_quotes(text: str, delimiter: str) -> str:
+    """
+    The text with `a.wav,"0"` for `a.wav, "0"`. Python's `skipinitialspace` would take the spaces of other cells, too,
+    and names of files may begin with one.
+    """
+    between = re.escape(delimiter)
+    if delimiter == " " or not re.search(rf'(?:^|{between}) +"', text, re.MULTILINE):
+        return text
+    cells = re.compile(rf'(\A|[\r\n]|{between})( *)("[^"]*(?:""[^"]*)*"|[^\r\n{between}]*)')
+    return cells.sub(lambda cell: cell[1] + ("" if cell[3].startswith('"') else cell[2]) + cell[3], text)
 
 
 def _line_ends(found: re.Match) -> str:

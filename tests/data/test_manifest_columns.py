@@ -38,7 +38,8 @@ def test_columns_in_any_case_and_spacing(tmp_path, columns):
 @pytest.mark.parametrize("column", ["file", "Recording Site", "recording_site"])
 def test_groups_by_columns_in_any_case_and_spacing(tmp_path, column):
     path = write(tmp_path, "Filename,Species,Recording Site\na.wav,owl,a.wav\nb.wav,fox,b.wav\n")
-    assert read_with_column(path, column=column)[1] == ["a.wav", "b.wav"]
+    folder = f"{tmp_path.resolve()}/" if column == "file" else ""  # of files the real paths
+    assert read_with_column(path, column=column)[1] == [f"{folder}a.wav", f"{folder}b.wav"]
     with pytest.raises(ValueError, match="line 2: no column site, found Filename"):
         read_with_column(path, column="site")
 
@@ -196,6 +197,62 @@ def test_a_manifest_is_read_once_with_the_column_of_groups(tmp_path, monkeypatch
 def test_values_that_are_no_labels_are_refused(tmp_path, label):
     with pytest.raises(ValueError, match="line 1: the label is .*, expected text, a number, or a list"):
         read_labelled(write(tmp_path, f'{{"file": "a.wav", "label": {label}}}\n', "clips.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "option"),
+    [
+        ("file,label,labels\na.wav,owl,owl\nb.wav,owl,fox\n",
+         "line 3: label is 'owl' and labels is 'fox'; name the column with the labels: MANIFEST,label=label",
+         "label=labels"),
+        ("file,path,label\na.wav,x/../a.wav,owl\nb.wav,c.wav,fox\n",
+         "line 3: file is 'b.wav' and path is 'c.wav'; name the column with the files: MANIFEST,column=file",
+         "column=path"),
+    ],
+)  # fmt: skip
+def test_two_columns_that_differ_in_a_row_are_asked_about(tmp_path, text, message, option):
+    (tmp_path / "x").mkdir()
+    with pytest.raises(ValueError, match=message):
+        read_labelled(write(tmp_path, text))
+    assert len(read_labelled(write(tmp_path, text) + f",{option}")) == 2
+    same = "\n".join(text.split("\n")[:2])
+    (clip,) = read_labelled(write(tmp_path, same))
+    assert (Path(clip.path).name, clip.label) == ("a.wav", "owl")
+
+
+def test_one_of_two_columns_may_be_empty(tmp_path):
+    rows = "a.wav,,owl,\n,b.wav,,fox\nc.wav,c.wav,owl;fox,fox; owl\n"
+    clips = read_labelled(write(tmp_path, f"file,path,label,labels\n{rows}"), several=True)
+    assert [(Path(clip.path).name, clip.label) for clip in clips] == [
+        ("a.wav", "owl"), ("b.wav", "fox"), ("c.wav", "owl;fox")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("nothing", ["NaN", "null", '" "'])
+def test_a_blank_file_is_none(tmp_path, nothing):
+    path = write(tmp_path, '{"file": ' + nothing + ', "path": "a.wav", "label": "owl"}', "m.jsonl")
+    assert [Path(clip.path).name for clip in read_labelled(path)] == ["a.wav"]
+    with pytest.raises(ValueError, match="line 1: no file name"):
+        read_labelled(write(tmp_path, '{"file": ' + nothing + ', "label": "owl"}', "m.jsonl"))
+
+
+def test_columns_of_recordings_that_differ_are_asked_about(tmp_path):
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, np.zeros(48000), 16000)
+    text = "file,path,start,end,label\na.wav,./a.wav,0,1,owl\n"
+    assert len(read_labelled(f"annotations:{write(tmp_path, text)},margin=0")) == 1
+    with pytest.raises(ValueError, match="line 3: file is 'a.wav' and path is 'b.wav'; expected one column"):
+        read_labelled(f"annotations:{write(tmp_path, text + 'a.wav,b.wav,0,1,owl')},margin=0")
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_a_row_that_ends_before_its_label_is_named(tmp_path, several):
+    """With several labels it became a clip without any."""
+    path = write(tmp_path, "file,start,end,label,note\na.wav,0,1,owl\nb.wav,0,1\n")
+    with pytest.raises(ValueError, match="line 3: the row ends before its column label, expected 5 columns"):
+        read_labelled(path, several)
+    path = write(tmp_path, '{"file": "a.wav", "label": []}\n{"file": "b.wav", "label": null}\n', "m.jsonl")
+    assert [clip.label for clip in read_labelled(path, several=True)] == ["", ""]
 
 
 @pytest.mark.parametrize("several", [True, False])

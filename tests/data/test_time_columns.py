@@ -11,7 +11,8 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ssast_hf.data.sources import read_clips
+from ssast_hf.data.sources import read_clips, read_labelled, read_sources
+from ssast_hf.inference.events import read_thresholds
 
 ENDS = [("start", "end"), ("onset", "offset"), ("begin", "end"), ("Start", "End"), ("Begin Time (s)", "End Time (s)"),
         ("start_time", "end_time"), ("startTime", "endTime"), ("ONSET", "OFFSET"), ("start_seconds", "end_seconds"),
@@ -102,3 +103,35 @@ def test_parts_past_the_end_of_their_file_are_said_once(tmp_path, caplog):
     assert len(caplog.messages) == 1
     assert "line 3: the clip ends at 1.500 s" in caplog.text and "a.wav after 1.000 s" in caplog.text
     assert "So do 1 more" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "cell", ["0_1", "\u0661", "\u0660\u066b\u0665", "\uff11", "nan", "inf", "1e999", "0x1", "1 0"]
+)
+def test_seconds_are_numbers_in_ascii(tmp_path, cell):
+    with pytest.raises(ValueError, match="start is .*, expected a number of seconds of at least 0"):
+        read(tmp_path, ("start", "end"), ("a.wav", cell, "9"))
+    (tmp_path / "a.txt").write_text(f"0.5\t1\towl\n{cell}\t9\towl\n")
+    soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
+    with pytest.raises(ValueError, match=r"a\.txt, line 2: "):
+        read_labelled(f"annotations:{tmp_path}/a.txt,margin=0")
+    (tmp_path / "thresholds.csv").write_text(f"label,threshold\nowl,{cell}\n")
+    with pytest.raises(ValueError, match="line 2: the threshold of owl is .*, expected a probability"):
+        read_thresholds(tmp_path / "thresholds.csv")
+    with pytest.raises(ValueError, match="margin is .*, expected a number"):
+        read_labelled(f"annotations:{tmp_path}/a.txt,margin={cell}")
+    with pytest.raises(ValueError, match="the weight is not a number above 0"):
+        read_sources(f"{tmp_path},weight={cell}")
+
+
+@pytest.mark.parametrize("value", ["true", "false", "[1]", "1" + "0" * 400])
+def test_seconds_in_json_are_numbers(tmp_path, value):
+    (tmp_path / "m.jsonl").write_text('{"file": "a.wav", "start": 0}\n{"file": "a.wav", "start": ' + value + "}")
+    with pytest.raises(ValueError, match="line 2: start is .*, expected a number of seconds"):
+        read_clips(tmp_path / "m.jsonl", False)
+
+
+@pytest.mark.parametrize(("cell", "start"), [(" 0.5 ", 0.5), (".5", 0.5), ("5.", 5.0), ("+1e-1", 0.1), ("1E0", 1.0)])
+def test_numbers_as_people_write_them(tmp_path, cell, start):
+    (clip,) = read(tmp_path, ("start", "end"), ("a.wav", cell, "9"))
+    assert (clip.offset, clip.offset + clip.duration) == (start, 9)
