@@ -114,19 +114,28 @@ def warn_of_labels(clips: list[Clip], labels: Labels, source: str) -> None:
             "%s has labels of fewer than %d clips: %s. Add clips, or leave these out.", source, FEW, listed(few)
         )
     _warn_of_joined(clips, counts, labels.several, source)
-    if labels.several:
-        return
-    of: dict[tuple, set[str]] = {}
+    _warn_of_repeats(clips, labels, source)
+
+
+def _warn_of_repeats(clips: list[Clip], labels: Labels, source: str) -> None:
+    """Logs sounds that are listed several times: with one label each and different ones, or with the same."""
+    of: dict[tuple, list[tuple[str, ...]]] = {}
     for clip in clips:
-        of.setdefault((os.path.realpath(clip.path), clip.offset, clip.duration, clip.member), set()).update(
-            labels.of(clip)
-        )
-    twice = [f"{place[0]} ({', '.join(sorted(names))})" for place, names in of.items() if len(names) > 1]
-    if twice:
+        place = os.path.realpath(clip.path), clip.offset, clip.duration, clip.member
+        of.setdefault(place, []).append(tuple(sorted(labels.of(clip))))
+    several = {place: found for place, found in of.items() if len(found) > 1}
+    twice = [f"{place[0]} ({', '.join(sorted(set().union(*found)))})" for place, found in several.items()
+             if len(set(found)) > 1]  # fmt: skip
+    if twice and not labels.several:
         logger.warning(
             "%s gives %d sound(s) two labels, such as %s: correct it, or list them with --multi_label.",
             source, len(twice), twice[0],
         )  # fmt: skip
+    again = [place[0] for place, found in several.items() if len(set(found)) < len(found)]
+    if again:
+        logger.warning(
+            "%s has %d sound(s) several times, such as %s: each counts as often.", source, len(again), again[0]
+        )
 
 
 def _folded(label: str) -> str:

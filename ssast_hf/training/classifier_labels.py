@@ -7,6 +7,7 @@ from ..checkpoints.loading import loading
 from ..checkpoints.locate import find
 from ..configuration_ssast import SSASTConfig
 from ..data.labels import Labels
+from ..utils.parsing import normalized
 from ..utils.text import listed
 
 
@@ -17,7 +18,7 @@ def labels_of_model(path: str) -> list[str] | None:
         config = SSASTConfig.from_pretrained(path)
         if not any(name.endswith("ForAudioClassification") for name in config.architectures or []):
             return None
-    return [config.id2label[index] for index in sorted(config.id2label)]
+    return [normalized(config.id2label[index]) for index in sorted(config.id2label)]  # as those of the data
 
 
 def order_of_model(path: str, labels: Labels) -> Labels:

@@ -252,7 +252,7 @@ def run(arguments, model: SSASTForAudioClassification, extractor: SSASTFeatureEx
         parts = {arguments.name: clips}
         baseline = judge_baseline(training_clips, parts, labels, extractor.sampling_rate)[arguments.name]
         write_results(output, arguments.name, {**results, **baseline})
-    absent = sorted(set(names) - {label for clip in clips for label in labels.of(clip)})
+    absent = sorted(set(labels.names) - {label for clip in clips for label in labels.of(clip)})
     if absent:
         print_error(f"ssast: no clip has {len(absent)} of the model's {len(names)} labels")
     print(describe(results, arguments.name))

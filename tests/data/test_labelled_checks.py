@@ -157,6 +157,12 @@ def test_labels_that_may_not_be_meant_are_warned_of_once(caplog):
     assert "_background_noise_" in messages[0] and "Owl and owl" in messages[1] and "Crow (1)" in messages[2]
     assert "1 sound(s) two labels" in messages[3] and "0.wav (Owl, owl)" in messages[3]
     assert "--group_column file" in messages[4]
+    caplog.clear()
+    several = [Clip(f"{i}.wav", "owl;fox") for i in range(6)] + [Clip("./3.wav", "fox;owl"), Clip("4.wav", "fox")]
+    warn_of_labels(several, find_labels(several, True), "here")
+    assert caplog.messages == [
+        f"here has 1 sound(s) several times, such as {os.path.realpath('3.wav')}: each counts as often."
+    ]
 
 
 def test_sound_on_both_sides_is_found_under_other_names_and_in_other_parts(tmp_path, caplog):
