@@ -13,9 +13,9 @@ from typing import Any
 from ..utils.parsing import normalized
 from .clips import Clip
 
-# What looks like a list of Python, such as ['a', 'b'], [a, b], [1. 2.] and [None], and is no label such as [laughter];
-# and like a tuple or set of text
-_LIST = re.compile(r"""\[(.*[\[(\s])?[bu]?["'].*\]|\[.*,.*\]|\[[\s0-9.+e-]*\]|\[(None|nan)\]""", re.DOTALL)
+# What looks like a list of Python, such as ['a', 'b'], [1. 2.] and [None], and is no label such as [laughter], [a, b]
+# and the vowel [e]; and like a tuple or set of text
+_LIST = re.compile(r"""\[(.*[\[(\s])?[bu]?["'].*\]|\[\s*[+-]?\.?[0-9][\s0-9.,+e-]*\]|\[(None|nan)\]""", re.DOTALL)
 _TUPLE_OR_SET = re.compile(r"""[({]\s*["'].*["']\s*,?\s*[)}]""", re.DOTALL)
 _STRING = re.compile(r"""u?'(?:[^'\\]|\\.)*'|u?"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 EXPECTED = "expected text, a number, or a list of these"

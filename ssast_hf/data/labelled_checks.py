@@ -5,8 +5,10 @@
 import math
 import os
 import unicodedata
+from bisect import bisect_left
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 
 from ..feature_extraction_ssast import FRAME_SECONDS
 from ..utils.logs import get_logger
@@ -21,6 +23,7 @@ logger = get_logger(__name__)
 FEW = 5  # clips of a label
 SHORTEST = FRAME_SECONDS - 0.5 / 16000  # seconds: half a sample less, because resampling rounds
 NOISE = "_background_noise_"  # folder of the Speech Commands data sets
+TOUCHING = 1e-3  # seconds of overlap that rounding makes
 MOST_NAMED = 3  # files in a message
 SEPARATORS = {",": "comma", "|": "vertical bar"}  # of several labels elsewhere
 THREADS = 16  # reading headers waits for the disk
@@ -179,11 +182,15 @@ def clips_heard(train: list[Clip], judged: list[Clip]) -> int:
     spans: dict[tuple, list[tuple[float, float]]] = {}
     for clip in train:
         spans.setdefault((os.path.realpath(clip.path), clip.member), []).append(_span(clip))
+    for found in spans.values():
+        found.sort()
+    last = {key: list(accumulate((stop for _, stop in found), max)) for key, found in spans.items()}
 
     def heard(clip: Clip) -> bool:
         start, end = _span(clip)
-        others = spans.get((os.path.realpath(clip.path), clip.member), ())
-        return any(start < stop and begin < end for begin, stop in others)
+        key = os.path.realpath(clip.path), clip.member
+        before = bisect_left(spans.get(key, ()), (end - TOUCHING, -math.inf))  # those that begin before its end
+        return before > 0 and last[key][before - 1] > start + TOUCHING
 
     return sum(map(heard, judged))
 

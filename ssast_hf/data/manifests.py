@@ -197,7 +197,12 @@ def _file(row, where: str, folder: Path, column: str | None) -> str:
     """The file that a row names."""
     names = [_given(row, where, column)] if column else _filled(row, (*FILE_COLUMNS, *MORE_FILE_COLUMNS))
     if len(names) > 1:
-        _check_alike(row, where, {key: os.path.realpath(_path(folder, str(row[key]))) for key in names}, "file")
+        paths = {key: os.path.realpath(_path(folder, str(row[key]))) for key in names}
+        there = [key for key, path in paths.items() if os.path.exists(path)]
+        if len(there) != 1 or len({os.path.basename(path) for path in paths.values()}) > 1:
+            _check_alike(row, where, paths, "file")
+        else:  # the same name, with and without its folder
+            names = there
     name = names[0] if names else None
     if name is not None and row[name] not in (None, ""):
         return _path(folder, str(row[name]))

@@ -13,9 +13,9 @@ from ..data.labels import Labels
 from ..utils.text import print_error
 from .certainty import over_folds, wilson
 from .evaluation import write_csv, write_results
-from .run_directory import RECORD, recorded_flags
+from .run_directory import FOLDS, RECORD, recorded_flags
 
-FOLDS, PART = "_folds", "fold"  # the directory of the folds' runs, which is not pushed; what their results are named
+PART = "fold"  # what the results of folds are named
 LEAST = 5  # clips of a fold: by fewer, its results mean little, and Student's t does not hold
 SMALL = 20  # clips of a label: fewer, and results of held-out clips vary much
 SHOWN = (

@@ -60,8 +60,8 @@ class FineTuningDataArguments:
             f"[0; {WARPED_COPIES} for up to {FEW_CLIPS} clips per label where cross-validation finds it better]."
         },
     )
-    refit: bool = field(
-        default=True,
+    refit: bool | None = field(  # a default of True would make a flag --no_refit
+        default=None,
         metadata={
             "help": "Fit the saved model of a frozen encoder to the clips held out for validation, too, once they "
             "have judged it [True]."

@@ -66,7 +66,12 @@ def judge_all(
             print(f"{TITLES[name]}: {describe_baseline(baseline, labels.several)}")
         trainer.save_metrics(name, {**judged[name], **baseline})  # into all_results.json, too
         unreadable += unreadable_of(judged)
-        if name == "eval" and isinstance(trainer, FrozenTrainer) and data.refit and not data.validation_data:
+        if (
+            name == "eval"
+            and isinstance(trainer, FrozenTrainer)
+            and data.refit is not False
+            and not data.validation_data
+        ):
             count = trainer.refit(trainer.eval_dataset)
             trainer.save_model(_internal_call=True)
             clips = [*clips, *part]

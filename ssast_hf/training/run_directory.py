@@ -33,6 +33,7 @@ from .checkpoint_files import (
 
 # Names that begin with an underscore are not pushed to the Hub: these files hold paths of this machine.
 RECORD, SKIPPED, LOCK = "_run.json", "_skipped.jsonl", "_lock"
+FOLDS = "_folds"  # the directory of the folds' runs
 RESULTS = "all_results.json"  # which the Trainer reads before it writes it
 # What a run leaves beside its model. Of a run that is started over, none of it may stay: it would be taken for the new
 # model's, by the model card too.
@@ -121,7 +122,7 @@ class RunDirectory:
             self._acquire_lock()
             self._remove_cut_off_results()
             if self.stale:
-                self._remove_old_run()
+                self._remove_old_run(training.overwrite)
             elif self.explicit or self.previous is not None:
                 shutil.rmtree(self.output / UNFINISHED, ignore_errors=True)
                 set_damaged_aside(self.output)
@@ -193,12 +194,13 @@ class RunDirectory:
         busy = f"--output_dir is {self.output}, in which another process is training now."
         self.lock = locked(self.output / LOCK, busy)
 
-    def _remove_old_run(self) -> None:
+    def _remove_old_run(self, overwrite: bool) -> None:
         """Removes what is left of a run that is overwritten: this run must not resume from its checkpoints."""
+        folders = {UNFINISHED, FOLDS} if overwrite else {UNFINISHED}  # finished folds of this run are not repeated
         for path in self.output.iterdir():
-            if path.name == UNFINISHED or CHECKPOINT.fullmatch(path.name):
+            if path.name in folders or CHECKPOINT.fullmatch(path.name):
                 shutil.rmtree(path, ignore_errors=True)
-            elif path.name in (RECORD, SKIPPED) or LEFT.fullmatch(path.name):
+            elif (path.name in (RECORD, SKIPPED) or LEFT.fullmatch(path.name)) and not path.is_dir():
                 path.unlink()
 
     def _remove_after_unsaved(self) -> None:

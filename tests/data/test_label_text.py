@@ -52,7 +52,7 @@ def test_tuples_and_sets_are_lists_too():
 
 @pytest.mark.parametrize(
     "text",
-    ["['d0' 'george']", "['d0'\n 'george']", "[d0, george]", "['d0', None]", "['d0', nan]", "[None]", "[nan]",
+    ["['d0' 'george']", "['d0'\n 'george']", "['d0', None]", "['d0', nan]", "[None]", "[nan]",
      "['d0', ['george']]", "['d0', True]", "[np.str_('d0'), np.str_('george')]", "[1. 2.]",
      "[b'd0']", "{'d0': 'george'}", '["d0", null]', "[NaN]", '["d0", ["george"]]', "['d0'] + ['george']"],
 )  # fmt: skip
@@ -63,7 +63,21 @@ def test_what_looks_like_a_list_and_is_none_is_refused(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    "label", ["[laughter]", "[don't know]", "(unknown)", "{noise}", "(a, b)", "owl [2]", "[", "['d0'"]
+    "label",
+    [
+        "[laughter]",
+        "[laughter, loud]",
+        "[e]",
+        "[+]",
+        "[]x",
+        "[don't know]",
+        "(unknown)",
+        "{noise}",
+        "(a, b)",
+        "owl [2]",
+        "[",
+        "['d0'",
+    ],
 )
 @pytest.mark.parametrize("several", [True, False])
 def test_brackets_alone_make_no_list(tmp_path, label, several):

@@ -176,14 +176,15 @@ def test_sound_on_both_sides_is_found_under_other_names_and_in_other_parts(tmp_p
         (True, Clip(str(tmp_path / "a.wav"), "x", 2.5)),
         (False, Clip(str(tmp_path / "a.wav"), "x", 3.0)),
         (False, Clip(str(tmp_path / "a.wav"), "x", 0.0, 1.0)),
+        (False, Clip(str(tmp_path / "a.wav"), "x", 0.7, 0.1 + 0.2 + 1e-9)),
         (False, Clip(str(tmp_path / "b.wav"), "x")),
     ]  # fmt: skip
     assert [clips_heard(train, [clip]) for _, clip in others] == [int(heard) for heard, _ in others]
     warn_of_heard(train, [clip for _, clip in others], "test.csv", "train.csv")
     assert caplog.messages == [
-        "test.csv: 3 of 6 clips are in the training data train.csv, too: results look better than they are."
+        "test.csv: 3 of 7 clips are in the training data train.csv, too: results look better than they are."
     ]
-    assert [warn_of_shared(train, [clip], "here") for _, clip in others] == [True] * 5 + [False]
+    assert [warn_of_shared(train, [clip], "here") for _, clip in others] == [True] * 6 + [False]
 
 
 def test_training_takes_one_channel_and_truncated_files_on_request(tmp_path):

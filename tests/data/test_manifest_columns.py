@@ -141,6 +141,17 @@ def test_spaces_around_files_and_backslashes_in_them_are_no_part_of_them_unless_
     assert clip.path == str(tmp_path / "gone.wav")
 
 
+def test_a_name_beside_the_path_that_ends_in_it_names_the_same_file(tmp_path):
+    (tmp_path / "clips").mkdir()
+    soundfile.write(tmp_path / "clips/a.wav", np.zeros(16000), 16000)
+    text = f"file,filename,label\n{tmp_path}/clips/a.wav,a.wav,owl\n"
+    (clip,) = read_labelled(write(tmp_path, text))
+    assert clip.path == str(tmp_path / "clips/a.wav")
+    soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)  # now either may be meant
+    with pytest.raises(ValueError, match="name the column with the files: MANIFEST,column="):
+        read_labelled(write(tmp_path, text))
+
+
 def test_a_later_line_that_looks_like_it_is_text(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(48000), 16000)
     (clip,) = read_labelled(write(tmp_path, 'file,label,note\na.wav,owl,"x\nsep=;\n"\n'))

@@ -294,6 +294,15 @@ def test_nothing_of_an_overwritten_run_is_taken_for_the_new_ones(folder, tmp_pat
     assert "test accuracy" not in model_card(output, "me/tones")
 
 
+def test_folds_of_an_overwritten_run_are_none_of_the_new_one(folder, tmp_path):
+    output = tmp_path / "out"
+    assert finetune(folder, output, "clips", "--folds", 3) == 0
+    (output / "eval_results.json").mkdir()  # a user's folder, whatever its name
+    assert finetune(folder, output, "two.csv", "--folds", 2, "--overwrite") == 0
+    assert sorted(path.name for path in (output / "_folds").iterdir()) == ["1", "2"]
+    assert (output / "eval_results.json").is_dir()
+
+
 def test_a_model_that_was_saved_but_not_judged_is_made_again_by_its_own_command_alone(folder, tmp_path, capsys):
     output = tmp_path / "out"
     assert finetune(folder, output, "clips", "--validation_fraction", 0) == 0
