@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ..utils.files import beside
+from ..utils.parsing import normalized
 from ..utils.text import printable
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class LabelChoice:
         if top_k is None and threshold is None:
             top_k = 1 if format in TRACKS else 3
         self.top_k, self.threshold = top_k, threshold
-        self.only, self.without = only, without
+        self.only, self.without = (set(map(normalized, names)) for names in (only, without))
 
     def check(self, problem_type: str | None, names: Iterable[str]) -> None:
         """
@@ -56,7 +57,7 @@ class LabelChoice:
         if self.threshold is not None and problem_type != "regression" and not 0 <= self.threshold <= 1:
             raise ValueError(f"--threshold is {self.threshold:g}, expected a probability from 0 to 1")
         known = list(names)
-        unknown = sorted({*self.only, *self.without} - set(known))
+        unknown = sorted((self.only | self.without) - set(map(normalized, known)))
         if unknown:
             more = ", ..." if len(known) > 10 else ""
             raise ValueError(f"the model has no label {unknown[0]}, found {', '.join(known[:10])}{more}")
@@ -65,7 +66,8 @@ class LabelChoice:
 
     def names(self, names: Iterable[str]) -> list[str]:
         """Those of the labels that are chosen from."""
-        return [name for name in names if (not self.only or name in self.only) and name not in self.without]
+        return [name for name in names if (not self.only or normalized(name) in self.only)
+                and normalized(name) not in self.without]  # fmt: skip
 
     def of(self, scores: dict[str, float]) -> list[tuple[str, float]]:
         """(label, score) pairs of scores by label, the best first."""

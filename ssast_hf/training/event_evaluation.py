@@ -20,6 +20,7 @@ from ..inference.events import Event, EventJoiner, EventRules
 from ..modeling_ssast import SSASTForAudioClassification
 from ..utils.files import target_of
 from ..utils.logs import get_logger
+from ..utils.parsing import normalized
 from ..utils.text import aligned, printable, reason_of
 from .evaluation import write_csv, write_results
 from .event_metrics import MEASURES, Count, count_segments, match_events
@@ -141,7 +142,7 @@ def run(
     """`ssast evaluate --events`. Returns how many recordings could not be read."""
     if model.config.problem_type == "regression":
         raise ValueError("--events needs probabilities, and the model's scores are values (regression).")
-    names = [model.config.id2label[index] for index in range(model.config.num_labels)]
+    names = [normalized(model.config.id2label[index]) for index in range(model.config.num_labels)]
     rules.of(names)
     found = find_annotated([arguments.data], arguments.label_column)
     for note in found.notes:

@@ -13,6 +13,7 @@ import torch
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification
 from ssast_hf.cli import main
+from ssast_hf.inference.label_formats import LabelChoice
 
 from ..conftest import SMALL
 
@@ -132,3 +133,12 @@ def test_wrong_flags_of_events_are_one_line(place, capsys, monkeypatch, flags, m
     assert main(["classify", "long.wav", "--model", "model", *flags]) == 2
     err = capsys.readouterr().err
     assert message in err and err.count("\n") == 1
+
+
+def test_labels_are_chosen_whichever_way_unicode_spells_them():
+    """As macOS names folders: a letter and its accent apart."""
+    choice = LabelChoice("text", only=["\u00e9"], without=["u\u0308"])
+    names = ["e\u0301", "\u00fc", "b"]
+    choice.check("single_label_classification", names)
+    assert choice.names(names) == ["e\u0301"]
+    assert LabelChoice("text", without=["u\u0308"]).names(names) == ["e\u0301", "b"]
