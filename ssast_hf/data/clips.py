@@ -4,7 +4,8 @@
 
 import io
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -145,3 +146,9 @@ class Clip:
         if not whole:
             return None
         return min(math.inf if self.duration is None else self.duration, whole - self.offset)
+
+
+def places(clips: Sequence[Clip]) -> list[tuple]:
+    """For each clip which part of which file it is, whatever names lead to the file: equal for the same sound."""
+    real = {path: os.path.realpath(path) for path in {clip.path for clip in clips}}
+    return [(real[clip.path], clip.offset, clip.duration, clip.member) for clip in clips]

@@ -14,7 +14,7 @@ from ..feature_extraction_ssast import FRAME_SECONDS
 from ..utils.logs import get_logger
 from ..utils.parsing import INVISIBLE
 from ..utils.text import listed, printable, reason_of
-from .clips import Clip
+from .clips import Clip, places
 from .labels import READABLE, Labels, check_complete
 from .manifests import relative_hint
 
@@ -123,8 +123,7 @@ def warn_of_labels(clips: list[Clip], labels: Labels, source: str) -> None:
 def _warn_of_repeats(clips: list[Clip], labels: Labels, source: str) -> None:
     """Logs sounds that are listed several times: with one label each and different ones, or with the same."""
     of: dict[tuple, list[tuple[str, ...]]] = {}
-    for clip in clips:
-        place = os.path.realpath(clip.path), clip.offset, clip.duration, clip.member
+    for place, clip in zip(places(clips), clips):
         of.setdefault(place, []).append(tuple(sorted(labels.of(clip))))
     several = {place: found for place, found in of.items() if len(found) > 1}
     twice = [f"{place[0]} ({', '.join(sorted(set().union(*found)))})" for place, found in several.items()

@@ -20,7 +20,7 @@ from ..audio.find import find_matching
 from ..utils.logs import get_logger
 from ..utils.parsing import number_of
 from .annotated_clips import ANNOTATIONS, annotated_parts, column_of
-from .clips import Clip, Synthetic
+from .clips import Clip, Synthetic, places
 from .folders import read_folder, read_labelled_folder, read_tar
 from .manifests import MANIFESTS, group_of_row, group_text, manifest_clips, manifest_rows
 from .tables import HUB, column_labels, load_dataset, read_parquet, rows_of
@@ -191,10 +191,9 @@ def _read_with_column(text: str, several: bool, column: str | None) -> tuple[lis
 
 def _check_groups(clips: list[Clip], groups: list[str], text: str) -> None:
     """Raises ValueError if a clip, the same part of the same file, is there twice and has different groups."""
-    real = {path: os.path.realpath(path) for path in {clip.path for clip in clips}}
     known: dict[tuple, str] = {}
-    for clip, group in zip(clips, groups):
-        first = known.setdefault((real[clip.path], clip.offset, clip.duration, clip.member), group)
+    for place, clip, group in zip(places(clips), clips, groups):
+        first = known.setdefault(place, group)
         if first != group:
             raise ValueError(
                 f"{text}: {clip.name} is there twice, in the groups {first!r} and {group!r}; expected one group."

@@ -50,17 +50,17 @@ def cross_validate(
             f"--folds {len(folds)} of {len(clips)} clips: the smallest fold has {smallest} clip(s), and results of "
             f"fewer than {LEAST} clips say little, and so does their mean: {better}"
         )
-    every = set(range(len(clips)))
+    divided = []
     for fold in folds:
-        if warn_of_shared(
-            [clips[index] for index in every.difference(fold)], [clips[index] for index in fold], "--data"
-        ):
+        held = set(fold)
+        others = [clip for index, clip in enumerate(clips) if index not in held]
+        divided.append((others, [clips[index] for index in fold]))
+    for others, part in divided:
+        if warn_of_shared(others, part, "--data"):
             break
     found = []
-    for number, fold in enumerate(folds, 1):
-        folder, held = output / FOLDS / str(number), set(fold)
-        part = [clips[index] for index in fold]
-        others = [clip for index, clip in enumerate(clips) if index not in held]
+    for number, (others, part) in enumerate(divided, 1):
+        folder = output / FOLDS / str(number)
         if not done(folder, others, part):
             print(f"Fold {number} of {len(folds)}: {len(part)} clips held out", flush=True)
             train(folder, others, part)

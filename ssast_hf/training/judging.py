@@ -58,25 +58,27 @@ def judge_all(
     is fitted to a frozen encoder is fitted again, once validation data drawn from --data has judged it, to that too.
     Returns how many clips could not be read.
     """
-    unreadable = 0
-    for name, part in parts.items():
-        judged = judge_parts(model, extractor, {name: part}, labels, data, training)
-        baseline = judge_baseline(clips, {name: part}, labels, extractor.sampling_rate)[name] if data.baseline else {}
-        if baseline:
-            print(f"{TITLES[name]}: {describe_baseline(baseline, labels.several)}")
-        trainer.save_metrics(name, {**judged[name], **baseline})  # into all_results.json, too
-        unreadable += unreadable_of(judged)
-        if (
-            name == "eval"
-            and isinstance(trainer, FrozenTrainer)
-            and data.refit is not False
-            and not data.validation_data
-        ):
-            count = trainer.refit(trainer.eval_dataset)
-            trainer.save_model(_internal_call=True)
-            clips = [*clips, *part]
-            print_error(f"The saved model is fitted to all {count} clips; --refit False leaves validation's out")
-    return unreadable
+    drawn = {name: part for name, part in parts.items() if name == "eval" and not data.validation_data}
+    if not drawn or data.refit is False or not isinstance(trainer, FrozenTrainer):
+        return _judge_and_save(model, extractor, clips, parts, labels, data, training, trainer)
+    unreadable = _judge_and_save(model, extractor, clips, drawn, labels, data, training, trainer)
+    count = trainer.refit(trainer.eval_dataset)
+    trainer.save_model(_internal_call=True)
+    print_error(f"The saved model is fitted to all {count} clips; --refit False leaves validation's out")
+    others = {name: part for name, part in parts.items() if name not in drawn}
+    fitted = [*clips, *drawn["eval"]]
+    return unreadable + _judge_and_save(model, extractor, fitted, others, labels, data, training, trainer)
+
+
+def _judge_and_save(model, extractor, clips, parts, labels: Labels, data, training, trainer: FineTuner) -> int:
+    """Arguments and result as of [`judge_all`], for the model as it is."""
+    judged = judge_parts(model, extractor, parts, labels, data, training)
+    baseline = judge_baseline(clips, parts, labels, extractor.sampling_rate) if data.baseline and parts else {}
+    for name, results in judged.items():
+        if found := baseline.get(name):
+            print(f"{TITLES[name]}: {describe_baseline(found, labels.several)}")
+        trainer.save_metrics(name, {**results, **baseline.get(name, {})})  # into all_results.json, too
+    return unreadable_of(judged)
 
 
 def unreadable_of(judged: dict[str, dict]) -> int:

@@ -99,25 +99,28 @@ def wrong_header(path: Path) -> None:
     path.write_bytes(data)
 
 
-def encrypted(path: Path) -> None:
-    """The flag of encryption in the local headers and in the zip's directory."""
+def at_members(path: Path, local: int, central: int, change) -> None:
+    """Calls change(data, place) for each local header of a zip and each entry of its directory, at these offsets."""
     data = bytearray(path.read_bytes())
-    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+    for mark, offset in ((b"PK\x03\x04", local), (b"PK\x01\x02", central)):
         start = data.find(mark)
         while start >= 0:
-            data[start + place] |= 1
+            change(data, start + offset)
             start = data.find(mark, start + 4)
     path.write_bytes(data)
+
+
+def encrypted(path: Path) -> None:
+    """The flag of encryption."""
+
+    def change(data: bytearray, place: int) -> None:
+        data[place] |= 1
+
+    at_members(path, 6, 8, change)
 
 
 def unknown_compression(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    for mark, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
-        start = data.find(mark)
-        while start >= 0:
-            struct.pack_into("<H", data, start + place, 97)
-            start = data.find(mark, start + 4)
-    path.write_bytes(data)
+    at_members(path, 8, 10, lambda data, place: struct.pack_into("<H", data, place, 97))
 
 
 @pytest.mark.parametrize(
